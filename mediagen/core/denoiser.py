@@ -1,0 +1,146 @@
+"""Network + path + prediction = a denoiser (x, t, cond) -> x0. The dtype policy lives here.
+
+Coefficients are float64, the state keeps its own dtype (float32), and the network runs in the dtype of its parameters.
+A network is `net(x, t, cond) -> y` with x [B, C, *grid], t [B] (or per token, [B, 1, *grid]) in float32, cond a dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mediagen.core import predict
+from mediagen.core.path import Path, spread
+
+Cond = Mapping[str, Any]
+Time = Any  # float | Tensor
+Denoise = Callable[[Tensor, Any], Tensor]
+
+
+class Denoiser(nn.Module):
+    """`denoiser(x, t, cond) -> x0`; t is a float, [B], or per token [B, 1, *grid].
+
+    prediction: a name of `predict.rows()` or a row. scale: (alpha, sigma) -> what x is multiplied by before the
+    network (EDM's c_in). clock: (t, alpha, sigma) -> the time the network is told, for nets that want 1000 t or
+    ln(sigma) / 4.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        path: Path,
+        prediction: str | predict.Row,
+        *,
+        scale: Callable[[Any, Any], Any] | None = None,
+        clock: Callable[[Any, Any, Any], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net, self.path, self.row = net, path, predict.find(prediction)
+        self.scale, self.clock = scale, clock
+        self._dtype: torch.dtype | None = None
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Denoiser:
+        self._dtype = None  # .to(), .half() and friends pass here
+        return super()._apply(fn, recurse)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The network's own: that of its first floating-point parameter (float32 when it has none)."""
+        if self._dtype is None:
+            kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
+            self._dtype = next(kinds, torch.float32)
+        return self._dtype
+
+    def coefficients(self, x: Tensor, t: Time) -> tuple[Any, Any]:
+        """(alpha, sigma) at t, computed in float64, shaped to broadcast over x in x's dtype; floats for a float t."""
+        if not isinstance(t, Tensor):
+            return self.path(t)
+        wide = t.float() if t.device.type == "mps" else t.double()
+        alpha, sigma = self.path(wide)
+        return spread(alpha, x), spread(sigma, x)
+
+    def output(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:
+        """The network's own answer y [B, C, *grid] in x's dtype."""
+        return self._output(x, t, cond or {}, self.coefficients(x, t))
+
+    def _output(self, x: Tensor, t: Time, cond: Cond, level: tuple[Any, Any]) -> Tensor:
+        told = t if self.clock is None else self.clock(t, *level)
+        told = _per_sample(told, x)
+        scaled = x if self.scale is None else x * narrow(self.scale(*level), x)
+        return self.net(scaled.to(self.dtype), told, cond).to(x.dtype)
+
+    def forward(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:
+        level = self.coefficients(x, t)
+        y = self._output(x, t, cond or {}, level)
+        return clean(y, x, level, self.row)
+
+    def bind(self, cond: Cond | None = None) -> Bound:
+        """The condition bound: a Denoise (x, t) -> x0, all that a solver sees."""
+        return Bound(denoiser=self, cond=dict(cond or {}))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bound:
+    """A denoiser with its condition. x may hold a whole multiple k B of the condition's batch B; it is repeated to
+    fit.
+    """
+
+    denoiser: Denoiser
+    cond: Cond
+
+    def __call__(self, x: Tensor, t: Time) -> Tensor:
+        return self.denoiser(x, t, fit(self.cond, len(x)))
+
+    def with_cond(self, **entries: Any) -> Bound:
+        """The same denoiser with entries of the condition added or replaced, as in with_cond(skip_layers=(3,))."""
+        return Bound(denoiser=self.denoiser, cond={**self.cond, **entries})
+
+
+def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Tensor:
+    """x0 [B, C, *grid] from the output y, the coefficients taken in float64 and applied in x's dtype."""
+    a, s = level
+    p, q = row(a, s)
+    det = q * a - p * s
+    return narrow(q / det, x) * x - narrow(s / det, x) * y
+
+
+def narrow(value: Any, x: Tensor) -> Any:
+    """A coefficient in x's dtype (floats pass)."""
+    return value.to(x.dtype) if isinstance(value, Tensor) else value
+
+
+def fit(cond: Cond, batch: int) -> Cond:
+    """cond with each tensor repeated to `batch` rows (given order kept, the whole repeated); ValueError if it does not
+    divide.
+    """
+    rows = {len(c) for c in cond.values() if isinstance(c, Tensor) and c.ndim}
+    if not rows or rows == {batch}:
+        return cond
+    if any(batch % n for n in rows):
+        raise ValueError(f"x has a batch of {batch}, the condition of {sorted(rows)}; it must divide the batch of x")
+    return {
+        k: c.repeat(batch // len(c), *[1] * (c.ndim - 1)) if isinstance(c, Tensor) and c.ndim else c
+        for k, c in cond.items()
+    }
+
+
+def loss(denoiser: Denoiser, x0: Tensor, eps: Tensor, t: Tensor, cond: Cond | None = None) -> Tensor:
+    """The one loss, per sample [B]: mean square of y - (p x0 + q eps) at x = alpha x0 + sigma eps, t [B] or per
+    token.
+    """
+    a, s = denoiser.coefficients(x0, t)
+    p, q = denoiser.row(a, s)
+    x = narrow(a, x0) * x0 + narrow(s, x0) * eps
+    goal = narrow(p, x0) * x0 + narrow(q, x0) * eps
+    return (denoiser.output(x, t, cond) - goal).square().flatten(1).mean(1)
+
+
+def _per_sample(t: Any, x: Tensor) -> Tensor:
+    """Float32 time [B] from a float or scalar; [B] and per-token times pass."""
+    if not isinstance(t, Tensor):
+        return torch.full((len(x),), float(t), dtype=torch.float32, device=x.device)
+    return t.to(x.device, torch.float32).expand(len(x)) if t.ndim == 0 else t.to(x.device, torch.float32)
