@@ -1,0 +1,403 @@
+"""The only sampling loop, and the rules it runs.
+
+A rule looks at x and at the denoised x0 and returns a *better* x0; the loop then makes the one step all solvers share,
+x' = (sigma_down / sigma) x + (alpha' - alpha sigma_down / sigma) better, and adds nu z with sigma_down^2 + nu^2 =
+sigma'^2. So every rule takes every kind of noise. `docs/mathematics.md` derives this and prints the measured order of
+each rule.
+
+A new solver is one more `@rule` function in this file; the registry, the law tests and the command find it by
+themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mediagen.core import named
+from mediagen.core.integrate import weights
+from mediagen.core.path import Path, log_ratio
+
+Denoise = Callable[[Tensor, Any], Tensor]
+Noise = Callable[[int, Tensor], Tensor]
+Spread = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step of the grid in python floats, from (a, s) at t to (a2, s2) at `then`, by way of s2 = `down` plus noise
+    `nu`.
+
+    level is log(alpha / sigma) now, h the step in it, z the same to `down`: z = h without noise, 2 h with that of the
+    full SDE.
+    """
+
+    index: int
+    total: int
+    path: Path
+    t: float
+    then: float
+    a: float
+    s: float
+    a2: float
+    s2: float
+    down: float
+    nu: float
+    level: float
+    h: float
+    z: float
+
+    @property
+    def keep(self) -> float:
+        """The share of x in the next x."""
+        return self.down / self.s
+
+    @property
+    def gain(self) -> float:
+        """The share of x0 in the next x."""
+        return self.a2 - self.a * self.keep
+
+    def visit(self, x: Tensor, x0: Tensor, t: float) -> Tensor:
+        """x taken to another time t with x0 held."""
+        a, s = self.path(t)
+        return _mix(x, x0, s / self.s, a - self.a * s / self.s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """A finished step: where it began, what the denoiser said there and the better x0 that was used."""
+
+    step: Step
+    x: Tensor
+    x0: Tensor
+    best: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """After `step` of `total` steps: the time t, x there [B, C, *grid], and the denoiser's last x0, good for a
+    preview.
+    """
+
+    step: int
+    total: int
+    t: float
+    x: Tensor
+    x0: Tensor
+
+
+Rule = Callable[[Step, Tensor, Tensor, Sequence[Past], Denoise], Tensor]
+
+
+def ancestral(eta: float) -> Spread:
+    """nu = eta s' sqrt(1 - exp(-2 h)), eta in [0, 1]: DDIM's and the ancestral samplers' eta (arXiv 2010.02502, eq.
+    16).
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"ancestral eta must be in 0 .. 1, not {eta}; sde(eta) takes any eta >= 0")
+    return lambda h, s2: eta * s2 * math.sqrt(-math.expm1(-2 * h))
+
+
+def sde(eta: float) -> Spread:
+    """nu = s' sqrt(1 - exp(-2 eta h)), eta >= 0: the SDE of DPM-Solver++ (arXiv 2211.01095); infinite eta renews all
+    noise.
+    """
+    if not eta >= 0:
+        raise ValueError(f"sde eta must be 0 or more, not {eta}")
+    return lambda h, s2: s2 * math.sqrt(-math.expm1(-2 * eta * h)) if eta else 0.0
+
+
+def sample(
+    denoise: Denoise,
+    x: Tensor,
+    path: Path,
+    times: Tensor | Sequence[float],
+    *,
+    rule: str | Rule = "dpmpp_2m",
+    eta: float | Spread | None = None,
+    noise: Noise | None = None,
+    amend: Callable[[State], Tensor] | None = None,
+) -> Iterator[State]:
+    """Walk x [B, C, *grid] from times[0] to times[-1] and yield a State after each step; the last one's x is the
+    result.
+
+    times: falling [n + 1], or [n, 2] pairs (from, to) for grids whose steps overlap. eta: ancestral in [0, 1], or
+    `sde(eta)`; None is the rule's own (0, but for lcm). noise: (step, like) -> standard normal, such as `rng.Keyed`,
+    needed when there is eta. amend: a State -> the x to go on from. Runs under the caller's grad mode. ValueError for
+    a bad grid, rule or eta.
+    """
+    chosen = find(rule) if isinstance(rule, str) else rule
+    steps = plan(path, times, getattr(chosen, "eta", None) if eta is None else eta)
+    if noise is None and any(step.nu for step in steps):
+        raise ValueError("this rule and eta add noise; pass noise=, such as rng.Keyed(seed=..., samples=...)")
+    return _walk(denoise, x, steps, chosen, noise, amend)
+
+
+def _walk(
+    denoise: Denoise,
+    x: Tensor,
+    steps: Sequence[Step],
+    rule: Rule,
+    noise: Noise | None,
+    amend: Callable[[State], Tensor] | None,
+) -> Iterator[State]:
+    past: list[Past] = []
+    for step in steps:
+        x0 = denoise(x, step.t)
+        best = rule(step, x, x0, past, denoise)
+        past = [Past(step=step, x=x, x0=x0, best=best), *past[:2]]
+        x = _mix(x, best, step.keep, step.gain)
+        if step.nu and noise is not None:
+            x.add_(noise(step.index, x), alpha=step.nu)
+        state = State(step=step.index + 1, total=step.total, t=step.then, x=x, x0=x0)
+        if amend is not None:
+            x = amend(state)
+            state = State(step=state.step, total=state.total, t=state.t, x=x, x0=x0)
+        yield state
+
+
+def last(states: Iterator[State]) -> State:
+    """Run a walk to its end and give the last State."""
+    state = deque(states, maxlen=1)
+    if not state:
+        raise ValueError("there was no step to take")
+    return state[0]
+
+
+def plan(path: Path, times: Tensor | Sequence[float], eta: float | Spread | None = None) -> list[Step]:
+    """The coefficients of a whole grid, in float64, before the first step. ValueError for a grid that does not fall."""
+    listed: list[Any] = times.double().tolist() if isinstance(times, Tensor) else list(times)
+    pairs: list[Any] = listed if listed and isinstance(listed[0], list | tuple) else list(pairwise(listed))
+    if not pairs or not all(1 >= now > then >= 0 for now, then in pairs):
+        raise ValueError(f"times must fall strictly within [0, 1], two or more of them, not {listed}")
+    spread = eta if callable(eta) else ancestral(eta or 0.0)
+    return [_step(path, i, len(pairs), now, then, spread) for i, (now, then) in enumerate(pairs)]
+
+
+def _step(path: Path, index: int, total: int, now: float, then: float, spread: Spread) -> Step:
+    (a, s), (a2, s2) = path(now), path(then)
+    level = log_ratio(a, s)
+    h = log_ratio(a2, s2) - level
+    nu = spread(h, s2) if s2 else 0.0
+    down = math.sqrt(max(s2 * s2 - nu * nu, 0.0))
+    ends = {"t": now, "then": then, "a": a, "s": s, "a2": a2, "s2": s2}
+    logs = {"level": level, "h": h, "z": log_ratio(a2, down) - level}
+    return Step(index=index, total=total, path=path, **ends, down=down, nu=nu, **logs)
+
+
+def _mix(x: Tensor, x0: Tensor, keep: float, gain: float) -> Tensor:
+    return (x * keep).add_(x0, alpha=gain)
+
+
+def rule(*, order: int, evaluations: int = 1, eta: Spread | None = None) -> Callable[[Rule], Rule]:
+    """Marks a rule with its order of convergence (what the law tests hold it to), its calls of the denoiser per step,
+    and the noise it uses when none is asked for.
+    """
+
+    def mark(function: Any) -> Rule:
+        function.order, function.evaluations, function.eta = order, evaluations, eta
+        return function
+
+    return mark
+
+
+def _nodes(step: Step, past: Sequence[Past]) -> list[float]:
+    """Where past steps lie, in steps of h from now; none if this step, or the past, is infinite in log-SNR."""
+    h, level = step.h, step.level
+    if not (math.isfinite(h) and math.isfinite(step.z)):
+        return []
+    return [(p.step.level - level) / h for p in past if math.isfinite(p.step.level)]
+
+
+def _blend(first: Tensor, others: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """first + sum of w_k (other_k - first): exactly `first` where all agree."""
+    total = first
+    for other, share in zip(others, shares, strict=False):
+        total = torch.add(total, other - first, alpha=share)
+    return total
+
+
+def _extrapolate(step: Step, x0: Tensor, past: Sequence[Past]) -> Tensor:
+    """x0 averaged over the step by the polynomial in log-SNR through now and the past: the exponential Adams-Bashforth
+    step.
+    """
+    return _blend(x0, [p.x0 for p in past], weights(_nodes(step, past), step.z))
+
+
+def _noise_of(step: Step, x: Tensor, x0: Tensor) -> Tensor:
+    return _mix(x, x0, 1 / step.s, -step.a / step.s)
+
+
+def _clean_of(step: Step, x: Tensor, eps: Tensor) -> Tensor:
+    return _mix(x, eps, 1 / step.a, -step.s / step.a)
+
+
+def _slant(a: float, s: float) -> float:
+    """The time of the straight path with the same sigma / alpha: the frame in which native velocities are taken."""
+    return s / (a + s)
+
+
+@rule(order=1)
+def euler(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """x0 as it is: DDIM (arXiv 2010.02502), Euler on the flow path and on EDM's sigmas, DPM-Solver++(1)."""
+    return x0
+
+
+@rule(order=2, evaluations=2)
+def heun(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """The trapezoid in the flow path's velocity: w = t / (2 t') of the x0 found after an Euler step."""
+    if step.s2 == 0:
+        return x0
+    ahead = look(step.visit(x, x0, step.then), step.then)
+    return _blend(x0, [ahead], [_slant(step.a, step.s) / _slant(step.a2, step.s2) / 2])
+
+
+@rule(order=2, evaluations=2)
+def heun_edm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """The trapezoid in sigma / alpha (arXiv 2206.00364, algorithm 1): w = r / (2 r')."""
+    if step.s2 == 0 or step.a == 0:
+        return x0
+    ahead = look(step.visit(x, x0, step.then), step.then)
+    return _blend(x0, [ahead], [step.s * step.a2 / (step.a * step.s2) / 2])
+
+
+@rule(order=2, evaluations=2)
+def midpoint(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """The velocity halfway in t, taken in the flow path's frame."""
+    half = (step.t + step.then) / 2
+    middle = look(step.visit(x, x0, half), half)
+    return _blend(x0, [middle], [_slant(step.a, step.s) / _slant(*step.path(half))])
+
+
+@rule(order=4, evaluations=4)
+def rk4(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """Runge and Kutta's four slopes, in the flow path's frame y = x / (alpha + sigma), dy/du = (y - x0) / u."""
+    u, u2 = _slant(step.a, step.s), _slant(step.a2, step.s2)
+    y = x / (step.a + step.s)
+
+    def slope(last: Tensor, at: float) -> Tensor:
+        t = step.then if at == u2 else step.path.time(at / (1 - at))
+        there = y + (at - u) * last
+        return (there - look(there * sum(step.path(t)), t)) / at
+
+    if u2 == 0:
+        return x0
+    first = (y - x0) / u
+    second = slope(first, (u + u2) / 2)
+    third = slope(second, (u + u2) / 2)
+    return y - u * (first + 2 * second + 2 * third + slope(third, u2)) / 6
+
+
+@rule(order=2, evaluations=2)
+def dpmpp_2s(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """DPM-Solver++(2S) (arXiv 2211.01095, algorithm 1): x0 halfway in log-SNR."""
+    if not math.isfinite(step.h):
+        return x0
+    half = step.path.time(math.exp(-step.level - step.h / 2))
+    return look(step.visit(x, x0, half), half)
+
+
+@rule(order=2)
+def dpmpp_2m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): x0 + (x0 - x0_prev) / (2 r), r = h_prev / h."""
+    nodes = _nodes(step, past[:1])
+    return _blend(x0, [past[0].x0], [0.5 / nodes[0]]) if nodes else x0
+
+
+@rule(order=3)
+def dpmpp_3m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """DPM-Solver++(3M): the parabola through three x0, integrated exactly (published code halves the last term: order
+    2).
+    """
+    return _extrapolate(step, x0, past[:2])
+
+
+@rule(order=2)
+def res_2m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """RES multistep (arXiv 2308.02157): the line through two x0, integrated exactly."""
+    return _extrapolate(step, x0, past[:1])
+
+
+@rule(order=3)
+def deis(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """DEIS (arXiv 2204.13902, log-rho AB, order 3): the noise as a parabola in log-SNR, integrated over sigma /
+    alpha.
+    """
+    nodes = _nodes(step, past[:2])
+    if not nodes:
+        return x0
+    older = [_noise_of(p.step, p.x, p.x0) for p in past[:2]]
+    return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, weights(nodes, -step.h)))
+
+
+@rule(order=2)
+def ipndm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """iPNDM (arXiv 2204.13902): Adams-Bashforth 4 for even steps on the noise; order 4 only on steps even in sigma /
+    alpha.
+    """
+    if step.a == 0 or not past:
+        return x0
+    older = [_noise_of(p.step, p.x, p.x0) for p in past]
+    return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, _ADAMS[len(past)]))
+
+
+_ADAMS = {1: (-1 / 2,), 2: (-16 / 12, 5 / 12), 3: (-59 / 24, 37 / 24, -9 / 24)}
+
+
+@rule(order=3)
+def unipc(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """UniPC-2 (arXiv 2302.04867, B2, on x0): predictor of order 2; the corrector, free of calls, makes it 3."""
+    return _unified(step, x0, past, 2)
+
+
+@rule(order=4)
+def unipc_3(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """UniPC-3: predictor of order 3, corrected to 4."""
+    return _unified(step, x0, past, 3)
+
+
+@rule(order=1, eta=sde(math.inf))
+def lcm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """Consistency sampling (arXiv 2303.01469, algorithm 1): go to x0, then noise afresh; any other eta makes it
+    euler.
+    """
+    return x0
+
+
+def _unified(step: Step, x0: Tensor, past: Sequence[Past], order: int) -> Tensor:
+    """Predict at `order`; put the correction of the last step's x, made with today's x0, into the better x0."""
+    best = _predict(step, x0, past, order)
+    if not past or step.keep == 0:
+        return best
+    late = past[0]
+    nodes = _nodes(late.step, past[1:order])
+    if not math.isfinite(late.step.z):
+        return best
+    shares = weights([*nodes, 1.0], late.step.z) if nodes else [0.5]
+    points = [*(p.x0 for p in past[1 : 1 + len(nodes)]), x0]
+    shift = _blend(late.x0, points, shares) - _predict(late.step, late.x0, past[1:], order)
+    # what the last step would have gained, carried to where this step's x0 is weighed
+    return torch.add(best, shift, alpha=late.step.gain * step.keep / step.gain)
+
+
+def _predict(step: Step, x0: Tensor, past: Sequence[Past], order: int) -> Tensor:
+    nodes = _nodes(step, past[: order - 1])
+    shares = [0.5 / nodes[0]] if len(nodes) == 1 else weights(nodes, step.z)
+    return _blend(x0, [p.x0 for p in past], shares)
+
+
+def rules() -> dict[str, Rule]:
+    """Every rule of this module by name."""
+    return named.members(globals(), lambda f: hasattr(f, "order") and hasattr(f, "evaluations"))
+
+
+def find(name: str) -> Rule:
+    """A rule by name; ValueError for an unknown name."""
+    return named.find("solver", rules(), name)
