@@ -1,0 +1,216 @@
+"""Building a data set of scenes on disk: in order, by several processes, and resumable after a kill at any moment.
+
+OUT/world.json              recipe, labels, backgrounds, colours, sources with versions, hashes, licences and notices
+OUT/{train,heldout}/images.npy     uint8 [N, size, size, 3], a memory map that is filled from the front
+OUT/{train,heldout}/scenes.jsonl   line i: {"captions": [...], "truth": {...}}
+OUT/{train,heldout}/progress       how many scenes from the front are complete
+OUT/READY                   written last
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .scenes import Split, scene
+from .sprites import PACKAGES, Sprites, load_sprites
+from .world import World, load_world
+
+VERSION = 1  # of the bytes that a recipe gives
+CHUNK = 250
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker must know to make any scene of one split."""
+
+    world: World
+    size: int
+    seed: int
+    split: Split
+
+
+def build(
+    world: World | str | Path,
+    out: str | Path,
+    *,
+    size: int = 128,
+    train: int = 40_000,
+    heldout: int = 2_000,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress = lambda stage, done, total: None,
+) -> Path:
+    """Builds a data set folder, or finishes one that was begun with the same recipe; returns the folder.
+
+    world: a World, the name of one that ships, or the path of its YAML file. size: pixels of a side, 32 or more.
+    progress(stage, done, total) is called with the stages "sprites", "heldout" and "train". The bytes do not depend on
+    `workers` nor on how often the build was interrupted. Packages and sprites are kept in the cache folder
+    ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds
+    another data set, or a package that cannot be fetched.
+    """
+    _check(size=size, train=train, heldout=heldout, workers=workers)
+    world = world if isinstance(world, World) else load_world(world)
+    out = Path(out)
+    sprites = load_sprites(world, size, report=lambda line: progress(line, 0, 0))
+    _claim(out, recipe(world, size=size, train=train, heldout=heldout, seed=seed))
+    for split, count in (("heldout", heldout), ("train", train)):
+        job = Job(world=world, size=size, seed=seed, split=split)
+        _build_split(job, out / split, count, workers, progress, sprites)
+    (out / "READY").write_text("complete\n")
+    return out
+
+
+def recipe(world: World, *, size: int, train: int, heldout: int, seed: int) -> dict[str, Any]:
+    """The content of world.json: enough to build the same bytes again, and the notices that must travel along."""
+    packages = [asdict(PACKAGES[style]) | {"style": style} for style in world.styles]
+    return {
+        "format": "mediagen scenes",
+        "version": VERSION,
+        "world": world.name,
+        "size": size,
+        "seed": seed,
+        "counts": {"train": train, "heldout": heldout},
+        "heldout_share": world.heldout,
+        "scenes": dict(world.scenes),
+        "recolour": world.recolour,
+        "labels": {label.name: _short(asdict(label)) for label in world.labels},
+        "backgrounds": {b.name: _short(asdict(b)) for b in world.backgrounds},
+        "styles": {name: _short(asdict(style)) for name, style in world.styles.items()},
+        "colours": list(world.colours),
+        "relations": list(world.relations),
+        "sources": packages,
+    }
+
+
+def _short(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in entry.items()
+        if key != "name" and value not in (None, ())
+    }
+
+
+def _check(**numbers: int) -> None:
+    least = {"size": 32, "train": 0, "heldout": 0, "workers": 1}
+    for name, value in numbers.items():
+        if value < least[name]:
+            raise ValueError(f"{name} is {value}; it must be at least {least[name]}")
+
+
+def _claim(out: Path, wanted: dict[str, Any]) -> None:
+    """Writes world.json, or makes sure that the folder was begun with the same recipe."""
+    file = out / "world.json"
+    wanted = json.loads(json.dumps(wanted))
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if differing := [key for key in wanted if found.get(key) != wanted[key]]:
+            what = ", ".join(differing)
+            raise ValueError(f"{out} holds a data set of another recipe ({what} differ); choose another or delete it")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no data set of scenes; choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _replace(file, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(file: Path, text: str) -> None:
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
+def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Progress, sprites: Sprites) -> None:
+    folder.mkdir(exist_ok=True)
+    images = _opened(folder / "images.npy", (count, job.size, job.size, 3))
+    done = _finished(folder, count)
+    progress(job.split, done, count)
+    starts = range(done, count, CHUNK)
+    spans = [(start, min(start + CHUNK, count)) for start in starts]
+    with (folder / "scenes.jsonl").open("a", encoding="utf-8") as lines:
+        for (start, stop), (pictures, records) in zip(spans, _made(job, spans, workers, sprites), strict=True):
+            images[start:stop] = pictures
+            images.flush()
+            lines.write(records)
+            lines.flush()
+            _replace(folder / "progress", f"{stop}\n")
+            progress(job.split, stop, count)
+
+
+def _opened(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    if not file.exists() or not shape[0]:
+        return (
+            np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape) if shape[0] else _empty(file, shape)
+        )
+    return np.lib.format.open_memmap(file, mode="r+")
+
+
+def _empty(file: Path, shape: tuple[int, ...]) -> Any:
+    empty = np.zeros(shape, np.uint8)
+    np.save(file, empty)
+    return empty
+
+
+def _finished(folder: Path, count: int) -> int:
+    """How many scenes are complete; cuts off records that were written after the last complete chunk."""
+    records, file = folder / "scenes.jsonl", folder / "progress"
+    done = int(file.read_text()) if file.exists() else 0
+    if records.exists():
+        with records.open("rb+") as stream:
+            for _ in range(done):
+                stream.readline()
+            stream.truncate(stream.tell())
+    if not file.exists():
+        _replace(file, "0\n")
+    return min(done, count)
+
+
+Span = tuple[int, int]
+Chunk = tuple[np.ndarray, str]
+
+
+def _made(job: Job, spans: list[Span], workers: int, sprites: Sprites) -> Iterator[Chunk]:
+    """The chunks in order, from this process or from several that run at most a few chunks ahead."""
+    if workers == 1 or len(spans) < 2:
+        yield from (_chunk(job, sprites, span) for span in spans)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,)) as pool:
+        yield from _ahead(pool, spans, 3 * workers)
+
+
+def _ahead(pool: ProcessPoolExecutor, spans: Iterable[Span], most: int) -> Iterator[Chunk]:
+    waiting: list[Future[Chunk]] = []
+    for span in spans:
+        waiting.append(pool.submit(_work, span))
+        if len(waiting) >= most:
+            yield waiting.pop(0).result()
+    yield from (future.result() for future in waiting)
+
+
+_job: tuple[Job, Sprites] | None = None  # of a worker process, set once by its initializer
+
+
+def _begin(job: Job) -> None:
+    global _job
+    _job = (job, load_sprites(job.world, job.size))
+
+
+def _work(span: Span) -> Chunk:
+    assert _job is not None
+    return _chunk(*_job, span)
+
+
+def _chunk(job: Job, sprites: Sprites, span: Span) -> Chunk:
+    made = [scene(job.world, sprites, job.seed, i, job.split, job.size) for i in range(*span)]
+    return np.stack([picture for picture, _ in made]), "".join(
+        json.dumps(record, ensure_ascii=False) + "\n" for _, record in made
+    )
