@@ -1,0 +1,118 @@
+"""A convolutional autoencoder with a KL bottleneck for 1-D, 2-D and 3-D media.
+
+All layers look at a bounded neighbourhood and none mixes all positions, so a tile with enough margin decodes to exactly the
+pixels that the whole would give (`reach` says how much is enough).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..nn.conv import Down, ResBlock, Up, conv
+from ..nn.norm import ChannelNorm
+from .base import LatentSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvVAEConfig:
+    """widths, depths: channels and residual blocks of each level, finest first; strides: what each level divides the
+    grid by. The product of the strides is the compression factor of each axis (4 * 2 = f8)."""
+
+    dims: int = 2
+    media_channels: int = 3
+    latent_channels: int = 16
+    strides: tuple[int, ...] = (4, 2)
+    encoder_widths: tuple[int, ...] = (96, 192)
+    encoder_depths: tuple[int, ...] = (1, 2)
+    decoder_widths: tuple[int, ...] = (96, 192)
+    decoder_depths: tuple[int, ...] = (2, 3)
+
+    def __post_init__(self) -> None:
+        levels = {
+            len(self.strides),
+            *(len(getattr(self, f"{s}_{k}")) for s in ("encoder", "decoder") for k in ("widths", "depths")),
+        }
+        if len(levels) != 1:
+            raise ValueError("strides, widths and depths need one entry for each level")
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: ConvVAEConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width_in = config.media_channels
+        for width, depth, stride in zip(config.encoder_widths, config.encoder_depths, config.strides, strict=True):
+            layers.append(Down(width_in, width, (stride,) * config.dims))
+            layers += [ResBlock(config.dims, width) for _ in range(depth)]
+            width_in = width
+        layers += [ChannelNorm(width_in), conv(config.dims, width_in, 2 * config.latent_channels)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, *size] -> mean and log-variance, each [B, latent, *grid]."""
+        mean, logvar = self.layers(x).float().chunk(2, dim=1)
+        return mean, logvar.clamp(-20, 4)
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: ConvVAEConfig) -> None:
+        super().__init__()
+        widths = config.decoder_widths
+        layers: list[nn.Module] = [conv(config.dims, config.latent_channels, widths[-1])]
+        for level in reversed(range(len(widths))):
+            layers += [ResBlock(config.dims, widths[level]) for _ in range(config.decoder_depths[level])]
+            if level:
+                layers.append(Up(widths[level], widths[level - 1], (config.strides[level],) * config.dims))
+        layers += [ChannelNorm(widths[0]), Up(widths[0], config.media_channels, (config.strides[0],) * config.dims)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class ConvVAE(nn.Module):
+    """Media in [-1, 1] <-> whitened latents. `mean` and `std` (per channel) are measured after training."""
+
+    def __init__(self, config: ConvVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.register_buffer("mean", torch.zeros(config.latent_channels))
+        self.register_buffer("std", torch.ones(config.latent_channels))
+
+    @property
+    def spec(self) -> LatentSpec:
+        c = self.config
+        return LatentSpec(
+            channels=c.latent_channels, stride=(math.prod(c.strides),) * c.dims, media_channels=c.media_channels
+        )
+
+    @property
+    def reach(self) -> int:
+        """How many latent positions away a decoded pixel can still feel, rounded up: the margin that makes tiling exact."""
+        c, scale, reach = self.config, 1.0, 1.0
+        for level in reversed(range(len(c.strides))):
+            reach += scale * (2 * c.decoder_depths[level] + 1)
+            scale /= c.strides[level]
+        return math.ceil(reach)
+
+    def whiten(self, z: Tensor) -> Tensor:
+        return (z - self._channelwise(self.mean)) / self._channelwise(self.std)
+
+    def unwhiten(self, z: Tensor) -> Tensor:
+        return z * self._channelwise(self.std) + self._channelwise(self.mean)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """[B, C, *size] in [-1, 1] -> whitened latent means [B, latent, *grid]; ValueError for a size off the stride."""
+        self.spec.grid(x.shape[2:])
+        return self.whiten(self.encoder(x)[0])
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Whitened latents [B, latent, *grid] -> media [B, C, *size], about [-1, 1] (not clamped)."""
+        return self.decoder(self.unwhiten(z).to(next(self.decoder.parameters()).dtype)).float()
+
+    def _channelwise(self, v: Tensor) -> Tensor:
+        return v.view(-1, *(1,) * self.config.dims)

@@ -1,0 +1,79 @@
+"""A diffusion transformer for any number of axes: 1-D audio, 2-D images, 3-D video (arXiv:2212.09748, arXiv:2310.00426)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..nn.blocks import Block
+from ..nn.embed import TimeEmbed, tokens, untokens
+from ..nn.norm import RMSNorm
+from ..nn.rope import positions, rotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig:
+    """channels: of the latent; patch: latent cells per token, one entry an axis; text: width of the text states."""
+
+    channels: int = 16
+    patch: tuple[int, ...] = (2, 2)
+    width: int = 320
+    depth: int = 10
+    heads: int = 5
+    hidden: int = 864
+    text: int = 384
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
+
+
+class DiT(nn.Module):
+    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text] and, optionally,
+    "skip_layers" (a tuple of block numbers left out: the perturbed branch of skip-layer guidance)."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, inner = config.width, config.channels
+        for p in config.patch:
+            inner *= p
+        self.patch_embed = nn.Linear(inner, width)
+        self.time_embed = TimeEmbed(width)
+        self.text_embed = nn.Sequential(RMSNorm(config.text), nn.Linear(config.text, width))
+        self.pooled_embed = nn.Linear(config.text, width)
+        self.modulation_embed = nn.Linear(width, Block.PARTS * width)
+        self.blocks = nn.ModuleList(Block(width, config.heads, width, config.hidden) for _ in range(config.depth))
+        self.norm = RMSNorm(width, learned=False)
+        self.final_embed = nn.Linear(width, 2 * width)
+        self.head = nn.Linear(width, inner)
+        for layer in (self.modulation_embed, self.final_embed, self.head):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        """x [B, C, *grid]; t [B], or [B, 1, *grid] for a time of its own at each place (a token takes its patch's first)."""
+        c = self.config
+        cells = [n // p for n, p in zip(x.shape[2:], c.patch, strict=True)]
+        h = self.patch_embed(tokens(x, c.patch))
+        rope = rotation(positions(cells, x.device), c.width // c.heads)
+        mask = cond["text_mask"]
+        time = self.time_embed(token_times(t, c.patch)) + self.pooled_embed(cond["text_pooled"].to(h.dtype))[:, None]
+        time = nn.functional.silu(time)
+        modulation = self.modulation_embed(time).unflatten(-1, (Block.PARTS, c.width))
+        text = self.text_embed(cond["text"].to(h.dtype))
+        skipped = cond.get("skip_layers", ())
+        for number, block in enumerate(self.blocks):
+            if number not in skipped:
+                h = block(h, modulation, rope, text, mask)
+        scale, shift = self.final_embed(time).chunk(2, dim=-1)
+        return untokens(self.head(self.norm(h) * (1 + scale) + shift), x.shape[2:], c.patch)
+
+
+def token_times(t: Tensor, patch: tuple[int, ...]) -> Tensor:
+    """t [B] -> [B, 1]; t [B, 1, *grid] -> [B, N]."""
+    if t.ndim == 1:
+        return t[:, None]
+    return tokens(t, patch)[..., 0]

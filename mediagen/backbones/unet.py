@@ -1,0 +1,143 @@
+"""A diffusion U-Net for any number of axes (arXiv:2105.05233): residual blocks, attention to the text where the grid is small."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..nn.attention import Attention
+from ..nn.blocks import FeedForward
+from ..nn.conv import Down, ResBlock, Up, conv
+from ..nn.embed import TimeEmbed
+from ..nn.norm import ChannelNorm, RMSNorm
+from ..nn.rope import positions, rotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """dims: axes; channels: of the latent; widths: of each level, each half as fine as the one before; depth: residual
+    blocks a level and side; attention: the levels that attend (to themselves and the text); text: width of its states."""
+
+    dims: int = 2
+    channels: int = 16
+    widths: tuple[int, ...] = (128, 256)
+    depth: int = 2
+    attention: tuple[int, ...] = (1,)
+    head: int = 64
+    text: int = 384
+
+    def __post_init__(self) -> None:
+        bad = [w for level, w in enumerate(self.widths) if level in self.attention and w % self.head]
+        if bad:
+            raise ValueError(f"width {bad[0]} of an attending level is not a multiple of head {self.head}")
+
+
+class Attend(nn.Module):
+    """Self-attention, cross-attention and feed-forward over the positions of a grid; the identity at first."""
+
+    def __init__(self, width: int, head: int, text: int) -> None:
+        super().__init__()
+        self.head = head
+        self.norms = nn.ModuleList(RMSNorm(width) for _ in range(3))
+        self.attention = Attention(width, width // head)
+        self.cross = Attention(width, width // head, text)
+        self.feed_forward = FeedForward(width, 2 * width)
+        for layer in (self.attention.out, self.cross.out, self.feed_forward.down):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+        """x [B, C, *grid]; text [B, L, D]; mask bool [B, L]."""
+        h = x.flatten(2).transpose(1, 2)
+        rope = rotation(positions(x.shape[2:], x.device), self.head)
+        h = h + self.attention(self.norms[0](h), rope=rope)
+        h = h + self.cross(self.norms[1](h), text, mask)
+        h = h + self.feed_forward(self.norms[2](h))
+        return h.transpose(1, 2).reshape(x.shape)
+
+
+class Stage(nn.Module):
+    """One residual block, and attention after it where the level attends."""
+
+    def __init__(self, config: UNetConfig, level: int, embed: int, skipped: int = 0) -> None:
+        super().__init__()
+        width = config.widths[level]
+        self.join = conv(config.dims, width + skipped, width, 1) if skipped else None
+        self.block = ResBlock(config.dims, width, embed)
+        self.attend = Attend(width, config.head, config.text) if level in config.attention else None
+
+    def forward(self, x: Tensor, embed: Tensor, text: Tensor, mask: Tensor, skip: Tensor | None = None) -> Tensor:
+        if self.join is not None:
+            x = self.join(torch.cat([x, skip], dim=1))
+        x = self.block(x, embed)
+        return x if self.attend is None else self.attend(x, text, mask)
+
+
+class UNet(nn.Module):
+    """net(x, t, cond) -> y; the condition is the DiT's. "skip_layers" leaves out stages, counted from the input.
+
+    A time of its own at each place is averaged over each cell at the coarser levels.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, dims, last = config.widths, config.dims, len(config.widths) - 1
+        embed = 4 * widths[0]
+        halves = (2,) * dims
+        self.time_embed = TimeEmbed(embed)
+        self.pooled_embed = nn.Linear(config.text, embed)
+        self.text_norm = RMSNorm(config.text)
+        self.enter_embed = conv(dims, config.channels, widths[0])
+        self.down = nn.ModuleList(Stage(config, i, embed) for i in range(last + 1) for _ in range(config.depth))
+        self.shrink = nn.ModuleList(Down(widths[i], widths[i + 1], halves) for i in range(last))
+        self.middle = Stage(config, last, embed)
+        self.up = nn.ModuleList(
+            Stage(config, i, embed, widths[i]) for i in reversed(range(last + 1)) for _ in range(config.depth)
+        )
+        self.grow = nn.ModuleList(Up(widths[i + 1], widths[i], halves) for i in reversed(range(last)))
+        self.norm = ChannelNorm(widths[0])
+        self.head = conv(dims, widths[0], config.channels)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        """x [B, C, *grid] with every side a multiple of 2^(levels - 1); t [B] or [B, 1, *grid]."""
+        levels, depth = len(self.config.widths), self.config.depth
+        self._check(x)
+        h = self.enter_embed(x)
+        text = self.text_norm(cond["text"].to(h.dtype))
+        context = (text, cond["text_mask"])
+        embeds = [self._embed(t, cond, level) for level in range(levels)]
+        skips: list[Tensor] = []
+        left_out = set(cond.get("skip_layers", ()))
+        for number, stage in enumerate(self.down):
+            level = number // depth
+            if level and number % depth == 0:
+                h = self.shrink[level - 1](h)
+            h = h if number in left_out else stage(h, embeds[level], *context)
+            skips.append(h)
+        h = self.middle(h, embeds[-1], *context)
+        for number, stage in enumerate(self.up):
+            level = levels - 1 - number // depth
+            if number and number % depth == 0:
+                h = self.grow[number // depth - 1](h)
+            h = stage(h, embeds[level], *context, skip=skips.pop())
+        return self.head(F.silu(self.norm(h)))
+
+    def _embed(self, t: Tensor, cond: Mapping[str, Any], level: int) -> Tensor:
+        """[B, E], or [B, *grid of the level, E] for a time of its own at each place."""
+        pooled = self.pooled_embed(cond["text_pooled"].to(self.pooled_embed.weight.dtype))
+        if t.ndim > 1:
+            pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.config.dims - 1]
+            t = pool(t, 2**level)[:, 0]
+            pooled = pooled.view(len(t), *(1,) * self.config.dims, -1)
+        return F.silu(self.time_embed(t) + pooled)
+
+    def _check(self, x: Tensor) -> None:
+        factor = 2 ** (len(self.config.widths) - 1)
+        if any(n % factor for n in x.shape[2:]):
+            raise ValueError(f"the latent grid {tuple(x.shape[2:])} is not a multiple of {factor} along each axis")

@@ -1,0 +1,41 @@
+"""Attention over tokens, to themselves or to a condition."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .norm import RMSNorm
+from .rope import rotate
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys (arXiv:2302.05442).
+
+    `context` is the width of the tokens attended to; without it the tokens attend to themselves.
+    """
+
+    def __init__(self, width: int, heads: int, context: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(context or width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.query_norm = RMSNorm(width // heads)
+        self.key_norm = RMSNorm(width // heads)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        rope: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """x [B, N, width], context [B, L, context], mask bool [B, L] (True: may be attended to), rope for self-attention."""
+        q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
+        source = x if context is None else context
+        k, v = rearrange(self.key_value(source), "b n (two h d) -> two b h n d", two=2, h=self.heads)
+        q, k = self.query_norm(q), self.key_norm(k)
+        if rope is not None:
+            q, k = rotate(q, *rope), rotate(k, *rope)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None, :])
+        return self.out(rearrange(y, "b h n d -> b n (h d)"))

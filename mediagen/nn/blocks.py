@@ -1,0 +1,49 @@
+"""The transformer block of the diffusion transformers."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import Attention
+from .norm import RMSNorm
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (arXiv:2002.05202); `hidden` is the width between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention to the text, feed-forward; all three modulated by time (adaLN-zero).
+
+    The modulation is one vector for the whole network plus a learned table for each block (PixArt's adaLN-single,
+    arXiv:2310.00426), which saves a third of the weights of arXiv:2212.09748 at equal quality.
+    """
+
+    PARTS = 8  # shift, scale, gate of self-attention and feed-forward; shift and scale of cross-attention
+
+    def __init__(self, width: int, heads: int, context: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = RMSNorm(width, learned=False)
+        self.attention = Attention(width, heads)
+        self.cross = Attention(width, heads, context)
+        self.feed_forward = FeedForward(width, hidden)
+        self.modulation_embed = nn.Parameter(torch.zeros(self.PARTS, width))
+        nn.init.zeros_(self.cross.out.weight)
+        nn.init.zeros_(self.cross.out.bias)
+
+    def forward(self, x: Tensor, modulation: Tensor, rope: tuple[Tensor, Tensor], text: Tensor, mask: Tensor) -> Tensor:
+        """x [B, N, width]; modulation [B, 1 or N, PARTS, width]; text [B, L, context]; mask bool [B, L]."""
+        parts = (modulation + self.modulation_embed.to(modulation.dtype)).unbind(-2)
+        shift, scale, gate, cross_shift, cross_scale, mlp_shift, mlp_scale, mlp_gate = parts
+        x = x + gate * self.attention(self.norm(x) * (1 + scale) + shift, rope=rope)
+        x = x + self.cross(self.norm(x) * (1 + cross_scale) + cross_shift, text, mask)
+        return x + mlp_gate * self.feed_forward(self.norm(x) * (1 + mlp_scale) + mlp_shift)

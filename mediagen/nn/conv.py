@@ -1,0 +1,112 @@
+"""Convolutions for one, two or three dimensions from one definition."""
+
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .norm import ChannelNorm
+
+AXES = "ijk"
+
+
+def conv(dims: int, channels_in: int, channels_out: int, kernel: int = 3) -> nn.Module:
+    """A convolution over `dims` axes that keeps the grid ([B, C, *grid] in and out); dims is 1, 2 or 3, kernel odd."""
+    if dims not in (1, 2, 3):
+        raise ValueError(f"dims is {dims}: a convolution has 1, 2 or 3 axes")
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
+    return kind(channels_in, channels_out, kernel, padding=kernel // 2)
+
+
+def fold(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """Space to depth: [B, C, *grid] -> [B, C*prod(factors), *grid/factors]. Exact inverse of `unfold`."""
+    axes = AXES[: len(factors)]
+    grid = " ".join(f"({n} f{n})" for n in axes)
+    out = " ".join(axes)
+    inner = " ".join(f"f{n}" for n in axes)
+    return rearrange(
+        x, f"b c {grid} -> b (c {inner}) {out}", **{f"f{n}": f for n, f in zip(axes, factors, strict=True)}
+    )
+
+
+def unfold(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """Depth to space: [B, C*prod(factors), *grid] -> [B, C, *grid*factors]."""
+    axes = AXES[: len(factors)]
+    grid = " ".join(f"({n} f{n})" for n in axes)
+    out = " ".join(axes)
+    inner = " ".join(f"f{n}" for n in axes)
+    return rearrange(
+        x, f"b (c {inner}) {out} -> b c {grid}", **{f"f{n}": f for n, f in zip(axes, factors, strict=True)}
+    )
+
+
+class ResBlock(nn.Module):
+    """Norm, conv, SiLU, conv beside an identity; the second conv starts at zero so that a new block is the identity.
+
+    With `embed` channels given, `forward(x, scale_shift)` modulates between the two convolutions (arXiv:2105.05233, 3.1).
+    """
+
+    def __init__(self, dims: int, width: int, embed: int | None = None) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.first = conv(dims, width, width)
+        self.second = conv(dims, width, width)
+        self.modulate = None if embed is None else nn.Linear(embed, 2 * width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor, embed: Tensor | None = None) -> Tensor:
+        """x [B, C, *grid]; embed [B, E] or, per position, [B, *grid, E]."""
+        h = self.first(F.silu(self.norm(x)))
+        if self.modulate is not None:
+            scale, shift = channels_first(self.modulate(embed), x.ndim).chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        return x + self.second(F.silu(h))
+
+
+def channels_first(embed: Tensor, ndim: int) -> Tensor:
+    """[B, E] -> [B, E, 1, ...] and [B, *grid, E] -> [B, E, *grid], to be broadcast over a tensor with `ndim` axes."""
+    if embed.ndim == 2:
+        return embed.reshape(*embed.shape, *(1,) * (ndim - 2))
+    return embed.movedim(-1, 1)
+
+
+class Down(nn.Module):
+    """Halve (or divide by `factors`) the grid: space to depth, a 3-wide conv, and the mean over the folded pixels as shortcut.
+
+    The parameter-free shortcut follows DC-AE (arXiv:2410.10733): it makes deep compression easy to train.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, factors: Sequence[int]) -> None:
+        super().__init__()
+        self.factors = tuple(factors)
+        folded = channels_in * math.prod(factors)
+        self.channels_out = channels_out
+        self.conv = conv(len(factors), folded, channels_out)
+        self.shortcut = folded % channels_out == 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = fold(x, self.factors)
+        y = self.conv(x)
+        if self.shortcut:
+            y = y + x.unflatten(1, (self.channels_out, -1)).mean(2)
+        return y
+
+
+class Up(nn.Module):
+    """Multiply the grid by `factors`: a 3-wide conv, depth to space, and the repeated channels as shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, factors: Sequence[int]) -> None:
+        super().__init__()
+        self.factors = tuple(factors)
+        folded = channels_out * math.prod(factors)
+        self.conv = conv(len(factors), channels_in, folded)
+        self.repeats = folded // channels_in if folded % channels_in == 0 else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        if self.repeats:
+            y = y + x.repeat_interleave(self.repeats, dim=1)
+        return unfold(y, self.factors)

@@ -1,0 +1,42 @@
+"""Numbers to vectors, and media to tokens."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .conv import fold, unfold
+
+
+def fourier(t: Tensor, width: int, scale: float = 1000.0) -> Tensor:
+    """Sinusoidal features [..., width] of a scalar in about [0, 1] (arXiv:1706.03762), wavelengths geometric from
+    2 pi/scale to 10 * 2 pi (in units of t)."""
+    frequencies = torch.exp(-math.log(scale * 10) * torch.arange(width // 2, device=t.device) / (width // 2)) * scale
+    angle = t.float()[..., None] * frequencies
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class TimeEmbed(nn.Module):
+    """t in [0, 1], shape [...] -> [..., width]."""
+
+    def __init__(self, width: int, features: int = 256) -> None:
+        super().__init__()
+        self.features = features
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t: Tensor) -> Tensor:
+        return self.layers(fourier(t, self.features).to(self.layers[0].weight.dtype))
+
+
+def tokens(x: Tensor, patch: Sequence[int]) -> Tensor:
+    """[B, C, *grid] -> [B, N, C*prod(patch)], one token for each patch; ValueError if the patch does not divide the grid."""
+    if any(n % p for n, p in zip(x.shape[2:], patch, strict=True)):
+        raise ValueError(f"the latent grid {tuple(x.shape[2:])} is not a multiple of the patch {tuple(patch)}")
+    return fold(x, patch).flatten(2).transpose(1, 2)
+
+
+def untokens(y: Tensor, grid: Sequence[int], patch: Sequence[int]) -> Tensor:
+    """Inverse of `tokens` for a latent grid of size `grid`."""
+    cells = [n // p for n, p in zip(grid, patch, strict=True)]
+    return unfold(y.transpose(1, 2).unflatten(2, cells), patch)

@@ -1,0 +1,52 @@
+"""Pictures and captions as batches, from a built dataset or a user's own folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.folder import Folder
+from ..data.stored import Scenes
+
+
+class Source(Protocol):
+    """Anything with pictures uint8 [H, W, 3] and captions by index (`data.stored.Scenes`, `data.folder.Folder`)."""
+
+    def __len__(self) -> int: ...
+
+    def images(self, i: int) -> np.ndarray: ...
+
+    def captions(self, i: int) -> tuple[str, ...]: ...
+
+
+def source(folder: str | Path, split: str, size: int) -> Source:
+    """The split of a built dataset, or else a user's own folder of pictures fitted to `size` pixels a side."""
+    built = Path(folder) / split
+    return Scenes(built) if (built / "images.npy").exists() else Folder(folder, size)
+
+
+def whole(pictures: Source, indices: Iterable[int]) -> Tensor:
+    """Pictures [B, 3, H, W] in [-1, 1]; an index past the end starts again."""
+    return scaled(np.stack([pictures.images(i % len(pictures)) for i in indices]))
+
+
+def crops(pictures: Source, rng: np.random.Generator, count: int, side: int) -> Tensor:
+    """Random crops [count, 3, side, side] in [-1, 1], half of them mirrored."""
+    return scaled(np.stack([_crop(pictures.images(i), rng, side) for i in rng.integers(len(pictures), size=count)]))
+
+
+def _crop(picture: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    if side > min(height, width):
+        raise ValueError(f"crop {side} is larger than the pictures ({width}x{height})")
+    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    patch = picture[y : y + side, x : x + side]
+    return patch[:, ::-1] if rng.random() < 0.5 else patch
+
+
+def scaled(pixels: np.ndarray) -> Tensor:
+    """uint8 [B, H, W, 3] -> float [B, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

@@ -1,0 +1,83 @@
+"""Training an autoencoder: reconstruction, KL, edges, and an adversarial stage."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..autoencoders.conv import ConvVAE
+from .adversarial import PatchDiscriminator, discriminator_loss, generator_loss
+from .trainer import Player
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionLoss:
+    """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between neighbours
+    (edges), KL to the unit Gaussian (nats per latent element), and the adversary from step `adversarial_start` on."""
+
+    absolute: float = 1.0
+    squared: float = 1.0
+    edges: float = 0.5
+    kl: float = 1e-4
+    adversarial: float = 0.0
+    adversarial_start: int = 0
+
+    def terms(self, recon: Tensor, x: Tensor, mean: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+        error = recon.float() - x
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        terms = {"absolute": error.abs().mean(), "squared": error.square().mean(), "edges": edges(error), "kl": kl}
+        return {**terms, "loss": sum(getattr(self, name) * value for name, value in terms.items())}
+
+
+def edges(error: Tensor) -> Tensor:
+    """Mean absolute difference between neighbours of the error, over all axes: what blur gets wrong."""
+    axes = range(2, error.ndim)
+    return torch.stack([error.diff(dim=axis).abs().mean() for axis in axes]).mean()
+
+
+def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Tensor], seed: int = 0) -> list[Player]:
+    """The autoencoder, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in [-1, 1]."""
+    adversary = None if not weights.adversarial else PatchDiscriminator(vae.config.dims, vae.config.media_channels)
+    latest: dict[str, Tensor] = {}
+
+    def autoencode(step: int) -> dict[str, Tensor]:
+        x = batch(step)
+        mean, logvar = vae.encoder(x)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + step)).to(mean)
+        recon = vae.decoder(mean + noise * torch.exp(0.5 * logvar))
+        terms = weights.terms(recon, x, mean, logvar)
+        latest.update(real=x, fake=recon.detach().float())
+        if adversary is not None and step >= weights.adversarial_start:
+            frozen(adversary)
+            terms["fooled"] = generator_loss(adversary(recon))
+            terms["loss"] = terms["loss"] + weights.adversarial * terms["fooled"]
+        return {**terms, "psnr": psnr(recon.detach().float(), x)}
+
+    def discriminate(step: int) -> dict[str, Tensor]:
+        adversary.requires_grad_(True)
+        return {"loss": discriminator_loss(adversary(latest["real"]), adversary(latest["fake"]))}
+
+    mine = Player(name="vae", module=vae, loss=autoencode)
+    if adversary is None:
+        return [mine]
+    return [mine, Player(name="adversary", module=adversary, loss=discriminate, start=weights.adversarial_start)]
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    return module.requires_grad_(False)
+
+
+def psnr(recon: Tensor, x: Tensor) -> Tensor:
+    """Peak signal to noise ratio in dB of media in [-1, 1]; the mean error of the whole batch."""
+    return -10 * torch.log10(F.mse_loss(recon.clamp(-1, 1), x) / 4)
+
+
+@torch.no_grad()
+def measure_latents(vae: ConvVAE, batches: Callable[[int], Tensor], count: int) -> None:
+    """Set the whitening buffers `mean` and `std` of each latent channel from `count` batches."""
+    axes = (0, *range(2, vae.config.dims + 2))
+    means = torch.cat([vae.encoder(batches(i))[0] for i in range(count)])
+    vae.mean.copy_(means.mean(axes))
+    vae.std.copy_(means.std(axes))

@@ -1,0 +1,144 @@
+"""The training loop, once for every network: autoencoders, denoisers, readers.
+
+A *player* is a module with its own loss; a plain training has one, an adversarial one has two. Each batch and all noise are
+functions of (seed, step) alone, so a run that was stopped and resumed prints the same losses as one that never stopped.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch import Tensor, nn
+
+from . import checkpoint
+from .ema import EMA
+from .optim import Muon, parameter_groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """steps: optimizer steps in all; lr: peak learning rate, reached after `warmup` steps and brought to zero over the last
+    `cooldown` fraction (warmup-stable-decay, arXiv:2404.06395); ema: decay of the averaged weights; clip: gradient norm."""
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 100
+    cooldown: float = 0.3
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    clip: float = 1.0
+    precision: str = "bf16"
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step`."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        fall = min(1.0, (self.steps - step) / max(1.0, self.cooldown * self.steps))
+        return self.lr * min(rise, fall)
+
+
+@dataclass(kw_only=True)
+class Player:
+    """One module and what it minimises. `loss(step)` returns named scalars; "loss" is the one that is minimised.
+
+    rate multiplies the schedule's learning rate; the player acts from step `start` on.
+    """
+
+    name: str
+    module: nn.Module
+    loss: Callable[[int], dict[str, Tensor]]
+    rate: float = 1.0
+    start: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the loop tells after each step: step counts from 1; seconds are since the start of this run."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    rate: float
+    seconds: float
+    done_here: int = field(default=1)
+
+    @property
+    def seconds_left(self) -> float:
+        return self.seconds / self.done_here * (self.steps - self.step)
+
+
+def train(
+    players: Sequence[Player], schedule: Schedule, out: Path, watch: Callable[[int, EMA], None] | None = None
+) -> Iterator[Progress]:
+    """Train the players in turn, yielding after each step. Resumes from `out/last.pt` if it is there.
+
+    The first player's weights are averaged; `watch(step, ema)` is called at each checkpoint (samples, metrics).
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision=schedule.precision, cpu=not torch.cuda.is_available())
+    modules = [accelerator.prepare(p.module) for p in players]
+    optimizers = [
+        accelerator.prepare(Muon(parameter_groups(p.module), weight_decay=schedule.weight_decay)) for p in players
+    ]
+    ema = EMA(players[0].module, schedule.ema)
+    last, began = out / "last.pt", monotonic()
+    start = _resume(last, players, optimizers, ema) if last.exists() else 0
+    for step in range(start, schedule.steps):
+        losses: dict[str, float] = {}
+        for player, module, optimizer in zip(players, modules, optimizers, strict=True):
+            if step >= player.start:
+                losses |= _turn(accelerator, player, module, optimizer, schedule, step)
+        ema.update(players[0].module, step)
+        if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+            if accelerator.is_main_process:
+                checkpoint.save(last, _state(step + 1, players, optimizers, ema))
+            if watch is not None:
+                watch(step + 1, ema)
+        done = {"step": step + 1, "steps": schedule.steps, "done_here": step + 1 - start}
+        yield Progress(**done, losses=losses, rate=schedule.rate(step), seconds=monotonic() - began)
+
+
+def _turn(accelerator, player: Player, module: nn.Module, optimizer, schedule: Schedule, step: int) -> dict[str, float]:
+    for group in optimizer.param_groups:
+        group["lr"] = schedule.rate(step) * player.rate
+    module.train()
+    with accelerator.autocast():
+        losses = player.loss(step)
+    if not torch.isfinite(losses["loss"]):
+        raise ValueError(
+            f"the loss of {player.name} became {losses['loss'].item()} at step {step}: lower the learning rate"
+        )
+    accelerator.backward(losses["loss"])
+    norm = accelerator.clip_grad_norm_(module.parameters(), schedule.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    named = {**losses, "norm": norm}
+    return {f"{player.name}/{k}": float(v) for k, v in named.items()}
+
+
+def _state(step: int, players: Sequence[Player], optimizers: Sequence, ema: EMA) -> dict:
+    modules = {p.name: p.module.state_dict() for p in players}
+    return {
+        "step": step,
+        "modules": modules,
+        "optimizers": [o.state_dict() for o in optimizers],
+        "ema": ema.state_dict(),
+    }
+
+
+def _resume(path: Path, players: Sequence[Player], optimizers: Sequence, ema: EMA) -> int:
+    state = checkpoint.load(path)
+    if state["modules"].keys() != {p.name for p in players}:
+        raise ValueError(f"{path} holds {sorted(state['modules'])}, this recipe trains {[p.name for p in players]}")
+    for player, optimizer, saved in zip(players, optimizers, state["optimizers"], strict=True):
+        try:
+            player.module.load_state_dict(state["modules"][player.name])
+        except RuntimeError as error:
+            raise ValueError(f"{path} was made by another recipe: {error}") from error
+        optimizer.load_state_dict(saved)
+    ema.load_state_dict(state["ema"])
+    return state["step"]

@@ -1,0 +1,46 @@
+"""Safetensors with the configuration of the network in the header."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def save(
+    path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write tensors (floats cast to `dtype`) and a JSON header to `path`, in one move."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cast = {
+        k: v.detach().to(dtype if v.is_floating_point() else v.dtype).contiguous().cpu() for k, v in tensors.items()
+    }
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    os.close(handle)
+    try:
+        save_file(cast, temporary, metadata={"mediagen": json.dumps(header)})
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors in float32 and the JSON header; ValueError if the file is missing, truncated or not ours."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("mediagen", "null"))
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ValueError(f"the weights {path} cannot be read: {error}") from error
+    if header is None:
+        raise ValueError(f"{path} holds no mediagen header: it is not a file that mediagen trained")
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, header
