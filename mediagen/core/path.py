@@ -73,8 +73,8 @@ class Cosine:
     """
 
     def __call__(self, t: Any) -> tuple[Any, Any]:
-        m, phi = _maths(t), t * (math.pi / 2)
-        return m.cos(phi), m.sin(phi)
+        m = _maths(t)
+        return m.sin((1 - t) * (math.pi / 2)), m.sin(t * (math.pi / 2))  # so that alpha(1) is 0, not 6e-17
 
     def time(self, ratio: Any) -> Any:
         return _maths(ratio).atan(ratio) * (2 / math.pi)
@@ -210,9 +210,9 @@ class Table:
         if isinstance(t, Tensor):
             flat = torch.tensor([self._angle(v) for v in t.flatten().tolist()], dtype=torch.float64)
             angle = flat.reshape(t.shape).to(t.device, t.dtype)
-            return torch.cos(angle), torch.sin(angle)
+            return torch.sin(math.pi / 2 - angle), torch.sin(angle)
         angle = self._angle(float(t))
-        return math.cos(angle), math.sin(angle)
+        return math.sin(math.pi / 2 - angle), math.sin(angle)
 
     def _angle(self, t: float) -> float:
         place = t * self.size

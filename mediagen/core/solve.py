@@ -235,6 +235,11 @@ def _noise_of(step: Step, x: Tensor, x0: Tensor) -> Tensor:
     return _mix(x, x0, 1 / step.s, -step.a / step.s)
 
 
+def _noise_then(step: Step, x: Tensor, past: Past) -> Tensor:
+    """The noise a past step saw; once noise is renewed, what its x0 would mean for the noise in x today."""
+    return _noise_of(step, x, past.x0) if step.nu else _noise_of(past.step, past.x, past.x0)
+
+
 def _clean_of(step: Step, x: Tensor, eps: Tensor) -> Tensor:
     return _mix(x, eps, 1 / step.a, -step.s / step.a)
 
@@ -333,7 +338,7 @@ def deis(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise)
     nodes = _nodes(step, past[:2])
     if not nodes:
         return x0
-    older = [_noise_of(p.step, p.x, p.x0) for p in past[:2]]
+    older = [_noise_then(step, x, p) for p in past[:2]]
     return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, weights(nodes, -step.h)))
 
 
@@ -342,9 +347,9 @@ def ipndm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise
     """iPNDM (arXiv 2204.13902): Adams-Bashforth 4 for even steps on the noise; order 4 only on steps even in sigma /
     alpha.
     """
-    if step.a == 0 or not past:
+    if step.a == 0 or step.s2 == 0 or not past:
         return x0
-    older = [_noise_of(p.step, p.x, p.x0) for p in past]
+    older = [_noise_then(step, x, p) for p in past]
     return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, _ADAMS[len(past)]))
 
 

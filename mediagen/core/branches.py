@@ -1,0 +1,66 @@
+"""Many branches, few calls: those of one network with conditions of one form run as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, fit
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stack:
+    """Branches that run in one call, and their conditions one after the other."""
+
+    branches: list[Denoise]
+    denoiser: Denoiser | None = None
+    cond: Cond = field(default_factory=dict)
+
+    def __call__(self, x: Tensor, t: Any) -> Sequence[Tensor]:
+        if self.denoiser is None:
+            return [branch(x, t) for branch in self.branches]
+        n = len(self.branches)
+        times = t.repeat(n, *[1] * (t.ndim - 1)) if isinstance(t, Tensor) and t.ndim else t
+        return self.denoiser(x.repeat(n, *[1] * (x.ndim - 1)), times, self.cond).chunk(n)
+
+
+def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack]:
+    """Group the branches for x of `batch` rows; if not `together`, and for other callables, each alone."""
+    groups: dict[Any, list[Denoise]] = {}
+    for branch in branches:
+        key = (id(branch.denoiser), _form(branch.cond)) if together and isinstance(branch, Bound) else id(branch)
+        groups.setdefault(key, []).append(branch)
+    return [_joined(group, batch) if len(group) > 1 else Stack(branches=group) for group in groups.values()]
+
+
+def _joined(group: list[Denoise], batch: int) -> Stack:
+    conds = [fit(bound(branch).cond, batch) for branch in group]
+    first = conds[0]
+    cond = {k: torch.cat([c[k] for c in conds]) if _rows(first[k]) else first[k] for k in first}
+    return Stack(branches=group, denoiser=bound(group[0]).denoiser, cond=cond)
+
+
+def _form(cond: Cond) -> frozenset[Any]:
+    """What two conditions must share to be stacked: names, shapes beside the batch, and equal entries of other
+    kinds.
+    """
+    return frozenset((k, (v.shape[1:], v.dtype) if _rows(v) else _key(v)) for k, v in cond.items())
+
+
+def _rows(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | tuple | None) else id(value)
+
+
+def bound(branch: Any) -> Bound:
+    """The branch, if it is a bound denoiser; else a ValueError."""
+    if not isinstance(branch, Bound):
+        raise ValueError(f"{branch} is not a bound denoiser")
+    return branch

@@ -1,0 +1,251 @@
+"""Edits: a Denoise made of a Denoise. They nest in any order and know nothing of the solver, the guidance or the media.
+
+Axes are those of the whole tensor x [B, C, *grid]: 2 is the first grid axis, -1 the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mediagen.core.denoiser import Bound, Denoise
+from mediagen.core.path import Path, noise
+
+Hint = Callable[[Tensor, Any], dict[str, Any]]
+
+
+def vary(x0: Tensor, eps: Tensor, path: Path, times: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Where to begin from data: (x, times left). strength in (0, 1] is the share of steps taken; 1 begins at the first
+    time.
+
+    x0, eps [B, C, *grid], times [n + 1]. At least one step is taken. ValueError for a strength outside (0, 1].
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
+    steps = len(times) - 1
+    left = times[steps - max(round(steps * strength), 1) :]
+    return noise(path, x0, eps, float(left[0])), left
+
+
+def inpaint(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:
+    """x0 held to `known` [B, C, *grid] where keep = 1, free where 0, mixed between (keep broadcasts, in 0 .. 1).
+
+    Start from x = alpha known + sigma eps (all of it pure noise where alpha is 0); then every rule keeps the noised
+    known in x, and the last step lands on it exactly. ValueError for a mask outside 0 .. 1.
+    """
+    if not (keep.min() >= 0 and keep.max() <= 1):
+        raise ValueError(f"keep must lie in 0 .. 1, not {float(keep.min())} .. {float(keep.max())}")
+    return lambda x, t: torch.lerp(denoise(x, t), known, keep.to(known.dtype))
+
+
+def pinned(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:
+    """Like a hard `inpaint` by time per token: where keep [B, 1, *grid] is true the network sees `known` itself at t =
+    0.
+
+    For networks that take time per token (image to video, continuation of a clip); keep is bool.
+    """
+    if keep.dtype != torch.bool:
+        raise ValueError(f"keep must be bool, not {keep.dtype}")
+
+    def pin(x: Tensor, t: Any) -> Tensor:
+        each = torch.where(keep, torch.zeros((), dtype=torch.float64, device=x.device), t)
+        return torch.where(keep, known, denoise(torch.where(keep, known, x), each))
+
+    return pin
+
+
+def restored(path: Path, known: Tensor, eps: Tensor, keep: Tensor) -> Callable[[Any], Tensor]:
+    """An `amend` for `sample`: after each step, put alpha known + sigma eps back where keep = 1 (RePaint, arXiv
+    2201.09865).
+    """
+    return lambda state: torch.lerp(state.x, noise(path, known, eps, state.t), keep.to(known.dtype))
+
+
+def regional(base: Denoise, *regions: tuple[Denoise, Tensor]) -> Denoise:
+    """Prompts by place: each region is (denoise, mask) with mask >= 0 broadcasting over x; where masks overlap they
+    are averaged, and where they sum to less than 1 the base fills the rest.
+    """
+    if any(float(mask.min()) < 0 for _, mask in regions):
+        raise ValueError("a region's mask must be 0 or more everywhere")
+    total = sum((mask for _, mask in regions), torch.zeros(()))
+    rest, divide = (1 - total).clamp(min=0), total.clamp(min=1)
+
+    def mixed(x: Tensor, t: Any) -> Tensor:
+        parts = [(part, mask / divide) for part, mask in regions]
+        return rest * base(x, t) + sum((share * part(x, t) for part, share in parts), torch.zeros_like(x))
+
+    return mixed
+
+
+def windowed(
+    denoise: Denoise | Callable[[int], Denoise], *, size: int, overlap: int, axis: int = -1, per_window: bool = False
+) -> Denoise:
+    """x of any length along `axis` denoised in windows of `size`, neighbours blended by ramps over `overlap` (arXiv
+    2302.08113).
+
+    Nest two for two axes. per_window: `denoise` is window number -> Denoise, so that each may have its own prompt. A
+    length up to `size` is one window. ValueError unless 0 <= overlap < size.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"windows of {size} allow an overlap of 0 .. {size - 1}, not {overlap}")
+
+    def walk(x: Tensor, t: Any) -> Tensor:
+        total, mass = torch.zeros_like(x), x.new_zeros(x.shape[axis])
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        for number, start in enumerate(starts(x.shape[axis], size, overlap)):
+            part = x.narrow(axis, start, min(size, x.shape[axis]))
+            ramp = weights(part.shape[axis], overlap).to(x)
+            one: Any = denoise(number) if per_window else denoise  # pyright: ignore[reportCallIssue]
+            total.narrow(axis, start, len(ramp)).add_(one(part, t) * ramp.reshape(shape))
+            mass.narrow(0, start, len(ramp)).add_(ramp)
+        return total / mass.reshape(shape)
+
+    return walk
+
+
+def starts(length: int, size: int, overlap: int) -> list[int]:
+    """Where windows begin: every size - overlap, the last one moved back to end with x."""
+    if length <= size:
+        return [0]
+    return [*range(0, length - size, size - overlap), length - size]
+
+
+def weights(size: int, overlap: int) -> Tensor:
+    """A window's weights [size]: 1 within, linear ramps above 0 over `overlap` at both ends (at most half the window
+    each).
+    """
+    place = torch.arange(size, dtype=torch.float32)
+    rise = torch.minimum(place, place.flip(0)) + 1
+    return (rise / (min(overlap, size // 2) + 1)).clamp(max=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Looped:
+    """See `looped`. `calls` counts the evaluations: the roll goes on by `stride` at each."""
+
+    denoise: Denoise
+    axes: tuple[int, ...]
+    stride: float
+    calls: list[int] = field(default_factory=lambda: [0])
+
+    def __call__(self, x: Tensor, t: Any) -> Tensor:
+        count = self.calls[0]
+        self.calls[0] += 1
+        # the golden ratio visits all places evenly, whatever the length and the number of steps
+        shifts = [int(count * self.stride * x.shape[axis]) % x.shape[axis] for axis in self.axes]
+        rolled = torch.roll(x, shifts, self.axes)
+        return torch.roll(self.denoise(rolled, t), [-s for s in shifts], self.axes)
+
+
+def looped(denoise: Denoise, *, axes: int | Sequence[int] = -1, stride: float = 0.6180339887498949) -> Denoise:
+    """A result without a seam along `axes`: x is rolled round before each evaluation and back after, so the network's
+    ends lie elsewhere each time and no place is an end in the result. `stride` is the roll per evaluation, in lengths.
+    """
+    return Looped(denoise=denoise, axes=(axes,) if isinstance(axes, int) else tuple(axes), stride=stride)
+
+
+def wrapped(denoise: Denoise, *, margin: int, axes: int | Sequence[int] = -1) -> Denoise:
+    """Seamless in every single step: x is extended round both ends by `margin` along `axes`, and the result cut back.
+
+    Exactly periodic for a network that sees no farther than `margin`; costs the larger x. ValueError for a margin over
+    the length.
+    """
+    listed = (axes,) if isinstance(axes, int) else tuple(axes)
+
+    def wrap(x: Tensor, t: Any) -> Tensor:
+        wide = x
+        for axis in listed:
+            n = x.shape[axis]
+            if not 0 <= margin <= n:
+                raise ValueError(f"a margin of {margin} does not fit a length of {n}; use 0 .. {n}")
+            wide = torch.cat((wide.narrow(axis, n - margin, margin), wide, wide.narrow(axis, 0, margin)), axis)
+        out = denoise(wide, t)
+        for axis in listed:
+            out = out.narrow(axis, margin, x.shape[axis])
+        return out
+
+    return wrap
+
+
+def control(bound: Bound, hint: Hint, *, low: float = 0.0, high: float = 1.0) -> Denoise:
+    """Room for residual hints: while low <= t <= high the entries of `hint(x, t)` (a control network's residuals, say)
+    are added to the condition. What they mean is between the hint and the network.
+    """
+    return lambda x, t: bound.with_cond(**hint(x, t))(x, t) if low <= float(t) <= high else bound(x, t)
+
+
+@dataclass(kw_only=True, eq=False)
+class Reuse:
+    """See `reuse`. After a walk: `asked` and `called` evaluations, and `estimate`, the largest change that was let
+    pass.
+    """
+
+    denoise: Denoise
+    threshold: float
+    limit: int
+    asked: int = 0
+    called: int = 0
+    estimate: float = 0.0
+    t: float = -1.0
+    drift: float = 0.0
+    row: int = 0
+    kept: list[tuple[float, Tensor]] = field(default_factory=list)
+
+    def __call__(self, x: Tensor, t: Any) -> Tensor:
+        t = float(t)
+        if t > self.t or (self.kept and self.kept[-1][1].shape != x.shape):
+            self._forget()
+        self.asked += 1
+        speed = self._speed()
+        ahead = self.drift + speed * (self.t - t)
+        self.t = t
+        if speed >= 0 and ahead < self.threshold and self.row < self.limit and t > 0:
+            self.drift, self.row, self.estimate = ahead, self.row + 1, max(self.estimate, ahead)
+            return self.kept[-1][1]
+        return self._call(x, t)
+
+    def _call(self, x: Tensor, t: float) -> Tensor:
+        self.called, self.drift, self.row = self.called + 1, 0.0, 0
+        self.kept = [*self.kept[-1:], (t, self.denoise(x, t))]
+        return self.kept[-1][1]
+
+    def _speed(self) -> float:
+        """Relative change of x0 per unit of t between the last two evaluations; below 0 when it is not known."""
+        if len(self.kept) < 2 or self.kept[0][0] <= self.kept[1][0]:
+            return -1.0
+        (before, old), (now, new) = self.kept
+        return float((new - old).norm() / new.norm().clamp(min=1e-12)) / (before - now)
+
+    def _forget(self) -> None:
+        self.asked, self.called, self.estimate, self.drift, self.row, self.kept = 0, 0, 0.0, 0.0, 0, []
+
+    @property
+    def saved(self) -> float:
+        """The share of evaluations that were not made."""
+        return 1 - self.called / self.asked if self.asked else 0.0
+
+
+def reuse(denoise: Denoise, *, threshold: float = 0.05, limit: int = 2) -> Reuse:
+    """A step cache: the last x0 is used again while its expected relative change, the speed between the last two
+    evaluations times the time since, stays under `threshold`, at most `limit` times running. 0 is exact. One walk at
+    a time.
+
+    It reads a number back from the device at each evaluation. `reuse_error` measures what it costs.
+    """
+    if threshold < 0 or limit < 0:
+        raise ValueError(f"threshold and limit must be 0 or more, not {threshold} and {limit}")
+    return Reuse(denoise=denoise, threshold=threshold, limit=limit)
+
+
+def reuse_error(walk: Callable[[Denoise], Tensor], cached: Reuse) -> tuple[float, float]:
+    """(relative error of the result, share of evaluations saved): `walk(denoise) -> x` run with and without the
+    cache.
+    """
+    exact = walk(cached.denoise)
+    error = float((walk(cached) - exact).norm() / exact.norm())
+    return error, cached.saved

@@ -1,0 +1,350 @@
+"""Guidance: positive + sum of weight x (toward - away), one Denoise made of many.
+
+A method makes Terms; `guided(positive, *terms, post=...)` adds them up. Terms of any kind compose. A branch whose net
+weight is 0 (scale 1, or outside an interval) is not evaluated, and branches of equal networks run in one batch.
+
+Weighted sums are the same in x0 and in the network's output, since the one is an affine function of the other and the
+weights sum to 1. Where the two differ (`rescale`, `cfg_zero`) the method says in which space it is taken.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mediagen.core import named, predict
+from mediagen.core.branches import Stack, bound, stack
+from mediagen.core.denoiser import Bound, Denoise, clean, narrow
+from mediagen.core.path import Path, log_ratio, spread
+
+Scale = float | Tensor | Callable[[Any], Any]
+
+
+class Bend(Protocol):
+    """Two branches [B, C, *grid] and t -> their difference, bent. `space`: "x0", or "output" for the network's own."""
+
+    @property
+    def space(self) -> str: ...
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor: ...
+
+
+class Post(Protocol):
+    """The guided result, the positive branch [B, C, *grid] and t -> the result, changed. `space` as in Bend."""
+
+    @property
+    def space(self) -> str: ...
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Term:
+    """weight x (toward - away), or weight x bend(toward, away). The weight may be a number, one per sample [B], or
+    f(t).
+    """
+
+    toward: Denoise
+    away: Denoise
+    weight: Scale
+    bend: Bend | None = None
+
+
+def guided(positive: Denoise, *terms: Term, post: Post | Sequence[Post] = (), together: bool = True) -> Denoise:
+    """A Denoise: positive + the terms, then each `post`. together: run equal networks in one batch (more memory).
+
+    ValueError if something speaks of the network's output and `positive` is not a bound denoiser.
+    """
+    posts = tuple(post) if isinstance(post, Sequence) else (post,)
+    bends = [term.bend for term in terms if term.bend is not None]
+    if any(part.space == "output" for part in (*posts, *bends)) and not isinstance(positive, Bound):
+        raise ValueError("guidance in the network's output space needs a bound denoiser as its positive branch")
+    return _Guided(positive=positive, terms=terms, posts=posts, together=together)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Guided:
+    positive: Denoise
+    terms: tuple[Term, ...]
+    posts: tuple[Post, ...]
+    together: bool
+    stacks: dict[Any, list[Stack]] = field(default_factory=dict)
+
+    def __call__(self, x: Tensor, t: Any) -> Tensor:
+        active = [(term, weight) for term in self.terms if not _nothing(weight := at(term.weight, t))]
+        if not active:
+            return self.positive(x, t)
+        shares = self._shares(active)
+        found = self._evaluate(self._needed(shares, active), x, t)
+        total = _sum(shares, found, x)
+        for term, weight in active:
+            if term.bend is not None:
+                bent = self._bend(term.bend, found[id(term.toward)], found[id(term.away)], x, t)
+                total = total + narrow(spread(weight, x), x) * bent
+        for post in self.posts:
+            total = self._post(post, total, found[id(self.positive)], x, t)
+        return total
+
+    def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[int, Any]:
+        """The net weight of each branch in the plain sum, by the branch's id."""
+        shares: dict[int, Any] = {id(self.positive): 1.0}
+        for term, weight in active:
+            if term.bend is None:
+                shares[id(term.toward)] = shares.get(id(term.toward), 0.0) + weight
+                shares[id(term.away)] = shares.get(id(term.away), 0.0) - weight
+        return {branch: share for branch, share in shares.items() if not _nothing(share)}
+
+    def _needed(self, shares: dict[int, Any], active: Sequence[tuple[Term, Any]]) -> list[Denoise]:
+        bent = [b for term, _ in active if term.bend is not None for b in (term.toward, term.away)]
+        wanted = {*shares, *map(id, bent), *([id(self.positive)] if self.posts else [])}
+        every = [self.positive, *(b for term, _ in active for b in (term.toward, term.away))]
+        return list({id(b): b for b in every if id(b) in wanted}.values())
+
+    def _evaluate(self, branches: Sequence[Denoise], x: Tensor, t: Any) -> dict[int, Tensor]:
+        key = (*map(id, branches), len(x))
+        if key not in self.stacks:
+            self.stacks[key] = stack(branches, len(x), self.together)
+        found: dict[int, Tensor] = {}
+        for group in self.stacks[key]:
+            found |= zip(map(id, group.branches), group(x, t), strict=True)
+        return found
+
+    def _bend(self, bend: Bend, toward: Tensor, away: Tensor, x: Tensor, t: Any) -> Tensor:
+        if bend.space == "x0":
+            return bend(toward, away, t)
+        # a difference of outputs is a difference of x0 times one factor
+        level = bound(self.positive).denoiser.coefficients(x, t)
+        bent = bend(self._output(toward, x, level), self._output(away, x, level), t)
+        return clean(bent, torch.zeros_like(x), level, bound(self.positive).denoiser.row)
+
+    def _post(self, post: Post, total: Tensor, positive: Tensor, x: Tensor, t: Any) -> Tensor:
+        if post.space == "x0":
+            return post(total, positive, t)
+        level = bound(self.positive).denoiser.coefficients(x, t)
+        changed = post(self._output(total, x, level), self._output(positive, x, level), t)
+        return clean(changed, x, level, bound(self.positive).denoiser.row)
+
+    def _output(self, x0: Tensor, x: Tensor, level: tuple[Any, Any]) -> Tensor:
+        return predict.to_output(x0, x, *level, bound(self.positive).denoiser.row).to(x.dtype)
+
+
+def _nothing(weight: Any) -> bool:
+    return not isinstance(weight, Tensor) and weight == 0
+
+
+def _sum(shares: dict[int, Any], found: dict[int, Tensor], x: Tensor) -> Tensor:
+    parts = [narrow(spread(share, x), x) * found[branch] for branch, share in shares.items()]
+    return reduce(torch.add, parts)
+
+
+def at(scale: Scale, t: Any) -> Any:
+    """A scale's value at t: itself, or f(t)."""
+    return scale(t) if callable(scale) and not isinstance(scale, Tensor) else scale
+
+
+def _less_one(scale: Scale) -> Scale:
+    return (lambda t: at(scale, t) - 1) if callable(scale) and not isinstance(scale, Tensor) else scale - 1
+
+
+# Scales
+
+
+def interval(scale: Scale, low: float, high: float) -> Scale:
+    """The scale for low <= t <= high and 1, which is no guidance and costs nothing, elsewhere (arXiv 2404.07724)."""
+    return lambda t: at(scale, t) if low <= t <= high else 1.0
+
+
+def linear(start: float, end: float) -> Scale:
+    """From `start` at t = 1 to `end` at t = 0."""
+    return lambda t: end + (start - end) * t
+
+
+def cosine(start: float, end: float) -> Scale:
+    """From `start` at t = 1 to `end` at t = 0 along half a cosine."""
+    return lambda t: end + (start - end) * (1 - math.cos(math.pi * t)) / 2
+
+
+# Methods: (positive, negative, scale) -> Term
+
+
+def cfg(positive: Denoise, negative: Denoise, scale: Scale) -> Term:
+    """Classifier-free guidance (arXiv 2207.12598): negative + scale (positive - negative). `negative` may be a
+    prompt.
+    """
+    return Term(toward=positive, away=negative, weight=_less_one(scale))
+
+
+def autoguidance(positive: Denoise, negative: Denoise, scale: Scale) -> Term:
+    """Guidance away from a weaker network under the same condition, given as `negative` (arXiv 2406.02507)."""
+    return Term(toward=positive, away=negative, weight=_less_one(scale))
+
+
+def apg(
+    positive: Denoise,
+    negative: Denoise,
+    scale: Scale,
+    *,
+    momentum: float = -0.5,
+    norm: float = 15.0,
+    parallel: float = 0.0,
+) -> Term:
+    """Adaptive projected guidance (arXiv 2410.02416), in x0: momentum, the difference's norm bounded by `norm` (0: not
+    at all), and its part parallel to the positive branch times `parallel`. Keeps the momentum of one walk; it begins
+    anew when t rises.
+    """
+    bend = _Projected(momentum=momentum, norm=norm, parallel=parallel)
+    return Term(toward=positive, away=negative, weight=_less_one(scale), bend=bend)
+
+
+def cfg_zero(positive: Denoise, negative: Denoise, scale: Scale) -> Term:
+    """CFG-Zero* (arXiv 2503.18886), in the network's output: the negative branch is first scaled to fit the positive
+    one.
+
+    `zero_init` is the paper's other half.
+    """
+    return Term(toward=positive, away=negative, weight=_less_one(scale), bend=_Fitted())
+
+
+def cfg_pp(positive: Denoise, negative: Denoise, scale: Scale, *, path: Path, times: Tensor | Sequence[float]) -> Term:
+    """CFG++ (arXiv 2406.08070) with its lambda in [0, 1] as `scale`, exact for first-order rules on this grid: the
+    noise stays that of the negative branch, which is cfg with w = lambda / (1 - exp(-h)) at each step.
+    """
+    grid = times.tolist() if isinstance(times, Tensor) else list(times)
+
+    def weight(t: Any) -> Any:
+        after = next((u for u in grid if u < float(t)), 0.0)
+        h = log_ratio(*path(after)) - log_ratio(*path(float(t)))
+        return at(scale, t) / -math.expm1(-h) - 1
+
+    return Term(toward=positive, away=negative, weight=weight)
+
+
+# Other terms
+
+
+def perturbed(positive: Bound, scale: Scale, *, layers: Sequence[int]) -> Term:
+    """Guidance away from the same network with some layers skipped (arXiv 2403.17377): scale x (positive -
+    perturbed).
+    """
+    return Term(toward=positive, away=positive.with_cond(skip_layers=tuple(layers)), weight=scale)
+
+
+def dual(full: Denoise, image: Denoise, null: Denoise, text_scale: Scale, image_scale: Scale) -> tuple[Term, Term]:
+    """Two conditions (arXiv 2211.09800, eq. 3), `full` the positive branch of `guided`, `image` with the image only:
+    null + image_scale (image - null) + text_scale (full - image).
+    """
+    text = Term(toward=full, away=image, weight=_less_one(text_scale))
+    return text, Term(toward=image, away=null, weight=_less_one(image_scale))
+
+
+def composed(null: Denoise, *prompts: tuple[Denoise, Scale]) -> tuple[Term, ...]:
+    """Prompts with weights (arXiv 2206.01714, eq. 11), `null` the positive branch of `guided`: null + sum w_i (c_i -
+    null).
+    """
+    return tuple(Term(toward=branch, away=null, weight=weight) for branch, weight in prompts)
+
+
+# Posts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """See `rescale`."""
+
+    amount: float
+    space: str = "output"
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
+        return guided * torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
+
+
+def rescale(amount: float = 0.7) -> Post:
+    """Brings the guided output's standard deviation, per sample, back towards the positive's (arXiv 2305.08891, eq.
+    15).
+    """
+    if not 0 <= amount <= 1:
+        raise ValueError(f"rescale takes an amount in 0 .. 1, not {amount}")
+    return Rescale(amount=amount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroInit:
+    """See `zero_init`."""
+
+    above: float
+    space: str = "output"
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
+        return torch.zeros_like(guided) if t > self.above else guided
+
+
+def zero_init(above: float) -> Post:
+    """A guided output of 0 while t > above (CFG-Zero*, arXiv 2503.18886): a flow model stands still in its first
+    steps.
+    """
+    return ZeroInit(above=above)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Projected:
+    momentum: float
+    norm: float
+    parallel: float
+    space: str = "x0"
+    average: Tensor | None = None
+    before: float = math.inf
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
+        bent = self._averaged(toward - away, float(t))
+        if self.norm > 0:
+            bent = bent * (self.norm / _norm(bent).clamp(min=1e-12)).clamp(max=1)
+        along = _dot(bent, toward) / _dot(toward, toward).clamp(min=1e-12) * toward
+        return bent + (self.parallel - 1) * along
+
+    def _averaged(self, difference: Tensor, t: float) -> Tensor:
+        fresh = self.average is None or t > self.before or self.average.shape != difference.shape
+        self.average = difference if fresh or self.average is None else difference + self.momentum * self.average
+        self.before = t
+        return self.average
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fitted:
+    space: str = "output"
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
+        return toward - _dot(toward, away) / _dot(away, away).clamp(min=1e-12) * away
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Per sample [B, 1, ...], in float64 where there is one: the sums are long."""
+    wide = a.dtype if a.device.type == "mps" else torch.float64
+    return spread((a.to(wide) * b.to(wide)).flatten(1).sum(1).to(a.dtype), a)
+
+
+def _norm(a: Tensor) -> Tensor:
+    return _dot(a, a).sqrt()
+
+
+def _std(a: Tensor) -> Tensor:
+    return spread(a.flatten(1).std(1), a)
+
+
+def methods() -> dict[str, Callable[..., Term]]:
+    """The methods of this module that take (positive, negative, scale), by name."""
+    wanted = ["positive", "negative", "scale"]
+    return named.members(
+        globals(), lambda f: inspect.isfunction(f) and list(inspect.signature(f).parameters)[:3] == wanted
+    )
+
+
+def find(name: str) -> Callable[..., Term]:
+    """A method by name; ValueError for an unknown name."""
+    return named.find("guidance", methods(), name)
