@@ -15,9 +15,7 @@ from .colours import to_oklab, to_srgb
 Painter = Callable[[np.random.Generator, int], np.ndarray]
 Colour = tuple[float, float, float] | np.ndarray
 
-GROUND = frozenset(
-    {"meadow", "beach", "snow", "desert", "table", "forest", "night", "city", "mountains", "room", "road"}
-)
+GROUND = frozenset({"meadow", "beach", "snow", "desert", "table", "forest", "night", "city", "mountains", "room"})
 PLAIN: dict[str, tuple[int, int, int]] = {
     "white": (250, 250, 250),
     "black": (22, 22, 25),
@@ -273,6 +271,51 @@ def forest(rng: np.random.Generator, size: int) -> np.ndarray:
     )
 
 
+def mountains(rng: np.random.Generator, size: int) -> np.ndarray:
+    _, x = _grid(size)
+    picture = _vertical(size, (0.0, _shifted(rng, _rgb(118, 184, 236), 0.02)), (0.7, _rgb(226, 238, 246)))
+    for base, high, count, colour in ((0.62, 0.34, 2, _rgb(132, 148, 178)), (0.7, 0.26, 3, _rgb(96, 112, 142))):
+        peaks = (np.arange(count) + rng.uniform(0.25, 0.75, count)) / count
+        line = (base - np.max(high - 1.1 * np.abs(x - peaks[:, None]), axis=0, keepdims=True)).astype(np.float32)
+        line = np.minimum(line, base)
+        snowy = _below(size, line, 1.2) * (1 - _below(size, base - high * 0.66 + 0.012 * np.sin(60 * x), 2.0))
+        picture = _mix(picture, _shifted(rng, colour, 0.012), _below(size, line, 1.2))
+        picture = _mix(picture, _rgb(248, 250, 254), snowy)
+    return _mix(picture, _shifted(rng, _rgb(110, 162, 96), 0.015), _below(size, _hill(rng, size, 0.72, 0.02), 2.0))
+
+
+def city(rng: np.random.Generator, size: int) -> np.ndarray:
+    y, x = _grid(size)
+    picture = _vertical(size, (0.0, _shifted(rng, _rgb(136, 190, 236), 0.02)), (0.75, _rgb(232, 238, 240)))
+    for row, tone in ((0, _rgb(164, 178, 200)), (1, _rgb(108, 122, 152))):
+        count = 9 - 2 * row
+        tops = rng.uniform(0.22 + 0.14 * row, 0.52 + 0.08 * row, count).astype(np.float32)
+        place = np.clip((x[0] * count + rng.uniform(0, 0.3)).astype(int), 0, count - 1)
+        house = _below(size, tops[place][None], 1.0)
+        window = ((x * count * 4) % 1 > 0.5) & ((y * 22) % 1 > 0.55) & (row == 1)
+        picture = _mix(picture, _shifted(rng, tone, 0.01), house)
+        picture = _mix(picture, _rgb(250, 232, 160), 0.55 * house * window)
+    return _mix(picture, _shifted(rng, _rgb(112, 114, 120), 0.012), _below(size, 0.78, 1.0))
+
+
+def room(rng: np.random.Generator, size: int) -> np.ndarray:
+    y, x = _grid(size)
+    floor = rng.uniform(0.66, 0.74)
+    wall = _shifted(rng, _rgb(188, 212, 204), 0.03)
+    picture = _vertical(size, (0.0, wall * 0.96), (floor, wall))
+    left, top = rng.uniform(0.08, 0.62), 0.1
+    inside = (np.abs(x - left - 0.14) < 0.14) & (np.abs(y - top - 0.16) < 0.16)
+    bars = (
+        (np.abs(x - left - 0.14) < 0.008)
+        | (np.abs(y - top - 0.16) < 0.008)
+        | ~((np.abs(x - left - 0.14) < 0.125) & (np.abs(y - top - 0.16) < 0.145))
+    )
+    picture = _mix(picture, _rgb(168, 216, 246), inside.astype(np.float32))
+    picture = _mix(picture, _rgb(250, 248, 242), (inside & bars).astype(np.float32))
+    picture = _mix(picture, _shifted(rng, _rgb(196, 156, 116), 0.015), _below(size, floor, 1.0))
+    return _mix(picture, _rgb(248, 244, 236), _below(size, floor - 0.03, 1.0) * (1 - _below(size, floor, 1.0)))
+
+
 PAINTERS: dict[str, Painter] = {
     **{name: partial(plain, name=name) for name in PLAIN},
     "sunset": sunset,
@@ -286,6 +329,9 @@ PAINTERS: dict[str, Painter] = {
     "table": table,
     "space": space,
     "forest": forest,
+    "mountains": mountains,
+    "city": city,
+    "room": room,
 }
 
 

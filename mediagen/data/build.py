@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -83,21 +83,20 @@ def recipe(world: World, *, size: int, train: int, heldout: int, seed: int) -> d
         "heldout_share": world.heldout,
         "scenes": dict(world.scenes),
         "recolour": world.recolour,
-        "labels": {label.name: _short(asdict(label)) for label in world.labels},
-        "backgrounds": {b.name: _short(asdict(b)) for b in world.backgrounds},
-        "styles": {name: _short(asdict(style)) for name, style in world.styles.items()},
+        "labels": {label.name: _short(label) for label in world.labels},
+        "backgrounds": {background.name: _short(background) for background in world.backgrounds},
+        "styles": {name: _short(style) for name, style in world.styles.items()},
         "colours": list(world.colours),
         "relations": list(world.relations),
         "sources": packages,
     }
 
 
-def _short(entry: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in entry.items()
-        if key != "name" and value not in (None, ())
-    }
+def _short(entry: Any) -> dict[str, Any]:
+    """The fields of a label, background or style that differ from their defaults, without the name."""
+    values = {f.name: getattr(entry, f.name) for f in fields(entry) if f.name != "name"}
+    kept = {key: value for key, value in values.items() if value != entry.__dataclass_fields__[key].default}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()}
 
 
 def _check(**numbers: int) -> None:

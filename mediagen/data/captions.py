@@ -20,7 +20,7 @@ SAID = {
     "right of": ("right of", "to the right of", "on the right of", "on the right side of"),
     "above": ("above", "over", "higher than", "above"),
     "below": ("below", "under", "beneath", "underneath"),
-    "in front of": ("in front of", "before"),
+    "in front of": ("in front of", "partly hiding"),
     "behind": ("behind", "partly hidden behind"),
 }
 SIZES = {"small": ("small", "little", "tiny"), "big": ("big", "large", "huge")}
@@ -78,7 +78,7 @@ def _thing(label: Label, truth: dict[str, Any], rng: np.random.Generator, detail
         else label.names[1 + rng.integers(len(label.names) - 1)]
     )
     words = [*_size(truth, rng, detail, sized), *_colour(truth, rng, detail).split(), name]
-    return article(" ".join(words))
+    return " ".join(words) if label.mass and name == label.names[0] else article(" ".join(words))
 
 
 def _size(truth: dict[str, Any], rng: np.random.Generator, detail: float, sized: bool) -> list[str]:
@@ -104,7 +104,8 @@ def _styled(world: World, truth: dict[str, Any], rng: np.random.Generator, text:
 
 def article(words: str) -> str:
     """With "a" or "an" before it, by sound."""
-    vowel = words[0] in "aeiou" and not words.startswith(("unicorn", "ufo", "one", "euro", "uk"))
+    vowel = words[0].lower() in "aeiou" and not words.startswith(("unicorn", "ufo", "one", "euro", "uk"))
+    vowel = vowel or words.startswith("hour")
     return f"{'an' if vowel else 'a'} {words}"
 
 

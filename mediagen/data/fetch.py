@@ -102,7 +102,7 @@ def _archived(package: Package, folder: Path) -> Path | None:
 def _command(package: Package) -> list[str]:
     match package.kind:
         case "npm":
-            return ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
+            return ["npm", "pack", "--loglevel=error", f"{package.name}@{package.version}"]
         case "pip":
             return [sys.executable, "-m", "pip", "download", "--no-deps", "-q", f"{package.name}=={package.version}"]
         case "apt":

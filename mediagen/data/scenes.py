@@ -76,6 +76,8 @@ def plan(world: World, sprites: Sprites, rng: np.random.Generator, split: Split)
         style = _pick(rng, list(world.styles), [s.weight for s in world.styles.values()])
         background = _pick(rng, [b.name for b in world.backgrounds], [b.weight for b in world.backgrounds])
         labels = [world.labels[i] for i in rng.choice(len(world.labels), 2 if kind == "pair" else 1, replace=False)]
+        if kind == "count" and labels[0].mass:
+            continue
         if holds(world, [label.name for label in labels], background) != (split == "heldout"):
             continue
         chosen = [_sprite(world, sprites, rng, label, style) for label in labels]
@@ -105,7 +107,7 @@ def _sprite(world: World, sprites: Sprites, rng: np.random.Generator, label: Lab
 
 
 def _stands_out(sprite: Sprite, background: str) -> bool:
-    """Whether a drawing can be told from the backdrop: unlike a plain one's colour; stickers (their rim) and scenery do."""
+    """Whether a drawing can be told from the backdrop: unlike a plain one's colour; a rim or scenery do."""
     if background not in PLAIN or (sprite.style == "sticker" and background != "white"):
         return True
     behind = to_oklab(np.array(PLAIN[background]) / 255)

@@ -59,7 +59,8 @@ PACKAGES = {
         licence="CC-BY-4.0",
         sha256="19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
         notice="Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0 "
-        "(https://creativecommons.org/licenses/by/4.0/); changed: white outline added, scaled, recoloured and composed into scenes.",
+        "(https://creativecommons.org/licenses/by/4.0/); changed: white outline added, scaled, "
+        "recoloured and composed into scenes.",
     ),
 }
 
@@ -123,13 +124,8 @@ def load_sprites(
 
 
 def _key(world: World, size: int) -> str:
-    recipe = [
-        VERSION,
-        size,
-        [asdict(PACKAGES[s]) for s in world.styles],
-        [asdict(label) for label in world.labels],
-        list(world.colours),
-    ]
+    labels = [(label.name, label.code, label.recolour, label.tint, label.without) for label in world.labels]
+    recipe = [VERSION, size, [asdict(PACKAGES[style]) for style in world.styles], labels, list(world.colours)]
     return f"{world.name}-{size}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
 
 

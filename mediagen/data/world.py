@@ -41,6 +41,7 @@ class Label:
     tint: bool = True
     floats: bool = False
     flip: bool = True
+    mass: bool = False
     without: tuple[str, ...] = ()
 
     @property
