@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
@@ -146,11 +149,20 @@ def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Pro
 
 
 def _opened(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """The array on disk. The room is checked first: a memory map that finds the disk full kills the process."""
+    free, needed = shutil.disk_usage(file.parent).free, int(np.prod(shape)) - _blocks(file)
+    if needed > free:
+        raise ValueError(f"{file} needs {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
     if not file.exists() or not shape[0]:
         return (
             np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape) if shape[0] else _empty(file, shape)
         )
     return np.lib.format.open_memmap(file, mode="r+")
+
+
+def _blocks(file: Path) -> int:
+    """Bytes that a (sparse) file already takes on disk; 0 where the system does not say."""
+    return getattr(file.stat(), "st_blocks", 0) * 512 if file.exists() else 0
 
 
 def _empty(file: Path, shape: tuple[int, ...]) -> Any:
@@ -182,8 +194,16 @@ def _made(job: Job, spans: list[Span], workers: int, sprites: Sprites) -> Iterat
     if workers == 1 or len(spans) < 2:
         yield from (_chunk(job, sprites, span) for span in spans)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,)) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
+    try:
         yield from _ahead(pool, spans, 3 * workers)
+    except BrokenProcessPool as error:
+        raise ValueError(
+            "a worker process of the builder died; a script must call build() under `if __name__ == '__main__':`, "
+            "or pass workers=1"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ahead(pool: ProcessPoolExecutor, spans: Iterable[Span], most: int) -> Iterator[Chunk]:
@@ -200,6 +220,7 @@ _job: tuple[Job, Sprites] | None = None  # of a worker process, set once by its 
 
 def _begin(job: Job) -> None:
     global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
     _job = (job, load_sprites(job.world, job.size))
 
 

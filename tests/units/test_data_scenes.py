@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +195,14 @@ def test_a_build_is_the_scenes_in_order_whatever_interrupts_it(
         picture, record = scene(world, sprites, 3, i, size=64)
         assert np.array_equal(made.images(i), picture) and made.record(i) == json.loads(json.dumps(record))
     assert made.captions(5) == tuple(made.record(5)["captions"]) and made.truth(5)["count"] >= 1
+
+
+def test_a_full_disk_is_noticed_before_the_work(
+    world: World, sprites: Sprites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediagen.data.build.shutil.disk_usage", lambda folder: SimpleNamespace(free=5))
+    with pytest.raises(ValueError, match=r"images.npy needs .* GB more and 0.0 GB are free"):
+        build(world, tmp_path / "out", size=64, train=3, heldout=2)
 
 
 def test_world_json_carries_sources_and_licences(world: World, sprites: Sprites, tmp_path: Path) -> None:
