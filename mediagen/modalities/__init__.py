@@ -1,0 +1,1 @@
+"""Modalities, one file each: file <-> tensor, metadata, display. They know nothing of models."""
