@@ -1,0 +1,45 @@
+"""The demo: what the shipped models can do, into a folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import _cached
+from .modalities.image import Image, sheet
+from .pipeline import Event
+
+PROMPTS = (
+    "a cat left of a pizza",
+    "a red balloon in a blue sky with clouds",
+    "a rocket in outer space",
+    "three mushrooms in a forest",
+    "a guitar on a wooden table",
+    "a butterfly on a plain yellow background",
+    "a sailboat at the beach",
+    "a yellow car on a green meadow",
+)
+
+
+def run(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:
+    """Write the demo's files into `out`; yields (file, event) as it goes and (file, None) when a file is there."""
+    pipeline = _cached("mini-image")
+    pictures: list[Image] = []
+    for number, prompt in enumerate(PROMPTS):
+        file = out / f"{number + 1:02d}-{prompt.replace(' ', '-')}.png"
+        picture = yield from made(pipeline, file, prompt, seed=seed)
+        pictures.append(picture)
+    first = pictures[1]
+    varied = yield from made(pipeline, out / "09-varied.png", PROMPTS[1], start=first, strength=0.5, seed=seed + 1)
+    tile = yield from made(pipeline, out / "10-seamless-tile.png", "a starry night sky", loop=(-1, -2), seed=seed)
+    yield from made(pipeline, out / "11-wide.png", "two balloons in the sky", size=(256, 128), seed=seed)
+    sheet([*pictures, varied, tile], columns=5).save(out / "sheet.png")
+    yield out / "sheet.png", None
+
+
+def made(pipeline: Any, file: Path, prompt: str, **options: Any) -> Iterator[tuple[Path, Event | None]]:
+    """Run one job, save its picture, and give it back."""
+    for event in pipeline.stream(pipeline.job(prompt, **options)):
+        yield file, event
+    event.images[0].save(file)
+    yield file, None
+    return event.images[0]

@@ -1,0 +1,35 @@
+"""What a family gives to the pipeline."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..autoencoders.base import Autoencoder, LatentSpec
+from ..conditioners.text import TextEncoder
+from ..core.denoiser import Denoiser
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A loaded model. `hash` names its exact weights; `size` and `defaults` are what it is best at.
+
+    multiple: what every side of the media must be a multiple of (the autoencoder's stride times the patch).
+    preview: whitened latents -> a small picture, quickly; None where a model has none.
+    """
+
+    name: str
+    modality: str
+    size: tuple[int, ...]
+    multiple: int
+    text: TextEncoder
+    denoiser: Denoiser
+    autoencoder: Autoencoder
+    preview: Callable[[Tensor], Tensor] | None
+    defaults: Mapping[str, Any]
+    hash: str
+
+    @property
+    def spec(self) -> LatentSpec:
+        return self.autoencoder.spec

@@ -1,0 +1,130 @@
+"""Models that this project trained: those that ship inside the package, and folders written by `mediagen train`."""
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import config
+from ..autoencoders.base import LatentSpec
+from ..autoencoders.conv import ConvVAE, ConvVAEConfig
+from ..backbones import build
+from ..conditioners.text import TextEncoder
+from ..core import path as paths
+from ..core.denoiser import Denoiser
+from ..training import weights
+from .model import Model
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+def cards() -> dict[str, Path]:
+    """The shipped models: name -> folder with a card.yaml."""
+    return {card.parent.name: card.parent for card in sorted(SHIPPED.glob("*/card.yaml"))}
+
+
+def claims(folder: Path) -> bool:
+    """Whether a folder holds a model of this family."""
+    return (folder / "card.yaml").is_file()
+
+
+def load(folder: Path) -> Model:
+    """A folder with card.yaml -> the model, ready to run. ValueError for a broken card or broken weights."""
+    card = read_card(folder)
+    text_folder = folder / card["text"]
+    denoiser, multiple = load_denoiser(folder / card["denoiser"])
+    autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
+    files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
+    return Model(
+        name=card["name"],
+        modality=card["modality"],
+        size=tuple(card["size"]),
+        multiple=multiple * autoencoder.spec.stride[0],
+        text=TextEncoder.load(text_folder),
+        denoiser=denoiser,
+        autoencoder=autoencoder,
+        preview=load_preview(folder / card["preview"]) if card.get("preview") else None,
+        defaults=card.get("defaults", {}),
+        hash=digest([*files, text_folder / "model.safetensors"]),
+    )
+
+
+def read_card(folder: Path) -> Mapping[str, Any]:
+    """card.yaml as a mapping; ValueError if it is missing, broken or lacks a key."""
+    import yaml
+
+    try:
+        card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
+        missing = {"name", "modality", "size", "text", "denoiser"} - set(card)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        raise ValueError(f"{folder} holds no readable model card: {error}") from error
+    if missing:
+        raise ValueError(f"{folder / 'card.yaml'} lacks {', '.join(sorted(missing))}")
+    return card
+
+
+def load_denoiser(file: Path) -> tuple[Denoiser, int]:
+    """Weights written by training -> the denoiser, and the patch that the latent grid must be a multiple of."""
+    tensors, about = weights.load(file)
+    with torch.device("meta"):
+        net = build(about["backbone"], about["model"])
+    fill(net, tensors, file)
+    options = dict(about["path"])
+    path = getattr(paths, options.pop("name"))(**options)
+    sizes = net.config
+    multiple = max(sizes.patch) if hasattr(sizes, "patch") else 2 ** (len(sizes.widths) - 1)
+    return Denoiser(net.eval().requires_grad_(False), path, about["prediction"]), multiple
+
+
+def load_autoencoder(file: Path) -> ConvVAE:
+    tensors, about = weights.load(file)
+    with torch.device("meta"):
+        vae = ConvVAE(config.build(ConvVAEConfig, about["config"]))
+    fill(vae, tensors, file)
+    return vae.eval().requires_grad_(False)
+
+
+def load_preview(file: Path) -> nn.Module:
+    from ..autoencoders.preview import Preview, PreviewConfig
+
+    tensors, about = weights.load(file)
+    preview = Preview(config.build(PreviewConfig, about["config"]))
+    fill(preview, tensors, file)
+    return preview.eval().requires_grad_(False)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load weights; ValueError if they belong to another network."""
+    try:
+        module.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"the weights {file} do not fit the network that they name: {error}") from error
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int], ...]) -> str:
+    total = sha256()
+    for file, _ in files:
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def digest(files: list[Path]) -> str:
+    """A short hash of the bytes of weight files: it names a model in the metadata of what it made."""
+    return _digest(tuple((f, f.stat().st_mtime_ns) for f in files))
+
+
+class Pixels:
+    """No autoencoder: the state is the picture itself (models trained in pixel space)."""
+
+    spec = LatentSpec(channels=3, stride=(1, 1))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z

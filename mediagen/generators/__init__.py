@@ -1,0 +1,1 @@
+"""Generators: a condition -> a stream of states that ends in latents."""

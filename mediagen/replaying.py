@@ -1,0 +1,57 @@
+"""Making a saved picture again from what it carries."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from . import _cached
+from .config import plain
+from .modalities import image as image_modality
+from .request import Request, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """equal: every pixel the same; difference: the largest, in steps of 0..255; same_model: whether the weights are."""
+
+    image: image_modality.Image
+    request: Request
+    equal: bool
+    difference: int
+    same_model: bool
+
+
+def request_of(path: str | Path) -> Request:
+    """The request that a file carries; ValueError if it carries none."""
+    picture = image_modality.load(path)
+    if not picture.metadata:
+        raise ValueError(f"{path} carries no mediagen request: it was not made by mediagen, or its metadata was stripped")
+    return Request.from_json(picture.metadata)
+
+
+def replay(path: str | Path) -> Replay:
+    """Run a file's own request again and compare. ValueError if it carries none, or its source has changed or is gone."""
+    before, request = image_modality.load(path), request_of(path)
+    pipeline = _cached(request.model)
+    inputs = {"start": _found(request.source), "mask": _found(request.mask)}
+    walk = {k: v for k, v in plain(request.walk).items()}
+    asked = {"seed": request.seed, "negative": request.negative, "strength": request.strength, "regions": request.regions}
+    prompt = request.prompts if len(request.prompts) > 1 else request.prompts[0][0]
+    job = pipeline.job(prompt, size=request.size, sample=request.sample, **inputs, **asked, **walk)
+    job = type(job)(requests=(job.requests[0].numbered(request.sample),), known=job.known, keep=job.keep)
+    [after] = pipeline.run(job)
+    difference = int(np.abs(after.numpy().astype(int) - before.numpy()).max())
+    same = pipeline.model.hash == request.model_hash
+    return Replay(image=after, request=request, equal=difference == 0, difference=difference, same_model=same)
+
+
+def _found(source: Source | None) -> str | None:
+    if source is None:
+        return None
+    if source.path is None or not Path(source.path).exists():
+        raise ValueError(f"the picture that it started from is not at {source.path}: put it back there to replay")
+    if sha256(image_modality.load(source.path).numpy().tobytes()).hexdigest() != source.sha256:
+        raise ValueError(f"{source.path} has changed since: its pixels are not those that were started from")
+    return source.path
