@@ -45,7 +45,7 @@ def mixture(path: Path, *, dimensions: int = 3, modes: int = 4, seed: int = 0) -
     return denoise
 
 
-def measure(rule: str, road: str, span: tuple[float, float], *, warm: bool = True) -> float:
+def measure(rule: str | solve.Rule, road: str, span: tuple[float, float], *, warm: bool = True) -> float:
     """The slope of log error against log steps, from 32 to 128 steps even in t over `span` of the path named `road`.
 
     warm: the first step is led in by steps that double from a tiny one, so that a multistep rule's first-order start,
@@ -80,7 +80,7 @@ def _exact(road: str, span: tuple[float, float]) -> Tensor:
     return _walk("rk4", road, torch.linspace(*span, (8192 if 0.0 in span else 1024) + 1, dtype=torch.float64))
 
 
-def _walk(rule: str, road: str, times: Tensor) -> Tensor:
+def _walk(rule: str | solve.Rule, road: str, times: Tensor) -> Tensor:
     path = PATHS[road]
     span = (float(times[0]), float(times[-1]))
     return solve.last(solve.sample(mixture(path), _start(road, span), path, times, rule=rule, eta=0.0)).x
