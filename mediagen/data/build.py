@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
+from .fetch import Report, unreported
 from .scenes import Split, scene
 from .sprites import PACKAGES, Sprites, load_sprites
 from .world import World, load_world
 
 VERSION = 1  # of the bytes that a recipe gives
 CHUNK = 250
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +51,20 @@ def build(
     heldout: int = 2_000,
     seed: int = 0,
     workers: int = 1,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Report = unreported,
 ) -> Path:
     """Builds a data set folder, or finishes one that was begun with the same recipe; returns the folder.
 
     world: a World, the name of one that ships, or the path of its YAML file. size: pixels of a side, 32 or more.
-    progress(stage, done, total) is called with the stages "sprites", "heldout" and "train". The bytes do not depend on
-    `workers` nor on how often the build was interrupted. Packages and sprites are kept in the cache folder
-    ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds
-    another data set, or a package that cannot be fetched.
+    progress(stage, done, total) is called with the stages "fetching NAME", "sprites", "heldout" and "train". The bytes
+    do not depend on `workers` nor on how often the build was interrupted. Packages and sprites are kept in the cache
+    folder ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds another
+    data set, too little room on the disk, or a package that cannot be fetched.
     """
     _check(size=size, train=train, heldout=heldout, workers=workers)
     world = world if isinstance(world, World) else load_world(world)
     out = Path(out)
-    sprites = load_sprites(world, size, report=lambda line: progress(line, 0, 0))
+    sprites = load_sprites(world, size, report=progress)
     _claim(out, recipe(world, size=size, train=train, heldout=heldout, seed=seed))
     for split, count in (("heldout", heldout), ("train", train)):
         job = Job(world=world, size=size, seed=seed, split=split)
@@ -131,7 +131,7 @@ def _replace(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Progress, sprites: Sprites) -> None:
+def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Report, sprites: Sprites) -> None:
     folder.mkdir(exist_ok=True)
     images = _opened(folder / "images.npy", (count, job.size, job.size, 3))
     done = _finished(folder, count)

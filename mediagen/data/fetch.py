@@ -21,7 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Report = Callable[[str], None]
+Report = Callable[[str, int, int], None]  # stage, done, total (0 when unknown)
+
+
+def unreported(stage: str, done: int, total: int) -> None:
+    """For callers that do not watch."""
 
 
 class FetchError(ValueError):
@@ -56,7 +60,7 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "mediagen"
 
 
-def fetch(package: Package, cache: Path | None = None, report: Report = lambda line: None) -> Path:
+def fetch(package: Package, cache: Path | None = None, report: Report = unreported) -> Path:
     """The folder of an unpacked package, downloaded first when it is not in the cache.
 
     Raises FetchError with one clear line when the client is missing, the network is down or the hash is another one.
@@ -69,7 +73,7 @@ def fetch(package: Package, cache: Path | None = None, report: Report = lambda l
         return target
     archive = _archived(package, folder)
     if archive is None:
-        report(f"fetching {package.name} {package.version}")
+        report(f"fetching {package.name}", 0, 0)
         archive = _download(package, folder)
     digest = sha256(archive)
     _check(package, digest)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .colours import mean_colour, measured_colour, recoloured
-from .fetch import Package, cache_folder, fetch
+from .fetch import Package, Report, cache_folder, fetch, unreported
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -109,9 +109,7 @@ class Sprites:
         return self.pixels[sprite.row, : sprite.height, : sprite.width]
 
 
-def load_sprites(
-    world: World, size: int, cache: Path | None = None, report: Callable[[str], None] = lambda line: None
-) -> Sprites:
+def load_sprites(world: World, size: int, cache: Path | None = None, report: Report = unreported) -> Sprites:
     """The sprites of a world for scenes of size x size pixels, from the cache or made now, fetching what is missing."""
     cache = cache or cache_folder()
     folder = cache / "sprites" / _key(world, size)
@@ -129,19 +127,19 @@ def _key(world: World, size: int) -> str:
     return f"{world.name}-{size}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
 
 
-def _make(world: World, cell: int, cache: Path, folder: Path, report: Callable[[str], None]) -> None:
+def _make(world: World, cell: int, cache: Path, folder: Path, report: Report) -> None:
     """Draws every sprite of a world into a fresh folder and renames it, so that a folder that exists is complete."""
     draws = {style: DRAWERS[style](fetch(PACKAGES[style], cache, report)) for style in world.styles}
     rows: list[Sprite] = []
     pixels: list[np.ndarray] = []
     for number, label in enumerate(world.labels):
-        if number % 50 == 0:
-            report(f"drawing sprites {number}/{len(world.labels)}")
+        report("sprites", number, len(world.labels))
         for style, draw in draws.items():
             for name, changed, picture in _variants(world, label, style, draw, cell):
                 rows.append(_sprite(label, style, len(rows), name, changed, picture))
                 pixels.append(_framed(picture, style, cell))
     _save(folder, rows, np.stack(pixels))
+    report("sprites", len(world.labels), len(world.labels))
 
 
 def _variants(
