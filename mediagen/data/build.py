@@ -58,8 +58,8 @@ def build(
     world: a World, the name of one that ships, or the path of its YAML file. size: pixels of a side, 32 or more.
     progress(stage, done, total) is called with the stages "fetching NAME", "sprites", "heldout" and "train". The bytes
     do not depend on `workers` nor on how often the build was interrupted. Packages and sprites are kept in the cache
-    folder ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds another
-    data set, too little room on the disk, or a package that cannot be fetched.
+    folder ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds
+    another data set, too little room on the disk, or a package that cannot be fetched.
     """
     _check(size=size, train=train, heldout=heldout, workers=workers)
     world = world if isinstance(world, World) else load_world(world)
