@@ -24,8 +24,8 @@ class Stack:
         if self.denoiser is None:
             return [branch(x, t) for branch in self.branches]
         n = len(self.branches)
-        times = t.repeat(n, *[1] * (t.ndim - 1)) if isinstance(t, Tensor) and t.ndim else t
-        return self.denoiser(x.repeat(n, *[1] * (x.ndim - 1)), times, self.cond).chunk(n)
+        times = torch.cat([t] * n) if _rows(t) else t
+        return self.denoiser(torch.cat([x] * n), times, self.cond).chunk(n)
 
 
 def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack]:

@@ -105,7 +105,9 @@ def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Ten
     a, s = level
     p, q = row(a, s)
     det = q * a - p * s
-    return narrow(q / det, x) * x - narrow(s / det, x) * y
+    if isinstance(det, Tensor):
+        return narrow(q / det, x) * x - narrow(s / det, x) * y
+    return (x * (q / det)).add_(y, alpha=-s / det)
 
 
 def narrow(value: Any, x: Tensor) -> Any:

@@ -13,7 +13,6 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any, Protocol
 
 import torch
@@ -140,8 +139,14 @@ def _nothing(weight: Any) -> bool:
 
 
 def _sum(shares: dict[int, Any], found: dict[int, Tensor], x: Tensor) -> Tensor:
-    parts = [narrow(spread(share, x), x) * found[branch] for branch, share in shares.items()]
-    return reduce(torch.add, parts)
+    total: Any = None
+    for branch, share in shares.items():
+        if isinstance(share, Tensor):
+            part = narrow(spread(share, x), x) * found[branch]
+            total = part if total is None else total + part
+        else:
+            total = found[branch] * share if total is None else torch.add(total, found[branch], alpha=share)
+    return total
 
 
 def at(scale: Scale, t: Any) -> Any:
