@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import denoiser as core
@@ -37,7 +38,7 @@ def player(
         u = stratified(len(x0), draw)
         t = timing.draw(density, u, model.path).float().to(x0.device)
         dropped = torch.rand(len(x0), generator=draw) < dropout
-        cond = drop(text(captions), text, dropped)
+        cond = drop(rounded(text(captions)), text, dropped)
         losses = core.loss(model, x0, eps, t, cond)
         return {
             "loss": losses.mean(),
@@ -52,6 +53,13 @@ def stratified(count: int, draw: torch.Generator) -> Tensor:
     """Uniform numbers in (0, 1), one in each of `count` equal parts, shuffled: less variance (arXiv:2107.00630, 3.4)."""
     places = torch.randperm(count, generator=draw) + torch.rand(count, generator=draw, dtype=torch.float64)
     return (places / count).clamp(1e-6, 1 - 1e-6)
+
+
+def rounded(cond: Cond, to: int = 8) -> dict[str, Tensor]:
+    """Text padded to a multiple of `to` tokens, masked: a compiled network then meets few lengths."""
+    missing = -cond["text"].shape[1] % to
+    padded = {"text": F.pad(cond["text"], (0, 0, 0, missing)), "text_mask": F.pad(cond["text_mask"], (0, missing))}
+    return {**cond, **padded}
 
 
 def drop(cond: Cond, text: Text, dropped: Tensor) -> dict[str, Tensor]:
