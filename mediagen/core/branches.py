@@ -12,6 +12,11 @@ from torch import Tensor
 from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, fit
 
 
+def key(branch: Denoise) -> Any:
+    """What tells branches apart: the bound denoiser's key, or the callable itself."""
+    return branch.key if isinstance(branch, Bound) else id(branch)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stack:
     """Branches that run in one call, and their conditions one after the other."""
@@ -32,8 +37,8 @@ def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack
     """Group the branches for x of `batch` rows; if not `together`, and for other callables, each alone."""
     groups: dict[Any, list[Denoise]] = {}
     for branch in branches:
-        key = (id(branch.denoiser), _form(branch.cond)) if together and isinstance(branch, Bound) else id(branch)
-        groups.setdefault(key, []).append(branch)
+        shared = (id(branch.denoiser), _form(branch.cond)) if together and isinstance(branch, Bound) else id(branch)
+        groups.setdefault(shared, []).append(branch)
     return [_joined(group, batch) if len(group) > 1 else Stack(branches=group) for group in groups.values()]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -94,6 +95,11 @@ class Bound:
 
     def __call__(self, x: Tensor, t: Time) -> Tensor:
         return self.denoiser(x, t, fit(self.cond, len(x)))
+
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for the same denoiser bound to the same entries, however often it was bound."""
+        return (id(self.denoiser), *((name, id(entry)) for name, entry in sorted(self.cond.items())))
 
     def with_cond(self, **entries: Any) -> Bound:
         """The same denoiser with entries of the condition added or replaced, as in with_cond(skip_layers=(3,))."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mediagen.core import named, predict
-from mediagen.core.branches import Stack, bound, stack
+from mediagen.core.branches import Stack, bound, key, stack
 from mediagen.core.denoiser import Bound, Denoise, clean, narrow
 from mediagen.core.path import Path, log_ratio, spread
 
@@ -85,34 +85,34 @@ class _Guided:
         total = _sum(shares, found, x)
         for term, weight in active:
             if term.bend is not None:
-                bent = self._bend(term.bend, found[id(term.toward)], found[id(term.away)], x, t)
+                bent = self._bend(term.bend, found[key(term.toward)], found[key(term.away)], x, t)
                 total = total + narrow(spread(weight, x), x) * bent
         for post in self.posts:
-            total = self._post(post, total, found[id(self.positive)], x, t)
+            total = self._post(post, total, found[key(self.positive)], x, t)
         return total
 
-    def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[int, Any]:
-        """The net weight of each branch in the plain sum, by the branch's id."""
-        shares: dict[int, Any] = {id(self.positive): 1.0}
+    def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[Any, Any]:
+        """The net weight of each branch in the plain sum, by the branch's key."""
+        shares: dict[Any, Any] = {key(self.positive): 1.0}
         for term, weight in active:
             if term.bend is None:
-                shares[id(term.toward)] = shares.get(id(term.toward), 0.0) + weight
-                shares[id(term.away)] = shares.get(id(term.away), 0.0) - weight
+                shares[key(term.toward)] = shares.get(key(term.toward), 0.0) + weight
+                shares[key(term.away)] = shares.get(key(term.away), 0.0) - weight
         return {branch: share for branch, share in shares.items() if not _nothing(share)}
 
-    def _needed(self, shares: dict[int, Any], active: Sequence[tuple[Term, Any]]) -> list[Denoise]:
+    def _needed(self, shares: dict[Any, Any], active: Sequence[tuple[Term, Any]]) -> list[Denoise]:
         bent = [b for term, _ in active if term.bend is not None for b in (term.toward, term.away)]
-        wanted = {*shares, *map(id, bent), *([id(self.positive)] if self.posts else [])}
+        wanted = {*shares, *map(key, bent), *([key(self.positive)] if self.posts else [])}
         every = [self.positive, *(b for term, _ in active for b in (term.toward, term.away))]
-        return list({id(b): b for b in every if id(b) in wanted}.values())
+        return list({key(b): b for b in every if key(b) in wanted}.values())
 
-    def _evaluate(self, branches: Sequence[Denoise], x: Tensor, t: Any) -> dict[int, Tensor]:
-        key = (*map(id, branches), len(x))
-        if key not in self.stacks:
-            self.stacks[key] = stack(branches, len(x), self.together)
-        found: dict[int, Tensor] = {}
-        for group in self.stacks[key]:
-            found |= zip(map(id, group.branches), group(x, t), strict=True)
+    def _evaluate(self, branches: Sequence[Denoise], x: Tensor, t: Any) -> dict[Any, Tensor]:
+        form = (*map(key, branches), len(x))
+        if form not in self.stacks:
+            self.stacks[form] = stack(branches, len(x), self.together)
+        found: dict[Any, Tensor] = {}
+        for group in self.stacks[form]:
+            found |= zip(map(key, group.branches), group(x, t), strict=True)
         return found
 
     def _bend(self, bend: Bend, toward: Tensor, away: Tensor, x: Tensor, t: Any) -> Tensor:
@@ -138,7 +138,7 @@ def _nothing(weight: Any) -> bool:
     return not isinstance(weight, Tensor) and weight == 0
 
 
-def _sum(shares: dict[int, Any], found: dict[int, Tensor], x: Tensor) -> Tensor:
+def _sum(shares: dict[Any, Any], found: dict[Any, Tensor], x: Tensor) -> Tensor:
     total: Any = None
     for branch, share in shares.items():
         if isinstance(share, Tensor):
@@ -221,6 +221,10 @@ def cfg_pp(positive: Denoise, negative: Denoise, scale: Scale, *, path: Path, ti
     """CFG++ (arXiv 2406.08070) with its lambda in [0, 1] as `scale`, exact for first-order rules on this grid: the
     noise stays that of the negative branch, which is cfg with w = lambda / (1 - exp(-h)) at each step.
     """
+    if isinstance(scale, int | float) and not 0 <= scale <= 1:
+        raise ValueError(
+            f"cfg_pp takes its lambda, a scale in 0 .. 1, not {scale}; 0.6 does what cfg does at about 7.5"
+        )
     grid = times.tolist() if isinstance(times, Tensor) else list(times)
 
     def weight(t: Any) -> Any:

@@ -44,11 +44,8 @@ def branches(net):
 def test_scale_1_is_the_positive_alone(net, name):
     positive, negative, _ = branches(net)
     extra = {"path": path.Flow(), "times": [1.0, 0.5, 0.0]} if name == "cfg_pp" else {}
-    scale = 1.0 if name != "cfg_pp" else guidance.linear(0.5, 0.0)  # lambda = 1 - exp(-h) is a scale of 1
-    t = 0.5 if name != "cfg_pp" else 1.0
-    if name == "cfg_pp":
-        scale, t = 1.0, 0.5  # the step from 0.5 to data: h is infinite
-    out = guided(positive, guidance.find(name)(positive, negative, scale, **extra))(X, t)
+    t = 0.5  # for cfg_pp the step to data, where its lambda is the scale itself
+    out = guided(positive, guidance.find(name)(positive, negative, 1.0, **extra))(X, t)
     assert torch.equal(out, positive(X, t))
     assert net.net.batches == [2, 2], "the negative branch is not evaluated"
 
@@ -75,11 +72,11 @@ def test_outside_the_interval_there_is_no_guidance(net, name):
 
 @pytest.mark.parametrize("name", guidance.methods())
 def test_equal_branches_need_no_guidance(net, name):
-    """Guidance between a branch and itself changes nothing, at any scale."""
+    """Guidance between a branch and its equal changes nothing, at any scale."""
     positive, *_ = branches(net)
-    twin = net.bind(dict(positive.cond))
+    twin = net.bind({"text": TEXT.clone()})
     extra = {"path": path.Flow(), "times": [1.0, 0.5, 0.0]} if name == "cfg_pp" else {}
-    out = guided(positive, guidance.find(name)(positive, twin, 7.0, **extra))(X, 0.5)
+    out = guided(positive, guidance.find(name)(positive, twin, 7.0 if not extra else 0.7, **extra))(X, 0.5)
     assert torch.allclose(out, positive(X, 0.5), atol=1e-5)
 
 
@@ -116,6 +113,9 @@ def test_composed_prompts_and_dual_conditions(net):
     net.net.batches.clear()
     out = guided(null, *guidance.composed(null, (one, 2.0), (two, -0.5)))(X, 0.5)
     assert torch.allclose(out, n + 2 * (a - n) - 0.5 * (b - n), atol=1e-5) and net.net.batches == [6]
+    net.net.batches.clear()
+    again = guided(net.bind(null.cond), *guidance.composed(net.bind(null.cond), (one, 2.0), (two, -0.5)))(X, 0.5)
+    assert torch.equal(out, again) and net.net.batches == [6], "bound twice, run once"
     out = guided(one, *guidance.dual(one, two, null, 7.5, 1.5))(X, 0.5)
     assert torch.allclose(out, n + 1.5 * (b - n) + 7.5 * (a - b), atol=1e-4)
 
@@ -211,6 +211,8 @@ def test_bad_guidance_is_named(net):
         guidance.find("nonsense")
     with pytest.raises(ValueError, match="bound"):
         guided(lambda x, t: x, Term(toward=positive, away=negative, weight=1.0), post=guidance.rescale())
+    with pytest.raises(ValueError, match="lambda"):
+        guidance.cfg_pp(positive, negative, 4.0, path=path.Flow(), times=[1.0, 0.0])
     with pytest.raises(ValueError, match=r"0 \.\. 1"):
         guidance.rescale(2.0)
     with pytest.raises(ValueError, match="batch"):
