@@ -82,30 +82,52 @@ def regional(base: Denoise, *regions: tuple[Denoise, Tensor]) -> Denoise:
 
 
 def windowed(
-    denoise: Denoise | Callable[[int], Denoise], *, size: int, overlap: int, axis: int = -1, per_window: bool = False
+    denoise: Denoise | Callable[[int], Denoise],
+    *,
+    size: int,
+    overlap: int,
+    axis: int = -1,
+    per_window: bool = False,
+    together: bool = False,
 ) -> Denoise:
     """x of any length along `axis` denoised in windows of `size`, neighbours blended by ramps over `overlap` (arXiv
-    2302.08113).
+    2302.08113). Nest two for two axes. A length up to `size` is one window.
 
-    Nest two for two axes. per_window: `denoise` is window number -> Denoise, so that each may have its own prompt. A
-    length up to `size` is one window. ValueError unless 0 <= overlap < size.
+    per_window: `denoise` is window number -> Denoise, so that each may have its own prompt. together: all windows in
+    one batch (window-major), for a bound or guided denoiser. ValueError unless 0 <= overlap < size.
     """
     if not 0 <= overlap < size:
         raise ValueError(f"windows of {size} allow an overlap of 0 .. {size - 1}, not {overlap}")
+    if per_window and together:
+        raise ValueError("windows with their own denoisers cannot run together; leave out per_window or together")
 
     def walk(x: Tensor, t: Any) -> Tensor:
-        total, mass = torch.zeros_like(x), x.new_zeros(x.shape[axis])
-        shape = [1] * x.ndim
-        shape[axis] = -1
-        for number, start in enumerate(starts(x.shape[axis], size, overlap)):
-            part = x.narrow(axis, start, min(size, x.shape[axis]))
-            ramp = weights(part.shape[axis], overlap).to(x)
-            one: Any = denoise(number) if per_window else denoise  # pyright: ignore[reportCallIssue]
-            total.narrow(axis, start, len(ramp)).add_(one(part, t) * ramp.reshape(shape))
-            mass.narrow(0, start, len(ramp)).add_(ramp)
-        return total / mass.reshape(shape)
+        length = min(size, x.shape[axis])
+        begins = starts(x.shape[axis], size, overlap)
+        parts = [x.narrow(axis, start, length) for start in begins]
+        ones: Any = [denoise(i) if per_window else denoise for i in range(len(parts))]  # pyright: ignore[reportCallIssue]
+        done = (
+            _at_once(ones[0], parts, t) if together else [one(part, t) for one, part in zip(ones, parts, strict=True)]
+        )
+        return _overlapped(x, done, begins, weights(length, overlap).to(x), axis)
 
     return walk
+
+
+def _at_once(denoise: Denoise, parts: Sequence[Tensor], t: Any) -> Sequence[Tensor]:
+    times = torch.cat([t] * len(parts)) if isinstance(t, Tensor) and t.ndim else t
+    return denoise(torch.cat(list(parts)), times).chunk(len(parts))
+
+
+def _overlapped(x: Tensor, parts: Sequence[Tensor], begins: Sequence[int], ramp: Tensor, axis: int) -> Tensor:
+    """The weighted mean of windows laid over one another, shaped like x."""
+    total, mass = torch.zeros_like(x), x.new_zeros(x.shape[axis])
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    for part, start in zip(parts, begins, strict=True):
+        total.narrow(axis, start, len(ramp)).add_(part * ramp.reshape(shape))
+        mass.narrow(0, start, len(ramp)).add_(ramp)
+    return total / mass.reshape(shape)
 
 
 def starts(length: int, size: int, overlap: int) -> list[int]:

@@ -132,6 +132,8 @@ def test_windows_nest_cover_and_take_their_own_prompts():
         begins = edit.starts(length, 9, 4)
         covered = {i for b in begins for i in range(b, min(b + 9, length))}
         assert covered == set(range(length)) and len(set(begins)) == len(begins)
+    apart, at_once = (edit.windowed(local(1), size=12, overlap=4, together=one) for one in (False, True))
+    assert torch.allclose(apart(EPS, 0.5), at_once(EPS, 0.5), atol=1e-6)
     numbered = edit.windowed(lambda n: lambda x, t: torch.full_like(x, float(n)), size=12, overlap=0, per_window=True)
     assert numbered(EPS, 0.5)[0, 0, 0].tolist() == [0.0] * 12 + [1.0] * 12
 
@@ -207,6 +209,7 @@ def test_bad_edits_are_named():
         lambda: edit.vary(KNOWN, EPS, path.Flow(), torch.tensor([1.0, 0.0]), 0.0),
         lambda: edit.inpaint(pixelwise, KNOWN, MASK * 2),
         lambda: edit.windowed(pixelwise, size=4, overlap=4),
+        lambda: edit.windowed(pixelwise, size=4, overlap=1, per_window=True, together=True),
         lambda: edit.wrapped(pixelwise, margin=99)(EPS, 0.5),
         lambda: edit.regional(pixelwise, (pixelwise, -MASK)),
         lambda: edit.pinned(pixelwise, KNOWN, MASK),

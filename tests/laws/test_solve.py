@@ -5,6 +5,7 @@ path.
 import inspect
 import math
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -137,6 +138,12 @@ def test_pairs_may_overlap():
     roads, x = path.Flow(), torch.ones(1, 2)
     pairs = torch.tensor([[1.0, 0.4], [0.5, 0.0]])
     assert len(list(solve.sample(lambda x, t: x, x, roads, pairs, rule="euler"))) == 2
+
+
+def test_the_document_lists_every_rule():
+    document = Path(__file__).parents[2] / "docs" / "mathematics.md"
+    listed = document.read_text().split(orders.BEGIN)[1].split(orders.END)[0]
+    assert all(f"| `{name}` |" in listed for name in RULES), "run: mediagen bench orders"
 
 
 @pytest.mark.parametrize("times", [[1.0], [], [0.0, 1.0], [1.0, 1.0, 0.0], [1.2, 0.0]])
