@@ -208,8 +208,7 @@ class Table:
 
     def __call__(self, t: Any) -> tuple[Any, Any]:
         if isinstance(t, Tensor):
-            flat = torch.tensor([self._angle(v) for v in t.flatten().tolist()], dtype=torch.float64)
-            angle = flat.reshape(t.shape).to(t.device, t.dtype)
+            angle = self._angles_at(t)
             return torch.sin(math.pi / 2 - angle), torch.sin(angle)
         angle = self._angle(float(t))
         return math.sin(math.pi / 2 - angle), math.sin(angle)
@@ -225,6 +224,16 @@ class Table:
             return self._angles[nearest]
         value = self._nodes[low] + (place - low) * (self._nodes[low + 1] - self._nodes[low])
         return {"angle": float, "sigma": math.atan, "log": _atan_exp}[self.spacing](value)
+
+    def _angles_at(self, t: Tensor) -> Tensor:
+        """`_angle`, elementwise."""
+        nodes, angles = (torch.tensor(v, dtype=t.dtype, device=t.device) for v in (self._nodes, self._angles))
+        place = t * self.size
+        low, nearest = place.long().clamp(0, self.size - 1), place.round().long().clamp(0, self.size)
+        value = nodes[low] + (place - low) * (nodes[low + 1] - nodes[low])
+        angle = {"angle": torch.Tensor.clone, "sigma": torch.atan, "log": lambda v: v.exp().atan()}[self.spacing](value)
+        angle = torch.where((place - nearest).abs() < 1e-9 * self.size, angles[nearest], angle)
+        return torch.where(place <= 1, place * angles[1], angle)
 
     def time(self, ratio: Any) -> Any:
         if isinstance(ratio, Tensor):
