@@ -13,35 +13,18 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mediagen.core import named, predict
+from mediagen.core.bends import Bend, Fitted, Post, Projected, Rescale, ZeroInit
 from mediagen.core.branches import Stack, bound, key, stack
 from mediagen.core.denoiser import Bound, Denoise, clean, narrow
 from mediagen.core.path import Path, log_ratio, spread
 
 Scale = float | Tensor | Callable[[Any], Any]
-
-
-class Bend(Protocol):
-    """Two branches [B, C, *grid] and t -> their difference, bent. `space`: "x0", or "output" for the network's own."""
-
-    @property
-    def space(self) -> str: ...
-
-    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor: ...
-
-
-class Post(Protocol):
-    """The guided result, the positive branch [B, C, *grid] and t -> the result, changed. `space` as in Bend."""
-
-    @property
-    def space(self) -> str: ...
-
-    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,7 +187,7 @@ def apg(
     at all), and its part parallel to the positive branch times `parallel`. Keeps the momentum of one walk; it begins
     anew when t rises.
     """
-    bend = _Projected(momentum=momentum, norm=norm, parallel=parallel)
+    bend = Projected(momentum=momentum, norm=norm, parallel=parallel)
     return Term(toward=positive, away=negative, weight=_less_one(scale), bend=bend)
 
 
@@ -214,7 +197,7 @@ def cfg_zero(positive: Denoise, negative: Denoise, scale: Scale) -> Term:
 
     `zero_init` is the paper's other half.
     """
-    return Term(toward=positive, away=negative, weight=_less_one(scale), bend=_Fitted())
+    return Term(toward=positive, away=negative, weight=_less_one(scale), bend=Fitted())
 
 
 def cfg_pp(positive: Denoise, negative: Denoise, scale: Scale, *, path: Path, times: Tensor | Sequence[float]) -> Term:
@@ -263,17 +246,6 @@ def composed(null: Denoise, *prompts: tuple[Denoise, Scale]) -> tuple[Term, ...]
 # Posts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rescale:
-    """See `rescale`."""
-
-    amount: float
-    space: str = "output"
-
-    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
-        return guided * torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
-
-
 def rescale(amount: float = 0.7) -> Post:
     """Brings the guided output's standard deviation, per sample, back towards the positive's (arXiv 2305.08891, eq.
     15).
@@ -283,67 +255,11 @@ def rescale(amount: float = 0.7) -> Post:
     return Rescale(amount=amount)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ZeroInit:
-    """See `zero_init`."""
-
-    above: float
-    space: str = "output"
-
-    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
-        return torch.zeros_like(guided) if t > self.above else guided
-
-
 def zero_init(above: float) -> Post:
     """A guided output of 0 while t > above (CFG-Zero*, arXiv 2503.18886): a flow model stands still in its first
     steps.
     """
     return ZeroInit(above=above)
-
-
-@dataclass(kw_only=True, eq=False)
-class _Projected:
-    momentum: float
-    norm: float
-    parallel: float
-    space: str = "x0"
-    average: Tensor | None = None
-    before: float = math.inf
-
-    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
-        bent = self._averaged(toward - away, float(t))
-        if self.norm > 0:
-            bent = bent * (self.norm / _norm(bent).clamp(min=1e-12)).clamp(max=1)
-        along = _dot(bent, toward) / _dot(toward, toward).clamp(min=1e-12) * toward
-        return bent + (self.parallel - 1) * along
-
-    def _averaged(self, difference: Tensor, t: float) -> Tensor:
-        fresh = self.average is None or t > self.before or self.average.shape != difference.shape
-        self.average = difference if fresh or self.average is None else difference + self.momentum * self.average
-        self.before = t
-        return self.average
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fitted:
-    space: str = "output"
-
-    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
-        return toward - _dot(toward, away) / _dot(away, away).clamp(min=1e-12) * away
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Per sample [B, 1, ...], in float64 where there is one: the sums are long."""
-    wide = a.dtype if a.device.type == "mps" else torch.float64
-    return spread((a.to(wide) * b.to(wide)).flatten(1).sum(1).to(a.dtype), a)
-
-
-def _norm(a: Tensor) -> Tensor:
-    return _dot(a, a).sqrt()
-
-
-def _std(a: Tensor) -> Tensor:
-    return spread(a.flatten(1).std(1), a)
 
 
 def methods() -> dict[str, Callable[..., Term]]:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,95 +21,15 @@ from torch import Tensor
 
 from mediagen.core import named
 from mediagen.core.integrate import weights
-from mediagen.core.path import Path, log_ratio
+from mediagen.core.path import Path
+from mediagen.core.step import Past, Spread, State, Step, mix, plan, sde
+from mediagen.core.step import ancestral as ancestral
 
 Denoise = Callable[[Tensor, Any], Tensor]
 Noise = Callable[[int, Tensor], Tensor]
-Spread = Callable[[float, float], float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One step of the grid in python floats, from (a, s) at t to (a2, s2) at `then`, by way of s2 = `down` plus noise
-    `nu`.
-
-    level is log(alpha / sigma) now, h the step in it, z the same to `down`: z = h without noise, 2 h with that of the
-    full SDE.
-    """
-
-    index: int
-    total: int
-    path: Path
-    t: float
-    then: float
-    a: float
-    s: float
-    a2: float
-    s2: float
-    down: float
-    nu: float
-    level: float
-    h: float
-    z: float
-
-    @property
-    def keep(self) -> float:
-        """The share of x in the next x."""
-        return self.down / self.s
-
-    @property
-    def gain(self) -> float:
-        """The share of x0 in the next x."""
-        return self.a2 - self.a * self.keep
-
-    def visit(self, x: Tensor, x0: Tensor, t: float) -> Tensor:
-        """x taken to another time t with x0 held."""
-        a, s = self.path(t)
-        return _mix(x, x0, s / self.s, a - self.a * s / self.s)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Past:
-    """A finished step: where it began, what the denoiser said there and the better x0 that was used."""
-
-    step: Step
-    x: Tensor
-    x0: Tensor
-    best: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class State:
-    """After `step` of `total` steps: the time t, x there [B, C, *grid], and the denoiser's last x0, good for a
-    preview.
-    """
-
-    step: int
-    total: int
-    t: float
-    x: Tensor
-    x0: Tensor
 
 
 Rule = Callable[[Step, Tensor, Tensor, Sequence[Past], Denoise], Tensor]
-
-
-def ancestral(eta: float) -> Spread:
-    """nu = eta s' sqrt(1 - exp(-2 h)), eta in [0, 1]: DDIM's and the ancestral samplers' eta (arXiv 2010.02502, eq.
-    16).
-    """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"ancestral eta must be in 0 .. 1, not {eta}; sde(eta) takes any eta >= 0")
-    return lambda h, s2: eta * s2 * math.sqrt(-math.expm1(-2 * h))
-
-
-def sde(eta: float) -> Spread:
-    """nu = s' sqrt(1 - exp(-2 eta h)), eta >= 0: the SDE of DPM-Solver++ (arXiv 2211.01095); infinite eta renews all
-    noise.
-    """
-    if not eta >= 0:
-        raise ValueError(f"sde eta must be 0 or more, not {eta}")
-    return lambda h, s2: s2 * math.sqrt(-math.expm1(-2 * eta * h)) if eta else 0.0
 
 
 def sample(
@@ -153,7 +71,7 @@ def _walk(
         x0 = denoise(x, step.t)
         best = rule(step, x, x0, past, denoise)
         past = [Past(step=step, x=x, x0=x0, best=best), *past[:2]]
-        x = _mix(x, best, step.keep, step.gain)
+        x = mix(x, best, step.keep, step.gain)
         if step.nu and noise is not None:
             x.add_(noise(step.index, x), alpha=step.nu)
         state = State(step=step.index + 1, total=step.total, t=step.then, x=x, x0=x0)
@@ -169,31 +87,6 @@ def last(states: Iterator[State]) -> State:
     if not state:
         raise ValueError("there was no step to take")
     return state[0]
-
-
-def plan(path: Path, times: Tensor | Sequence[float], eta: float | Spread | None = None) -> list[Step]:
-    """The coefficients of a whole grid, in float64, before the first step. ValueError for a grid that does not fall."""
-    listed: list[Any] = times.double().tolist() if isinstance(times, Tensor) else list(times)
-    pairs: list[Any] = listed if listed and isinstance(listed[0], list | tuple) else list(pairwise(listed))
-    if not pairs or not all(1 >= now > then >= 0 for now, then in pairs):
-        raise ValueError(f"times must fall strictly within [0, 1], two or more of them, not {listed}")
-    spread = eta if callable(eta) else ancestral(eta or 0.0)
-    return [_step(path, i, len(pairs), now, then, spread) for i, (now, then) in enumerate(pairs)]
-
-
-def _step(path: Path, index: int, total: int, now: float, then: float, spread: Spread) -> Step:
-    (a, s), (a2, s2) = path(now), path(then)
-    level = log_ratio(a, s)
-    h = log_ratio(a2, s2) - level
-    nu = spread(h, s2) if s2 else 0.0
-    down = math.sqrt(max(s2 * s2 - nu * nu, 0.0))
-    ends = {"t": now, "then": then, "a": a, "s": s, "a2": a2, "s2": s2}
-    logs = {"level": level, "h": h, "z": log_ratio(a2, down) - level}
-    return Step(index=index, total=total, path=path, **ends, down=down, nu=nu, **logs)
-
-
-def _mix(x: Tensor, x0: Tensor, keep: float, gain: float) -> Tensor:
-    return (x * keep).add_(x0, alpha=gain)
 
 
 def rule(*, order: int, evaluations: int = 1, eta: Spread | None = None) -> Callable[[Rule], Rule]:
@@ -232,7 +125,7 @@ def _extrapolate(step: Step, x0: Tensor, past: Sequence[Past]) -> Tensor:
 
 
 def _noise_of(step: Step, x: Tensor, x0: Tensor) -> Tensor:
-    return _mix(x, x0, 1 / step.s, -step.a / step.s)
+    return mix(x, x0, 1 / step.s, -step.a / step.s)
 
 
 def _noise_then(step: Step, x: Tensor, past: Past) -> Tensor:
@@ -241,7 +134,7 @@ def _noise_then(step: Step, x: Tensor, past: Past) -> Tensor:
 
 
 def _clean_of(step: Step, x: Tensor, eps: Tensor) -> Tensor:
-    return _mix(x, eps, 1 / step.a, -step.s / step.a)
+    return mix(x, eps, 1 / step.a, -step.s / step.a)
 
 
 def _slant(a: float, s: float) -> float:

@@ -1,0 +1,101 @@
+"""Guidance that is no plain sum: what bends the difference of two branches, and what is done to the result."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mediagen.core.path import spread
+
+
+class Bend(Protocol):
+    """Two branches [B, C, *grid] and t -> their difference, bent. `space`: "x0", or "output" for the network's own."""
+
+    @property
+    def space(self) -> str: ...
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor: ...
+
+
+class Post(Protocol):
+    """The guided result, the positive branch [B, C, *grid] and t -> the result, changed. `space` as in Bend."""
+
+    @property
+    def space(self) -> str: ...
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """See `guidance.rescale`."""
+
+    amount: float
+    space: str = "output"
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
+        return guided * torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroInit:
+    """See `guidance.zero_init`."""
+
+    above: float
+    space: str = "output"
+
+    def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
+        return torch.zeros_like(guided) if t > self.above else guided
+
+
+@dataclass(kw_only=True, eq=False)
+class Projected:
+    """See `guidance.apg`; it holds the momentum of one walk."""
+
+    momentum: float
+    norm: float
+    parallel: float
+    space: str = "x0"
+    average: Tensor | None = None
+    before: float = math.inf
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
+        bent = self._averaged(toward - away, float(t))
+        if self.norm > 0:
+            bent = bent * (self.norm / _norm(bent).clamp(min=1e-12)).clamp(max=1)
+        along = _dot(bent, toward) / _dot(toward, toward).clamp(min=1e-12) * toward
+        return bent + (self.parallel - 1) * along
+
+    def _averaged(self, difference: Tensor, t: float) -> Tensor:
+        fresh = self.average is None or t > self.before or self.average.shape != difference.shape
+        self.average = difference if fresh or self.average is None else difference + self.momentum * self.average
+        self.before = t
+        return self.average
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """See `guidance.cfg_zero`."""
+
+    space: str = "output"
+
+    def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
+        return toward - _dot(toward, away) / _dot(away, away).clamp(min=1e-12) * away
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Per sample [B, 1, ...], in float64 where there is one: the sums are long."""
+    wide = a.dtype if a.device.type == "mps" else torch.float64
+    return spread((a.to(wide) * b.to(wide)).flatten(1).sum(1).to(a.dtype), a)
+
+
+def _norm(a: Tensor) -> Tensor:
+    return _dot(a, a).sqrt()
+
+
+def _std(a: Tensor) -> Tensor:
+    return spread(a.flatten(1).std(1), a)
