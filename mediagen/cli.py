@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -200,9 +201,17 @@ def main() -> None:
     except Exception as error:
         if not is_expected(error):
             raise
-        message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"mediagen: {' '.join(message.split())}", file=sys.stderr)
+        print(f"mediagen: {' '.join(told(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def told(error: Exception) -> str:
+    """The error in words; a badly spelled option's value is named, which the parser's own message leaves out."""
+    if not hasattr(error, "format_message"):
+        return str(error) or type(error).__name__
+    options = getattr(getattr(error, "param", None), "opts", ())
+    values = [repr(b) for a, b in pairwise(sys.argv) if a in options]
+    return f"{error.format_message()} {f'(got {values[-1]})' if values else ''}"
 
 
 def is_expected(error: Exception) -> bool:

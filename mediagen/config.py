@@ -65,6 +65,8 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         return tuple(_fit(typing.get_args(hint)[0], v, where) for v in value)
     if origin is dict or hint is Any:
         return value
+    if hint is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
     return _scalar(hint, value, where)
 
 

@@ -97,7 +97,7 @@ class Pipeline:
         cover = None if mask is None else image_modality.load(mask)
         request = self._request(prompt, size, source, cover, dict(options))
         known, keep = self._known(request, source), _keep(cover, request.size)
-        return Job(requests=tuple(request.numbered(k) for k in range(n)), known=known, keep=keep, previews=previews)
+        return Job(requests=tuple(request.numbered(request.sample + k) for k in range(n)), known=known, keep=keep, previews=previews)
 
     def _request(self, prompt: Prompt, size: Any, source: Any, cover: Any, options: dict[str, Any]) -> Request:
         strength, sample = options.pop("strength", 1.0), options.pop("sample", 0)
@@ -201,7 +201,7 @@ def _result(images: list[Image], n: int) -> Image | list[Image]:
 def _prompts(prompt: Prompt) -> tuple[tuple[str, float], ...]:
     if isinstance(prompt, str):
         return ((prompt, 1.0),)
-    pairs = tuple(prompt)
+    pairs = tuple(prompt) if isinstance(prompt, Sequence) else ()
     if not pairs or not all(isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], str) for p in pairs):
         raise ValueError(f"prompt must be a text, or a list of (text, weight), not {prompt!r}")
     return tuple((text, float(weight)) for text, weight in pairs)

@@ -36,11 +36,9 @@ def replay(path: str | Path) -> Replay:
     before, request = image_modality.load(path), request_of(path)
     pipeline = _cached(request.model)
     inputs = {"start": _found(request.source), "mask": _found(request.mask)}
-    walk = {k: v for k, v in plain(request.walk).items()}
     asked = {"seed": request.seed, "negative": request.negative, "strength": request.strength, "regions": request.regions}
     prompt = request.prompts if len(request.prompts) > 1 else request.prompts[0][0]
-    job = pipeline.job(prompt, size=request.size, sample=request.sample, **inputs, **asked, **walk)
-    job = type(job)(requests=(job.requests[0].numbered(request.sample),), known=job.known, keep=job.keep)
+    job = pipeline.job(prompt, size=request.size, sample=request.sample, **inputs, **asked, **plain(request.walk))
     [after] = pipeline.run(job)
     difference = int(np.abs(after.numpy().astype(int) - before.numpy()).max())
     same = pipeline.model.hash == request.model_hash

@@ -27,7 +27,8 @@ class LatentSpec:
         return len(self.stride)
 
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Media size (one entry an axis) -> latent grid; ValueError if a side is not a positive multiple of the stride."""
+        """Media size (one entry an axis) -> latent grid; ValueError unless each side is a positive multiple of the
+        stride."""
         size = tuple(size)
         if len(size) != self.dims or any(n <= 0 or n % s for n, s in zip(size, self.stride, strict=True)):
             raise ValueError(f"size {size} is not a positive multiple of {self.stride} along each axis")
@@ -35,9 +36,14 @@ class LatentSpec:
 
 
 class Autoencoder(Protocol):
-    """Media [B, C, *size] in [-1, 1] <-> whitened latents [B, spec.channels, *grid] (mean 0, deviation 1 a channel)."""
+    """Media [B, C, *size] in [-1, 1] <-> whitened latents [B, spec.channels, *grid] (mean 0, deviation 1 a channel).
+
+    reach, encoder_reach: how many latent positions away decoding and encoding can feel: the margins of exact tiling.
+    """
 
     spec: LatentSpec
+    reach: int
+    encoder_reach: int
 
     def encode(self, x: Tensor) -> Tensor: ...
 

@@ -1,7 +1,7 @@
 """A convolutional autoencoder with a KL bottleneck for 1-D, 2-D and 3-D media.
 
-All layers look at a bounded neighbourhood and none mixes all positions, so a tile with enough margin decodes to exactly the
-pixels that the whole would give (`reach` says how much is enough).
+All layers look at a bounded neighbourhood and none mixes all positions, so a tile with enough margin decodes to exactly
+the pixels that the whole would give (`reach` says how much is enough).
 """
 
 import math
@@ -92,11 +92,21 @@ class ConvVAE(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many latent positions away a decoded pixel can still feel, rounded up: the margin that makes tiling exact."""
+        """How many latent positions away a decoded pixel can still feel, rounded up: the margin of exact tiling."""
         c, scale, reach = self.config, 1.0, 1.0
         for level in reversed(range(len(c.strides))):
             reach += scale * (2 * c.decoder_depths[level] + 1)
             scale /= c.strides[level]
+        return math.ceil(reach)
+
+    @property
+    def encoder_reach(self) -> int:
+        """How many latent positions away a latent can still feel the media, rounded up."""
+        c, reach = self.config, 1.0
+        scale = 1 / math.prod(c.strides)
+        for level, stride in enumerate(c.strides):
+            scale *= stride
+            reach += scale * (2 * c.encoder_depths[level] + 1)
         return math.ceil(reach)
 
     def whiten(self, z: Tensor) -> Tensor:
@@ -106,7 +116,8 @@ class ConvVAE(nn.Module):
         return z * self._channelwise(self.std) + self._channelwise(self.mean)
 
     def encode(self, x: Tensor) -> Tensor:
-        """[B, C, *size] in [-1, 1] -> whitened latent means [B, latent, *grid]; ValueError for a size off the stride."""
+        """[B, C, *size] in [-1, 1] -> whitened latent means [B, latent, *grid]; ValueError for a size off the
+        stride."""
         self.spec.grid(x.shape[2:])
         return self.whiten(self.encoder(x)[0])
 

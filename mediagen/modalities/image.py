@@ -48,7 +48,7 @@ class Image:
 
     def tensor(self) -> Tensor:
         """float32 [3, H, W] in 0..1; transparency is laid on white."""
-        return torch.from_numpy(np.asarray(flat(self.pil()))).permute(2, 0, 1).float() / 255
+        return torch.from_numpy(np.array(flat(self.pil()))).permute(2, 0, 1).float() / 255
 
     def pil(self) -> "Pil.Image":
         from PIL import Image as Pil

@@ -1,0 +1,36 @@
+"""A tiny model folder with random weights: everything but the quality is real."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+MINILM = Path(__file__).parents[1] / "mediagen" / "weights" / "minilm"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as `mediagen train` writes it: 64x64, f8, a two-block transformer."""
+    from mediagen import config
+    from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
+    from mediagen.backbones import build
+    from mediagen.training import weights
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    sizes = ConvVAEConfig(
+        latent_channels=4, encoder_widths=(8, 16), encoder_depths=(1, 1), decoder_widths=(8, 16), decoder_depths=(1, 1)
+    )
+    vae = ConvVAE(sizes)
+    weights.save(folder / "vae.safetensors", vae.state_dict(), {"kind": "conv_vae", "config": config.plain(sizes)})
+    model = {"channels": 4, "patch": [2, 2], "width": 32, "depth": 2, "heads": 2, "hidden": 48}
+    net = build("dit", model)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    header = {"kind": "denoiser", "backbone": "dit", "model": model, "path": {"name": "Flow"}, "prediction": "flow"}
+    weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
+    card = {"name": "tiny", "family": "native", "modality": "image", "size": [64, 64], "text": str(MINILM)}
+    card |= {"denoiser": "denoiser.safetensors", "autoencoder": "vae.safetensors", "defaults": {"steps": 4, "guidance": 2.0}}
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    return folder
