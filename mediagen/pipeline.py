@@ -153,17 +153,26 @@ class Pipeline:
         for state in generate(self.model.denoiser, conditions, null, like, keyed, first.walk, start, regions):
             yield Event(stage="step", step=state.step, total=state.total, preview=self._preview(state.x0, job))
         yield Event(stage="decode", total=1)
-        pixels = self.decode(state.x)
+        pixels = self.decode(state.x, first.walk.loop)
         if job.keep is not None:
             pixels = torch.lerp(pixels, job.known, job.keep)
         images = [image_modality.Image.from_tensor(p, r.to_json()) for p, r in zip(pixels, job.requests, strict=True)]
         yield Event(stage="done", step=1, total=1, images=tuple(images))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Latents [B, C, *grid] -> media [B, 3, H, W]; grids above `TILE` in tiles, with the same pixels."""
+    def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
+        """Latents [B, C, *grid] -> media [B, 3, H, W]; grids above `TILE` in tiles, with the same pixels. Along the axes
+        of `loop` the ends see each other, so that no seam is decoded."""
+        margin = {axis % z.ndim: min(self.model.autoencoder.reach, z.shape[axis]) for axis in loop}
+        for axis, around in margin.items():
+            z = torch.cat([z.narrow(axis, z.shape[axis] - around, around), z, z.narrow(axis, 0, around)], dim=axis)
         if max(z.shape[2:]) > TILE:
-            return tiling.decode_tiled(self.model.autoencoder, z, tile=TILE)
-        return self.model.autoencoder.decode(z)
+            pixels = tiling.decode_tiled(self.model.autoencoder, z, tile=TILE)
+        else:
+            pixels = self.model.autoencoder.decode(z)
+        for axis, around in margin.items():
+            cut = around * self.model.spec.stride[axis - 2]
+            pixels = pixels.narrow(axis, cut, pixels.shape[axis] - 2 * cut)
+        return pixels
 
     def _preview(self, x0: Tensor, job: Job) -> Tensor | None:
         if not job.previews or self.model.preview is None:

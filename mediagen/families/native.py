@@ -122,6 +122,7 @@ class Pixels:
     """No autoencoder: the state is the picture itself (models trained in pixel space)."""
 
     spec = LatentSpec(channels=3, stride=(1, 1))
+    reach = encoder_reach = 0
 
     def encode(self, x: Tensor) -> Tensor:
         return x

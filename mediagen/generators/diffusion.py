@@ -19,7 +19,8 @@ class Walk:
     steps: of the solver. solver: a rule of `core.solve`. guidance: scale, 1 is none. method: of `core.guidance`.
     interval: (low, high) of t in [0, 1] where guidance acts. rescale: 0 none .. 1 full. skip_layers, skip_scale: the
     perturbed branch. eta: ancestral noise in 0 .. 1, None the rule's own. timing: {"name": class of `core.timing`,
-    ...options}. reuse: error at which a step's network call is spared, 0 never.
+    ...options}. loop: axes of the latent [B, C, *grid] along which the result has no seam, e.g. (-1,). reuse: relative
+    change of x0 under which a step spares its network call (`core.edit.reuse`), 0 never.
     """
 
     steps: int = 20
@@ -33,6 +34,7 @@ class Walk:
     eta: float | None = None
     timing: dict[str, Any] = field(default_factory=lambda: {"name": "Uniform"})
     loop: tuple[int, ...] = ()
+    reuse: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked, before any network is loaded."""
@@ -42,6 +44,8 @@ class Walk:
             raise ValueError(f"guidance must be from 0 to 100, not {self.guidance}")
         if len(self.interval) != 2 or not 0 <= self.interval[0] <= self.interval[1] <= 1:
             raise ValueError(f"interval must be two times 0 <= low <= high <= 1, not {self.interval}")
+        if not 0 <= self.reuse < 1:
+            raise ValueError(f"reuse must be from 0 to below 1, not {self.reuse}")
         solve.find(self.solver)
         guidance.find(self.method)
 
@@ -83,6 +87,8 @@ def generate(
         x, times = edit.vary(start.known, eps, path, times, start.strength)
         if start.keep is not None:
             denoise = edit.inpaint(denoise, start.known, start.keep)
+    if walk.reuse:
+        denoise = edit.reuse(denoise, threshold=walk.reuse)
     if walk.loop:
         denoise = edit.looped(denoise, axes=walk.loop)
     noise = Keyed(seed=keyed.seed, samples=keyed.samples, purpose="step")
@@ -102,26 +108,41 @@ def _conditioned(
     times: Tensor,
     regions: Sequence[tuple[Cond, Tensor]],
 ) -> Denoise:
-    def one(cond: Cond) -> Denoise:
-        return _guided(model, cond, null, walk, times)
-
+    """The first condition, or all of them composed, with the regions' prompts in their places."""
     if len(conditions) > 1:
-        branches = [(model.bind(cond), weight * walk.guidance) for cond, weight in conditions]
-        base = guidance.guided(model.bind(null), *guidance.composed(model.bind(null), *branches))
+        base = _composed(model, conditions, null, walk)
     else:
-        base = one(conditions[0][0])
-    return edit.regional(base, *[(one(cond), mask) for cond, mask in regions]) if regions else base
+        base = _guided(model, conditions[0][0], null, walk, times)
+    places = [(_guided(model, cond, null, walk, times), mask) for cond, mask in regions]
+    return edit.regional(base, *places) if places else base
+
+
+def _composed(model: Denoiser, conditions: Conditions, null: Cond, walk: Walk) -> Denoise:
+    if walk.method != "cfg" or walk.skip_layers:
+        raise ValueError("several prompts are composed by cfg alone: leave out method and skip_layers")
+    branches = [(model.bind(cond), _scale(weight * walk.guidance, walk, rest=0.0)) for cond, weight in conditions]
+    nothing = model.bind(null)
+    return guidance.guided(nothing, *guidance.composed(nothing, *branches), post=_posts(walk))
 
 
 def _guided(model: Denoiser, cond: Cond, null: Cond, walk: Walk, times: Tensor) -> Denoise:
     positive = model.bind(cond)
     options: dict[str, Any] = {"path": model.path, "times": times} if walk.method == "cfg_pp" else {}
-    scale = guidance.interval(walk.guidance, *walk.interval) if walk.interval != (0.0, 1.0) else walk.guidance
-    terms = [] if walk.guidance == 1 else [guidance.find(walk.method)(positive, model.bind(null), scale, **options)]
+    method, scale = guidance.find(walk.method), _scale(walk.guidance, walk, rest=1.0)
+    terms = [] if walk.guidance == 1 else [method(positive, model.bind(null), scale, **options)]
     if walk.skip_layers and walk.skip_scale:
         terms.append(guidance.perturbed(positive, walk.skip_scale, layers=walk.skip_layers))
-    post = (guidance.rescale(walk.rescale),) if walk.rescale else ()
-    return guidance.guided(positive, *terms, post=post) if terms or post else positive
+    return guidance.guided(positive, *terms, post=_posts(walk)) if terms else positive
+
+
+def _scale(scale: float, walk: Walk, rest: float) -> guidance.Scale:
+    """The scale inside the walk's interval, `rest` (the scale that does nothing) outside."""
+    low, high = walk.interval
+    return scale if (low, high) == (0.0, 1.0) else lambda t: scale if low <= t <= high else rest
+
+
+def _posts(walk: Walk) -> tuple[guidance.Post, ...]:
+    return (guidance.rescale(walk.rescale),) if walk.rescale else ()
 
 
 def timing_of(spec: Mapping[str, Any]) -> timing.Timing:

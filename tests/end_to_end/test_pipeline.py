@@ -52,6 +52,25 @@ def test_any_size_and_aspect_ratio(pipeline, size: tuple[int, int]) -> None:
     assert pipeline.generate("a red ball", size=size, steps=1).size == size
 
 
+def test_composed_prompts_refuse_what_they_would_ignore(pipeline) -> None:
+    with pytest.raises(ValueError, match="composed"):
+        pipeline.generate([("a cat", 1.0), ("a dog", 1.0)], method="apg")
+
+
+def test_a_looped_picture_decodes_alike_wherever_it_is_cut(pipeline) -> None:
+    import torch
+
+    z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    rolled = pipeline.decode(z.roll(3, -1), loop=(-1,))
+    assert torch.allclose(rolled, pipeline.decode(z, loop=(-1,)).roll(24, -1), atol=1e-4)
+    assert not torch.allclose(pipeline.decode(z.roll(3, -1)), pipeline.decode(z).roll(24, -1), atol=1e-2)
+
+
+def test_reuse_spares_calls(pipeline) -> None:
+    exact = pipeline.generate("a red ball", seed=0, steps=8).numpy()
+    assert not np.array_equal(exact, pipeline.generate("a red ball", seed=0, steps=8, reuse=0.5).numpy())
+
+
 def test_inpainting_keeps_black_pixels_exactly(pipeline) -> None:
     source = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     mask = np.zeros((64, 64, 3), np.uint8)
