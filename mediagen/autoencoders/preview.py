@@ -11,7 +11,7 @@ from ..nn.norm import ChannelNorm
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewConfig:
-    """grow: how many times finer than the latent grid the preview is, e.g. 4 with an f8 autoencoder for media at half of
+    """grow: how many times finer than the latent grid the preview is, e.g. 4 beside an f8 autoencoder for media at half
     the full resolution; width, depth: channels and residual blocks, all at the latent grid."""
 
     dims: int = 2

@@ -1,8 +1,8 @@
 """One n-dimensional tiling for every autoencoder whose layers look at a bounded neighbourhood.
 
 Each tile is computed with a margin of context on all sides, and only its inside is kept: with a margin of at least the
-network's reach the result is the whole's, to float rounding (measured: within 1e-5 for media in [-1, 1]). What is held in
-memory beside input and result depends on the tile alone.
+network's reach the result is the whole's, to float rounding (measured: within 1e-5 for media in [-1, 1]). What is held
+in memory beside input and result depends on the tile alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,9 +46,8 @@ def decode_tiled(vae: Autoencoder, z: Tensor, *, tile: int = 64, margin: int | N
 
 
 def encode_tiled(vae: Autoencoder, x: Tensor, *, tile: int = 64, margin: int | None = None) -> Tensor:
-    """Media [B, C, *size] -> whitened latents [B, C, *grid]; `tile` and `margin` in latent positions, see `decode_tiled`.
-
-    ValueError for a size off the stride.
+    """Media [B, C, *size] -> whitened latents [B, C, *grid]; `tile` and `margin` in latent positions, as in
+    `decode_tiled`. ValueError for a size off the stride.
     """
     spans = _spans(vae.spec.grid(x.shape[2:]), tile, vae.encoder_reach if margin is None else margin)
     return _tiled(vae.encode, x, spans, vae.spec.stride, (1,) * vae.spec.dims)

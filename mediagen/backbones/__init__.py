@@ -6,7 +6,7 @@ from torch import nn
 
 
 def build(name: str, sizes: dict[str, Any]) -> nn.Module:
-    """A network by name ("dit", "unet") and sizes (the fields of its config). ValueError for an unknown name or size."""
+    """A network by name ("dit", "unet") and sizes (the fields of its config). ValueError for an unknown one."""
     from .. import config
     from .dit import DiT, DiTConfig
     from .unet import UNet, UNetConfig

@@ -1,10 +1,13 @@
-"""A diffusion transformer for any number of axes: 1-D audio, 2-D images, 3-D video (arXiv:2212.09748, arXiv:2310.00426)."""
+"""A diffusion transformer for any number of axes: 1-D audio, 2-D images, 3-D video.
+
+It is arXiv:2212.09748 with the cross-attention and the shared modulation of arXiv:2310.00426.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.blocks import Block
@@ -31,8 +34,8 @@ class DiTConfig:
 
 
 class DiT(nn.Module):
-    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text] and, optionally,
-    "skip_layers" (a tuple of block numbers left out: the perturbed branch of skip-layer guidance)."""
+    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text] and,
+    optionally, "skip_layers" (a tuple of block numbers left out: the perturbed branch of skip-layer guidance)."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -54,14 +57,14 @@ class DiT(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        """x [B, C, *grid]; t [B], or [B, 1, *grid] for a time of its own at each place (a token takes its patch's first)."""
+        """x [B, C, *grid]; t [B], or [B, 1, *grid] for a time at each place (a token takes its patch's first)."""
         c = self.config
         cells = [n // p for n, p in zip(x.shape[2:], c.patch, strict=True)]
         h = self.patch_embed(tokens(x, c.patch))
         rope = rotation(positions(cells, x.device), c.width // c.heads)
         mask = cond["text_mask"]
-        time = self.time_embed(token_times(t, c.patch)) + self.pooled_embed(cond["text_pooled"].to(h.dtype))[:, None]
-        time = nn.functional.silu(time)
+        pooled = self.pooled_embed(cond["text_pooled"].to(h.dtype))
+        time = F.silu(self.time_embed(token_times(t, c.patch)) + pooled[:, None])
         modulation = self.modulation_embed(time).unflatten(-1, (Block.PARTS, c.width))
         text = self.text_embed(cond["text"].to(h.dtype))
         skipped = cond.get("skip_layers", ())

@@ -1,4 +1,7 @@
-"""A diffusion U-Net for any number of axes (arXiv:2105.05233): residual blocks, attention to the text where the grid is small."""
+"""A diffusion U-Net for any number of axes (arXiv:2105.05233).
+
+Residual blocks everywhere, attention (to itself and to the text) where the grid is small.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +22,8 @@ from ..nn.rope import positions, rotation
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """dims: axes; channels: of the latent; widths: of each level, each half as fine as the one before; depth: residual
-    blocks a level and side; attention: the levels that attend (to themselves and the text); text: width of its states."""
+    blocks a level and side; attention: the levels that attend; head: width of a head; text: width of the text states.
+    """
 
     dims: int = 2
     channels: int = 16

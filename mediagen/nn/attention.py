@@ -30,7 +30,8 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
         rope: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """x [B, N, width], context [B, L, context], mask bool [B, L] (True: may be attended to), rope for self-attention."""
+        """x [B, N, width], context [B, L, context], mask bool [B, L] (True: may be attended to); rope where tokens
+        attend to themselves."""
         q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
         source = x if context is None else context
         k, v = rearrange(self.key_value(source), "b n (two h d) -> two b h n d", two=2, h=self.heads)

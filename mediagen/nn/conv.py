@@ -45,7 +45,7 @@ def unfold(x: Tensor, factors: Sequence[int]) -> Tensor:
 class ResBlock(nn.Module):
     """Norm, conv, SiLU, conv beside an identity; the second conv starts at zero so that a new block is the identity.
 
-    With `embed` channels given, `forward(x, scale_shift)` modulates between the two convolutions (arXiv:2105.05233, 3.1).
+    With `embed` channels given, `forward(x, embed)` scales and shifts between the convolutions (arXiv:2105.05233, 3.1).
     """
 
     def __init__(self, dims: int, width: int, embed: int | None = None) -> None:
@@ -74,7 +74,7 @@ def channels_first(embed: Tensor, ndim: int) -> Tensor:
 
 
 class Down(nn.Module):
-    """Halve (or divide by `factors`) the grid: space to depth, a 3-wide conv, and the mean over the folded pixels as shortcut.
+    """Divide the grid by `factors`: space to depth, a 3-wide conv, and the mean over the folded pixels as shortcut.
 
     The parameter-free shortcut follows DC-AE (arXiv:2410.10733): it makes deep compression easy to train.
     """

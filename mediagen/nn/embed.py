@@ -30,7 +30,7 @@ class TimeEmbed(nn.Module):
 
 
 def tokens(x: Tensor, patch: Sequence[int]) -> Tensor:
-    """[B, C, *grid] -> [B, N, C*prod(patch)], one token for each patch; ValueError if the patch does not divide the grid."""
+    """[B, C, *grid] -> [B, N, C*prod(patch)], one token a patch; ValueError if the patch does not divide the grid."""
     if any(n % p for n, p in zip(x.shape[2:], patch, strict=True)):
         raise ValueError(f"the latent grid {tuple(x.shape[2:])} is not a multiple of the patch {tuple(patch)}")
     return fold(x, patch).flatten(2).transpose(1, 2)

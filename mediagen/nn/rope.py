@@ -18,7 +18,7 @@ def positions(grid: Sequence[int], device: torch.device | None = None) -> Tensor
 def rotation(coordinates: Tensor, width: int, base: float = 100.0) -> tuple[Tensor, Tensor]:
     """cos and sin [N, width/2] for a head of `width` numbers; the axes share the pairs as evenly as they divide.
 
-    `base` sets the longest wavelength (2 pi base cells); grids of latents are short, so it is far below the 10000 of text.
+    `base` sets the longest wavelength (2 pi base cells); latent grids are short, so it is far below the 10000 of text.
     """
     pairs, dims = width // 2, coordinates.shape[1]
     counts = [pairs // dims + (i < pairs % dims) for i in range(dims)]
