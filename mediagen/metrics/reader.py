@@ -1,8 +1,8 @@
 """The scene reader: a small network that says what is in a picture of the scenes world, and where.
 
 It judges generated pictures by questions whose answers are known: which objects, in which colour, how many, in which
-order, on what background, in what style. Objects, colours and places are read from a map of 8x8 cells, so that "a cat left
-of a pizza" is right only if a cat is seen left of a pizza.
+order, on what background, in what style. Objects, colours and places are read from a map of 8x8 cells, so that "a cat
+left of a pizza" is right only if a cat is seen left of a pizza.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Reader(nn.Module):
 
 
 def fit(x: Tensor, size: int) -> Tensor:
-    """[B, 3, H, W] -> [B, 3, size, size]: the mean over whole blocks of pixels where it divides, else antialiased bilinear."""
+    """[B, 3, H, W] -> [B, 3, size, size]: the mean over blocks where the size divides, else antialiased bilinear."""
     height, width = x.shape[-2:]
     if (height, width) == (size, size):
         return x
@@ -102,8 +102,8 @@ class Reading:
     style: str
 
     def relation(self, subject: str, other: str) -> str | None:
-        """Where `subject` is seen from `other`: "left of", "right of", "above" or "below", along the axis on which their
-        centres are farther apart; None unless both labels are seen."""
+        """Where `subject` is seen from `other`: "left of", "right of", "above" or "below", along the axis on which
+        their centres are farther apart; None unless both labels are seen."""
         if subject not in self.labels or other not in self.labels:
             return None
         (x, y), (u, v) = (self.centres[self.labels.index(name)] for name in (subject, other))

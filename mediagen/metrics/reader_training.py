@@ -1,7 +1,7 @@
 """Training the scene reader: truth of a built scenes world -> targets, augmentation, loss, recipe.
 
-The pictures it will judge are generated: soft, a little noisy, a little off in brightness and place. So it is trained on
-scenes that were blurred, noised, brightened, zoomed and shifted.
+The pictures it will judge are generated: soft, a little noisy, a little off in brightness and place. So it is trained
+on scenes that were blurred, noised, brightened, zoomed and shifted.
 """
 
 import json
@@ -28,8 +28,8 @@ MOST = 4  # objects in a scene
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """shift: share of the side; zoom: largest factor up or down; blur: smallest side that a picture is shrunk to before it is
-    enlarged again; noise: largest standard deviation; light: largest change of brightness, on pictures in [-1, 1]."""
+    """shift: share of the side; zoom: largest factor up or down; blur: smallest side that a picture is shrunk to before it
+    is enlarged again; noise: largest standard deviation; light: largest change of brightness, on pictures in [-1, 1]."""
 
     shift: float = 0.05
     zoom: float = 1.1
@@ -53,7 +53,7 @@ class ReaderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Truths:
-    """Truth of N scenes as arrays; a missing object, colour or box is -1. boxes [N, 4, 4] are (x0, y0, x1, y1) in 0..1."""
+    """Truth of N scenes as arrays; a missing object or colour is -1. boxes [N, 4, 4] are (x0, y0, x1, y1) in 0..1."""
 
     labels: np.ndarray
     colours: np.ndarray
@@ -81,7 +81,9 @@ def words(truths: Sequence[dict[str, Any]], sizes: ReaderRecipe) -> ReaderConfig
 
 def tabulate(truths: Sequence[dict[str, Any]], names: ReaderConfig) -> Truths:
     """Dictionaries of truth -> arrays of indices into the words of `names`."""
-    places = {k: {n: i for i, n in enumerate(getattr(names, k))} for k in ("labels", "colours", "backgrounds", "styles")}
+    places = {
+        k: {n: i for i, n in enumerate(getattr(names, k))} for k in ("labels", "colours", "backgrounds", "styles")
+    }
     labels, colours = (np.full((len(truths), MOST), -1, np.int64) for _ in range(2))
     boxes = np.full((len(truths), MOST, 4), -1.0, np.float32)
     for i, truth in enumerate(truths):
@@ -108,8 +110,8 @@ def all_truths(scenes: Scenes) -> list[dict[str, Any]]:
 def cell_targets(truths: Truths) -> tuple[Tensor, Tensor]:
     """Labels (0 is empty) and colours for each cell, [B, 8, 8]; -1 where nothing is asked.
 
-    A cell takes an object's label in the middle 60 % of its box; the rest of the box is not asked, for there an object may
-    or may not be. Colours are asked where the truth names one.
+    A cell takes an object's label in the middle 60 % of its box; the rest of the box is not asked, for there an object
+    may or may not be. Colours are asked where the truth names one.
     """
     middle = (np.arange(GRID) + 0.5) / GRID
     labels = np.zeros((len(truths.count), GRID, GRID), np.int64)
