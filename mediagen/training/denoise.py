@@ -50,7 +50,7 @@ def player(
 
 
 def stratified(count: int, draw: torch.Generator) -> Tensor:
-    """Uniform numbers in (0, 1), one in each of `count` equal parts, shuffled: less variance (arXiv:2107.00630, 3.4)."""
+    """Uniform numbers in (0, 1), one in each of `count` equal parts, shuffled: less variance (arXiv:2107.00630)."""
     places = torch.randperm(count, generator=draw) + torch.rand(count, generator=draw, dtype=torch.float64)
     return (places / count).clamp(1e-6, 1 - 1e-6)
 

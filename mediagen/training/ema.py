@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """`decay` is reached gradually, min(decay, (1 + step) / (10 + step)), so that an early average is already useful."""
+    """`decay` is reached gradually, min(decay, (1 + step) / (10 + step)), so that an early average is useful."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay

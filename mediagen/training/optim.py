@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def orthogonalise(g: Tensor, steps: int = 5) -> Tensor:
-    """Push the singular values of a matrix to about 1 by a quintic Newton-Schulz iteration (Jordan et al. 2024, "Muon")."""
+    """Push the singular values of a matrix to about 1 by a quintic Newton-Schulz iteration (Jordan et al., Muon)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16() / (g.norm() + 1e-7)
     wide = x.shape[0] <= x.shape[1]
@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, 0.98), "momentum": 0.95})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # noqa: ARG002
+    def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             rule = self._matrix if group["matrix"] else self._adam
             for p in group["params"]:
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
 def parameter_groups(module: nn.Module) -> list[dict]:
     """Split trainable parameters: hidden matrices (both sides at least 16 wide) go to Muon, the rest to AdamW.
 
-    Names that hold "embed" or "head" (the layers where media enter and leave) stay with AdamW, as Muon's authors advise.
+    Names that hold "embed" or "head" (where media enter and leave) stay with AdamW, as Muon's authors advise.
     """
     matrices, others = [], []
     for name, p in module.named_parameters():

@@ -1,11 +1,13 @@
 """Pictures and captions as batches, from a built dataset or a user's own folder."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from einops import reduce
 from torch import Tensor
 
 from ..data.folder import Folder
@@ -23,9 +25,44 @@ class Source(Protocol):
 
 
 def source(folder: str | Path, split: str, size: int) -> Source:
-    """The split of a built dataset, or else a user's own folder of pictures fitted to `size` pixels a side."""
+    """The split of a built dataset, or else a user's own folder of pictures fitted to `size` pixels a side.
+
+    ValueError if the folder is missing, or holds neither.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(
+            f"the data folder {folder} is missing: build it (mediagen data build), or name one of pictures"
+        )
     built = Path(folder) / split
     return Scenes(built) if (built / "images.npy").exists() else Folder(folder, size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrunk:
+    """Pictures a whole number of times smaller, by averaging."""
+
+    pictures: Source
+    factor: int
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def images(self, i: int) -> np.ndarray:
+        """uint8 [H, W, 3]."""
+        f = self.factor
+        boxes = reduce(self.pictures.images(i).astype(np.float32), "(h a) (w b) c -> h w c", "mean", a=f, b=f)
+        return boxes.round().astype(np.uint8)
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return self.pictures.captions(i)
+
+
+def fitted(pictures: Source, size: int) -> Source:
+    """Pictures of `size` pixels a side; larger ones are shrunk. ValueError unless their side is a multiple of it."""
+    height, width = pictures.images(0).shape[:2]
+    if height != width or size < 1 or height % size:
+        raise ValueError(f"the pictures are {width}x{height}; size {size} must be that side, or divide it")
+    return pictures if height == size else Shrunk(pictures=pictures, factor=height // size)
 
 
 def whole(pictures: Source, indices: Iterable[int]) -> Tensor:
@@ -38,10 +75,15 @@ def crops(pictures: Source, rng: np.random.Generator, count: int, side: int) -> 
     return scaled(np.stack([_crop(pictures.images(i), rng, side) for i in rng.integers(len(pictures), size=count)]))
 
 
+def check_crop(pictures: Source, side: int) -> None:
+    """ValueError unless crops of `side` fit into the pictures."""
+    height, width = pictures.images(0).shape[:2]
+    if not 0 < side <= min(height, width):
+        raise ValueError(f"crop {side} does not fit into the pictures ({width}x{height})")
+
+
 def _crop(picture: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
     height, width = picture.shape[:2]
-    if side > min(height, width):
-        raise ValueError(f"crop {side} is larger than the pictures ({width}x{height})")
     y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
     patch = picture[y : y + side, x : x + side]
     return patch[:, ::-1] if rng.random() < 0.5 else patch

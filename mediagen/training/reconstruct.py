@@ -14,8 +14,9 @@ from .trainer import Player
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
-    """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between neighbours
-    (edges), KL to the unit Gaussian (nats per latent element), and the adversary from step `adversarial_start` on."""
+    """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between
+    neighbours (edges), KL to the unit Gaussian (nats a latent element), and the adversary from `adversarial_start` on.
+    """
 
     absolute: float = 1.0
     squared: float = 1.0
@@ -43,7 +44,7 @@ def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Te
     latest: dict[str, Tensor] = {}
 
     def autoencode(step: int) -> dict[str, Tensor]:
-        x = batch(step)
+        x = batch(step).to(next(vae.parameters()).device)
         mean, logvar = vae.encoder(x)
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + step)).to(mean)
         recon = vae.decoder(mean + noise * torch.exp(0.5 * logvar))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def save(
@@ -44,3 +44,11 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if header is None:
         raise ValueError(f"{path} holds no mediagen header: it is not a file that mediagen trained")
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, header
+
+
+def fill(module: nn.Module, path: str | Path) -> None:
+    """Load a weights file into a module; ValueError if it belongs to another network."""
+    try:
+        module.load_state_dict(load(path)[0])
+    except RuntimeError as error:
+        raise ValueError(f"the weights {path} do not fit this network: {error}") from error

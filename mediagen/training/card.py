@@ -1,0 +1,31 @@
+"""The card that makes a run folder a model: `mediagen.load(folder)` reads it."""
+
+import os
+from pathlib import Path
+
+from .recipes import DenoiserRecipe
+
+
+def write_card(recipe: DenoiserRecipe, out: Path) -> None:
+    """Write `out/card.yaml`: the parts, where they lie, and how to sample."""
+    import yaml
+
+    card = {
+        "name": out.resolve().name,
+        "family": "native",
+        "modality": "image",
+        "size": [recipe.size, recipe.size],
+        "denoiser": "denoiser.safetensors",
+        "autoencoder": seen_from(out, recipe.vae),
+        "preview": seen_from(out, recipe.preview),
+        "text": seen_from(out, recipe.text),
+        "defaults": {"steps": 20, "guidance": 4.0, "solver": "dpmpp_2m", "timing": {"name": "Uniform"}},
+    }
+    (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False), encoding="utf-8")
+
+
+def seen_from(folder: Path, file: str | None) -> str | None:
+    """A path that a recipe gives, as seen from `folder`; absolute ones stay as they are."""
+    if file is None or Path(file).is_absolute():
+        return file
+    return Path(os.path.relpath(file, folder)).as_posix()

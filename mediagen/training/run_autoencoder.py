@@ -1,0 +1,88 @@
+"""A run of an autoencoder's recipe."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import config
+from ..autoencoders.conv import ConvVAE, ConvVAEConfig
+from . import pictures, weights
+from .ema import EMA
+from .journal import Journal
+from .recipes import AutoencoderRecipe
+from .reconstruct import measure_latents, players, psnr
+from .trainer import Progress, place, train
+
+MEASURED = 512  # pictures from which the whitening is measured
+
+
+def run(recipe: AutoencoderRecipe, out: Path) -> Iterator[Progress]:
+    """Train, writing `out/vae.safetensors` (averaged weights, whitening measured) at each checkpoint."""
+    media = pictures.source(recipe.data, "train", recipe.crop)
+    pictures.check_crop(media, recipe.crop)
+    if recipe.decoder_only and not recipe.init:
+        raise ValueError("decoder_only keeps the encoder of other weights: name them as init")
+    torch.manual_seed(recipe.schedule.seed)
+    vae = start(recipe)
+    journal = Journal(out, recipe.schedule.log_every)
+    here = place()
+
+    def batch(step: int) -> Tensor:
+        rng = np.random.default_rng((recipe.schedule.seed, step))
+        chosen = pictures.crops(media, rng, recipe.batch, recipe.crop)
+        return here.share(chosen).to(here.device, memory_format=torch.channels_last)
+
+    show = shown(recipe, journal) if recipe.samples else None
+
+    def keep(step: int, ema: EMA) -> None:
+        final = ConvVAE(recipe.model).to(here.device)
+        final.load_state_dict(ema.weights)
+        if not recipe.decoder_only:
+            count = -(-min(MEASURED, len(media)) // 64)
+            measure_latents(final, lambda i: pictures.whole(media, range(64 * i, 64 * i + 64)).to(here.device), count)
+        about = {"kind": "conv_vae", "step": step, "config": config.plain(recipe.model)}
+        weights.save(out / "vae.safetensors", final.state_dict(), about)
+        if show is not None:
+            show(step, final)
+
+    yield from train(
+        players(vae, recipe.loss, batch, here.seed(recipe.schedule.seed)), recipe.schedule, out, keep, journal
+    )
+
+
+def start(recipe: AutoencoderRecipe) -> ConvVAE:
+    """A new autoencoder, or that of `init`, with its encoder frozen if only the decoder is to be trained."""
+    vae = ConvVAE(recipe.model).to(memory_format=torch.channels_last)
+    if recipe.init:
+        weights.fill(vae, recipe.init)
+    if recipe.decoder_only:
+        vae.encoder.requires_grad_(False)
+    return vae
+
+
+def shown(recipe: AutoencoderRecipe, journal: Journal) -> Callable[[int, ConvVAE], None]:
+    """A function that writes held-out pictures beside their reconstructions, and their PSNR, to the journal."""
+    media = pictures.source(recipe.data, "heldout", recipe.crop)
+    real = pictures.whole(media, range(recipe.samples))
+
+    @torch.no_grad()
+    def show(step: int, vae: ConvVAE) -> None:
+        device = next(vae.parameters()).device
+        again = vae.decode(vae.encode(real.to(device))).cpu()
+        journal.numbers(step, {"heldout/psnr": float(psnr(again, real))})
+        journal.pictures(step, "reconstructed", torch.cat([real, again], dim=3))
+
+    return show
+
+
+def load(file: str | Path) -> ConvVAE:
+    """Trained weights -> the autoencoder, frozen. ValueError if the file is missing, broken or something else."""
+    tensors, about = weights.load(file)
+    if about.get("kind") != "conv_vae":
+        raise ValueError(f"{file} holds a {about.get('kind')!r}, not an autoencoder")
+    vae = ConvVAE(config.build(ConvVAEConfig, about["config"], str(file)))
+    vae.load_state_dict(tensors)
+    return vae.eval().requires_grad_(False)
