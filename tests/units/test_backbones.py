@@ -1,0 +1,126 @@
+"""Backbones: any number of axes and any grid, each sample and each text token for itself."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mediagen.backbones import build
+
+GRIDS = {1: (8,), 2: (4, 12), 3: (2, 4, 6)}
+
+
+def network(name: str, dims: int = 2) -> nn.Module:
+    """Small, and with random weights where training would begin from zero."""
+    torch.manual_seed(0)
+    dit = {"channels": 3, "patch": [2] * dims, "width": 24, "depth": 3, "heads": 2, "hidden": 32, "text": 8}
+    unet = {"dims": dims, "channels": 3, "widths": [8, 16], "depth": 1, "attention": [1], "head": 8, "text": 8}
+    net = build(name, {"dit": dit, "unet": unet}[name])
+    for p in net.parameters():
+        nn.init.normal_(p, std=0.2)
+    return net
+
+
+def condition(batch: int, length: int = 5) -> dict[str, Any]:
+    mask = torch.arange(length) < torch.arange(batch)[:, None] % length + 2
+    return {"text": torch.randn(batch, length, 8), "text_mask": mask, "text_pooled": torch.randn(batch, 8)}
+
+
+def row(cond: dict[str, Any], i: int) -> dict[str, Any]:
+    return {k: v[i : i + 1] for k, v in cond.items()}
+
+
+both = pytest.mark.parametrize("name", ["dit", "unet"])
+
+
+@both
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_any_number_of_axes(name: str, dims: int) -> None:
+    x = torch.randn(2, 3, *GRIDS[dims])
+    assert network(name, dims)(x, torch.tensor([0.1, 0.9]), condition(2)).shape == x.shape
+
+
+@both
+@pytest.mark.parametrize("grid", [(2, 2), (2, 14), (16, 4)])
+def test_any_size_and_aspect_ratio(name: str, grid: tuple[int, int]) -> None:
+    assert network(name)(torch.randn(1, 3, *grid), torch.tensor([0.5]), condition(1)).shape == (1, 3, *grid)
+
+
+@both
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_one_time_for_each_place_that_is_the_same_everywhere_is_one_time(name: str, dims: int) -> None:
+    net, x, cond, t = network(name, dims), torch.randn(2, 3, *GRIDS[dims]), condition(2), torch.tensor([0.3, 0.8])
+    everywhere = t.view(2, 1, *(1,) * dims).expand(2, 1, *GRIDS[dims])
+    assert torch.allclose(net(x, everywhere, cond), net(x, t, cond), atol=1e-4)
+
+
+@both
+def test_times_of_places_act(name: str) -> None:
+    net, x, cond = network(name), torch.randn(1, 3, 4, 8), condition(1)
+    t = torch.full((1, 1, 4, 8), 0.5)
+    mixed = t.clone()
+    mixed[..., :4] = 0.0
+    assert not torch.allclose(net(x, t, cond), net(x, mixed, cond), atol=1e-3)
+
+
+@both
+def test_a_sample_alone_is_the_sample_in_a_batch(name: str) -> None:
+    net, x, cond, t = network(name), torch.randn(4, 3, 4, 8), condition(4), torch.rand(4)
+    whole = net(x, t, cond)
+    for i in range(4):
+        assert torch.allclose(net(x[i : i + 1], t[i : i + 1], row(cond, i)), whole[i : i + 1], rtol=1e-5, atol=1e-4)
+
+
+@both
+def test_padding_of_the_text_does_not_matter(name: str) -> None:
+    net, x, cond, t = network(name), torch.randn(2, 3, 4, 8), condition(2), torch.rand(2)
+    padded = cond | {
+        "text": torch.cat([cond["text"], torch.full((2, 3, 8), 7.0)], 1),
+        "text_mask": torch.cat([cond["text_mask"], torch.zeros(2, 3, dtype=torch.bool)], 1),
+    }
+    assert torch.allclose(net(x, t, padded), net(x, t, cond), atol=1e-4)
+
+
+@both
+def test_leaving_out_layers_acts(name: str) -> None:
+    net, x, cond, t = network(name), torch.randn(1, 3, 4, 8), condition(1), torch.rand(1)
+    assert torch.equal(net(x, t, cond | {"skip_layers": ()}), net(x, t, cond))
+    assert not torch.allclose(net(x, t, cond | {"skip_layers": (1,)}), net(x, t, cond), atol=1e-3)
+
+
+@both
+def test_every_parameter_feels_the_loss(name: str) -> None:
+    net = network(name)
+    net(torch.randn(2, 3, 4, 8), torch.rand(2), condition(2)).square().mean().backward()
+    assert not [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+
+
+@both
+def test_a_new_network_says_nothing(name: str) -> None:
+    sizes = {"dit": {"channels": 3, "width": 24, "heads": 2, "depth": 1}, "unet": {"channels": 3, "widths": [64, 128]}}
+    net = build(name, sizes[name] | {"text": 8})
+    assert torch.equal(net(torch.randn(1, 3, 4, 4), torch.rand(1), condition(1)), torch.zeros(1, 3, 4, 4))
+
+
+@both
+def test_a_grid_off_the_multiple_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        network(name)(torch.zeros(1, 3, 5, 4), torch.rand(1), condition(1))
+
+
+def test_an_unknown_backbone_and_an_unknown_size_are_named() -> None:
+    with pytest.raises(ValueError, match=r"unknown backbone 'vit'; known: dit, unet"):
+        build("vit", {})
+    with pytest.raises(ValueError, match="unknown key 'layers'"):
+        build("dit", {"layers": 3})
+    with pytest.raises(ValueError, match="even multiple of heads"):
+        build("dit", {"width": 30, "heads": 4})
+
+
+def test_the_order_of_text_states_is_theirs_alone() -> None:
+    """Cross-attention has no positions of its own: order is in the encoder's states, so equal sets of states are equal."""
+    net, x, cond, t = network("dit"), torch.randn(1, 3, 4, 4), condition(1), torch.rand(1)
+    cond["text_mask"][:] = True
+    turned: dict[str, Tensor] = cond | {"text": cond["text"].flip(1)}
+    assert torch.allclose(net(x, t, cond), net(x, t, turned), atol=1e-4)
