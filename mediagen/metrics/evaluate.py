@@ -15,7 +15,7 @@ from .reader import Reader, load
 from .score import Truth, as_tensor, score, told, world_of
 
 ROWS = ("object", "object_single", "object_pair", "object_count", "colour", "count", "count_many")
-ROWS = (*ROWS, "relation", "background", "style")
+ROWS = (*ROWS, "relation", "relation_found", "background", "style")
 
 
 class Generate(Protocol):
@@ -94,9 +94,10 @@ def table(evaluation: Evaluation) -> str:
     lines = ["| | model | real scenes | cases |", "|---|---|---|---|"]
     for key in ROWS:
         if key in evaluation.model:
-            made, real = evaluation.model[key], evaluation.real[key]
+            made, real = evaluation.model[key], evaluation.real.get(key)
             cases = int(evaluation.model[f"{key}_cases"])
-            lines.append(f"| {key.replace('_', ', ')} | {made:.1%} | {real:.1%} | {cases} |")
+            beside = "" if real is None else f"{real:.1%}"
+            lines.append(f"| {key.replace('_', ', ')} | {made:.1%} | {beside} | {cases} |")
     count = len(evaluation.prompts)
     lines.append(f"| Frechet distance | {evaluation.distance:.2f} | {evaluation.floor:.2f} | {count} |")
     return "\n".join(lines)

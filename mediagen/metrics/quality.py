@@ -14,8 +14,8 @@ def psnr(first: Tensor, second: Tensor, span: float = 2.0) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor, span: float = 2.0, window: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity of each picture, [B, C, H, W] twice -> [B] (Wang et al. 2004, equation 13): Gaussian window,
-    mean over the places where it fits whole, and over the channels; K1 = 0.01, K2 = 0.03."""
+    """Structural similarity of each picture, [B, C, H, W] twice -> [B] (Wang et al. 2004, equation 13): Gaussian
+    window, mean over the places where it fits whole, and over the channels; K1 = 0.01, K2 = 0.03."""
     _check(first, second)
     if min(first.shape[-2:]) < window:
         raise ValueError(f"pictures of {first.shape[-1]}x{first.shape[-2]} are smaller than the window of {window}")

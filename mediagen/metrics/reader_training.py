@@ -28,8 +28,9 @@ MOST = 4  # objects in a scene
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """shift: share of the side; zoom: largest factor up or down; blur: smallest side that a picture is shrunk to before it
-    is enlarged again; noise: largest standard deviation; light: largest change of brightness, on pictures in [-1, 1]."""
+    """shift: share of the side; zoom: largest factor up or down; blur: smallest side that a picture is shrunk to
+    before it is enlarged again; noise: largest standard deviation; light: largest change of brightness. Values are
+    in [-1, 1]."""
 
     shift: float = 0.05
     zoom: float = 1.1

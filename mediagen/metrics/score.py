@@ -53,9 +53,9 @@ def _says(caption: str, phrases: Sequence[str]) -> bool:
 def score(images: np.ndarray | Tensor, truths: Sequence[Truth], reader: Reader | None = None) -> dict[str, float]:
     """Accuracies of pictures (uint8 [N, H, W, 3], or float [N, 3, H, W] in [-1, 1]) against their truths.
 
-    Keys: object, object_single, object_pair, object_count, colour, count, count_many, relation, background, style in
-    0..1, and `<key>_cases`; a key without a case is left out. What the truth holds as None is not asked.
-    docs/metrics.md defines each.
+    Keys: object, object_single, object_pair, object_count, colour, count, count_many, relation, relation_found,
+    background, style in 0..1, and `<key>_cases`; a key without a case is left out.
+    What the truth holds as None is not asked. docs/metrics.md defines each.
     """
     x = as_tensor(images)
     if len(x) != len(truths):
@@ -86,7 +86,10 @@ def judge(reading: Reading, truth: Truth) -> Iterator[tuple[str, bool]]:
             yield "colour", _colour_seen(reading, thing["label"], kind) == thing["color"]
     if relation := truth["relation"]:
         subject, other = (truth["objects"][relation[role]]["label"] for role in ("subject", "object"))
-        yield "relation", right and reading.relation(subject, other) == relation["name"]
+        order = right and reading.relation(subject, other) == relation["name"]
+        yield "relation", order
+        if right:
+            yield "relation_found", order
     for key in ("background", "style"):
         if truth[key]:
             yield key, getattr(reading, key) == truth[key]

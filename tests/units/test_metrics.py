@@ -96,13 +96,14 @@ def test_a_pair_is_judged_by_labels_colours_and_order():
         "count": True,
         "colour": True,
         "relation": True,
+        "relation_found": True,
         "background": True,
         "style": False,
     }
     swapped = dict(score.judge(reading(centres=((0.3, 0.5), (0.7, 0.6))), PAIR))
     assert swapped["object"] and not swapped["relation"]
     other = dict(score.judge(reading(labels=("pizza", "dog")), PAIR))
-    assert not other["object"] and not other["relation"] and not other["colour"]
+    assert not other["object"] and not other["relation"] and "relation_found" not in other and not other["colour"]
 
 
 def test_a_single_asks_for_the_most_evident_label_and_only_for_what_is_told():
