@@ -1,0 +1,70 @@
+"""The benches run and measure what they say, with tiny settings; what the numbers are is for `mediagen bench`."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mediagen.bench import image, loop
+from mediagen.pipeline import load
+
+
+@pytest.fixture(scope="module")
+def rig() -> loop.Rig:
+    pytest.importorskip("diffusers")
+    return loop.rig()
+
+
+@pytest.mark.parametrize("case", [*loop.CASES[:2], loop.CASES[3]], ids=str)
+def test_the_loop_and_diffusers_pipeline_agree(rig: loop.Rig, case: loop.Case) -> None:
+    assert loop.gap(rig, case, steps=5) < 1e-5
+
+
+def test_loop_costs(rig: loop.Rig) -> None:
+    case = loop.CASES[2]
+    mine, other = loop.measure(rig, case, counts=(5, 25), repeats=3)
+    assert 0 < mine.step < other.step and 0 < mine.whole < other.whole
+    assert "forward" not in vars(rig.unet)
+
+
+def test_the_networks_time_is_not_the_loops(rig: loop.Rig) -> None:
+    def busy(x: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor]:
+        end = time.thread_time() + 0.01
+        while time.thread_time() < end:
+            pass
+        return (torch.zeros_like(x),)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_nothing", busy)
+        mine, _ = loop.measure(rig, loop.CASES[2], counts=(2, 6), repeats=2)
+    assert mine.step < 0.005 and mine.whole > 0.06
+
+
+def test_different_latents_are_refused(rig: loop.Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "TOLERANCE", 1e-12)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        loop.table(counts=(2, 4), repeats=1)
+
+
+def test_image_bench(tiny_model: Path) -> None:
+    text = image.table(str(tiny_model), steps=2, batch=4, repeats=1)
+    assert "fresh process" in text and "batch of 4" in text and "Model tiny, 64x64" in text
+    assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_peak_is_the_commands_own(tiny_model: Path) -> None:
+    ballast = torch.ones(400_000_000, dtype=torch.uint8)
+    peak = image._launched([sys.executable, "-c", "pass"])["peak"]
+    assert 1e6 < peak < 1e8 < ballast.numel()
+
+
+def test_seconds_add_up(tiny_model: Path) -> None:
+    found = image.pictures(load(tiny_model), 2, steps=2, repeats=1)
+    assert min(found.sampling, found.decoding) > 0 and found.sampling + found.decoding < found.whole
+
+
+def test_a_failing_command_says_why() -> None:
+    with pytest.raises(ValueError, match="unknown model 'nothing-like-it'"):
+        image.command("nothing-like-it", repeats=0)
