@@ -33,17 +33,31 @@ class BertShape:
     positions: int
 
 
+class Linear(nn.Linear):
+    """Without random numbers at birth: the weights always come from a file, and loading is to be quick."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Embedding(nn.Embedding):
+    """Without random numbers at birth, see `Linear`."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class Layer(nn.Module):
     """Post-norm transformer layer."""
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.qkv = nn.Linear(shape.width, 3 * shape.width)
-        self.out = nn.Linear(shape.width, shape.width)
+        self.qkv = Linear(shape.width, 3 * shape.width)
+        self.out = Linear(shape.width, shape.width)
         self.norm1 = nn.LayerNorm(shape.width, eps=1e-12)
-        self.up = nn.Linear(shape.width, shape.hidden)
-        self.down = nn.Linear(shape.hidden, shape.width)
+        self.up = Linear(shape.width, shape.hidden)
+        self.down = Linear(shape.hidden, shape.width)
         self.norm2 = nn.LayerNorm(shape.width, eps=1e-12)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -58,13 +72,14 @@ class Bert(nn.Module):
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
-        self.word = nn.Embedding(shape.vocabulary, shape.width)
-        self.position = nn.Embedding(shape.positions, shape.width)
+        self.word = Embedding(shape.vocabulary, shape.width)
+        self.position = Embedding(shape.positions, shape.width)
         self.norm = nn.LayerNorm(shape.width, eps=1e-12)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        x = self.norm(self.word(ids) + self.position.weight[: ids.shape[1]])
+        positions = self.position.weight[: ids.shape[1]]
+        x = self.norm(self.word(ids).to(positions.dtype) + positions)
         for layer in self.layers:
             x = layer(x, mask)
         return x
@@ -94,10 +109,11 @@ class TextEncoder(nn.Module):
         folder = Path(folder)
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-            with torch.device("meta"):
-                bert = Bert(BertShape(**card["shape"]))
+            bert = Bert(BertShape(**card["shape"]))
             weights = load_file(folder / "model.safetensors")
-            bert.load_state_dict({k: v.to(dtype) for k, v in weights.items()}, assign=True)
+            # Half of the weights are the word table, of which a prompt reads a few rows: it keeps the file's float16.
+            weights = {k: v if k == "word.weight" else v.to(dtype) for k, v in weights.items()}
+            bert.load_state_dict(weights, assign=True)
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ValueError(f"cannot load the text encoder in {folder}: {error}") from error

@@ -189,7 +189,7 @@ def _from_array(array: np.ndarray) -> Image:
     return Image(array)
 
 
-def _writing(format: str, metadata: str | None, quality: int, lossless: bool) -> dict[str, Any]:
+def _writing(format: str, metadata: str | None, quality: int = 95, lossless: bool = False) -> dict[str, Any]:
     """What PIL needs to write a format with the metadata: a text chunk in PNG, an EXIF user comment elsewhere."""
     from PIL import Image as Pil
     from PIL.PngImagePlugin import PngInfo
