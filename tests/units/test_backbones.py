@@ -119,7 +119,7 @@ def test_an_unknown_backbone_and_an_unknown_size_are_named() -> None:
 
 
 def test_the_order_of_text_states_is_theirs_alone() -> None:
-    """Cross-attention has no positions of its own: order is in the encoder's states, so equal sets of states are equal."""
+    """Cross-attention has no positions of its own: order is in the encoder's states, so equal sets say the same."""
     net, x, cond, t = network("dit"), torch.randn(1, 3, 4, 4), condition(1), torch.rand(1)
     cond["text_mask"][:] = True
     turned: dict[str, Tensor] = cond | {"text": cond["text"].flip(1)}

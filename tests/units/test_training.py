@@ -1,0 +1,362 @@
+"""Training: the same losses after a resume, whole files or none, and what a run leaves behind."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mediagen.autoencoders.conv import ConvVAEConfig
+from mediagen.autoencoders.preview import PreviewConfig
+from mediagen.core import path
+from mediagen.training import checkpoint, denoise, pictures, recipes, run_denoiser, weights
+from mediagen.training.ema import EMA
+from mediagen.training.journal import Journal, contact_sheet
+from mediagen.training.latents import cached
+from mediagen.training.optim import Muon, orthogonalise, parameter_groups
+from mediagen.training.reconstruct import ReconstructionLoss
+from mediagen.training.trainer import Place, Player, Schedule, train
+
+SIZES = ConvVAEConfig(
+    latent_channels=4, encoder_widths=(8, 16), encoder_depths=(1, 0), decoder_widths=(8, 16), decoder_depths=(0, 1)
+)
+DIT = {"channels": 4, "patch": [2, 2], "width": 32, "depth": 1, "heads": 2, "hidden": 48}
+SHORT = {"warmup": 2, "checkpoint_every": 3, "log_every": 0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built data set of 32-pixel scenes in one colour each."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 24), ("heldout", 8)):
+        rng = np.random.default_rng(count)
+        colours = rng.integers(256, size=(count, 1, 1, 3))
+        part = folder / split
+        part.mkdir()
+        noise = rng.integers(-5, 6, size=(count, 32, 32, 3))
+        np.save(part / "images.npy", np.clip(colours + noise, 0, 255).astype(np.uint8))
+        line = json.dumps({"captions": ["a plain wall", "a wall"], "truth": {}}) + "\n"
+        (part / "scenes.jsonl").write_text(line * count)
+        (part / "progress").write_text(str(count))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vae")
+    losses(autoencoder(data), out)
+    return out / "vae.safetensors"
+
+
+def autoencoder(data: Path, **changes: object) -> recipes.AutoencoderRecipe:
+    schedule = Schedule(steps=6, **SHORT)
+    return recipes.AutoencoderRecipe(
+        **{"data": str(data), "crop": 16, "batch": 4, "model": SIZES, "schedule": schedule} | changes
+    )
+
+
+def denoiser(data: Path, vae: Path | None, **changes: object) -> recipes.DenoiserRecipe:
+    given = {"data": str(data), "size": 32, "vae": None if vae is None else str(vae), "model": DIT, "batch": 4}
+    return recipes.DenoiserRecipe(**given | {"schedule": Schedule(steps=6, **SHORT)} | changes)
+
+
+def losses(recipe: recipes.Recipe, out: Path, stop: int | None = None) -> list[Mapping[str, float]]:
+    """The losses of a run, left after `stop` steps if that is given."""
+    seen = []
+    for progress in recipes.run(recipe, out):
+        seen.append(progress.losses)
+        if progress.step == stop:
+            break
+    return seen
+
+
+def resumed_equals_straight(recipe: recipes.Recipe, tmp_path: Path) -> None:
+    straight = losses(recipe, tmp_path / "straight")
+    halves = losses(recipe, tmp_path / "halves", stop=3) + losses(recipe, tmp_path / "halves")
+    assert len(straight) == len(halves) == 6
+    assert straight == halves  # to the last bit
+    one, other = (checkpoint.load(tmp_path / run / "last.pt")["ema"] for run in ("straight", "halves"))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_a_resumed_autoencoder_with_its_adversary_has_the_same_losses(data: Path, tmp_path: Path) -> None:
+    loss = ReconstructionLoss(adversarial=0.1, adversarial_start=2)
+    resumed_equals_straight(autoencoder(data, loss=loss), tmp_path)
+
+
+def test_a_resumed_denoiser_has_the_same_losses(data: Path, vae: Path, tmp_path: Path) -> None:
+    resumed_equals_straight(denoiser(data, vae), tmp_path)
+
+
+def test_a_finished_run_does_nothing(data: Path, vae: Path, tmp_path: Path) -> None:
+    losses(denoiser(data, vae), tmp_path)
+    assert losses(denoiser(data, vae), tmp_path) == []
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(data: Path, vae: Path, tmp_path: Path) -> None:
+    losses(denoiser(data, vae), tmp_path)
+    with pytest.raises(ValueError, match="made by another recipe"):
+        losses(denoiser(data, vae, model=DIT | {"depth": 2}), tmp_path)
+    with pytest.raises(ValueError, match=r"last.pt holds \['denoiser'\], this recipe trains \['vae'\]"):
+        losses(autoencoder(data), tmp_path)
+
+
+def test_a_run_is_a_model(data: Path, vae: Path, tmp_path: Path) -> None:
+    """Latents and pixels, transformer and U-Net: `mediagen.load` opens what training wrote."""
+    import mediagen
+
+    losses(denoiser(data, vae), tmp_path / "latent")
+    unet = {"channels": 3, "widths": [16, 32], "depth": 1, "head": 16}
+    losses(denoiser(data, None, backbone="unet", model=unet), tmp_path / "pixel")
+    for name in ("latent", "pixel"):
+        picture = mediagen.load(tmp_path / name).generate("a wall", steps=2, seed=1)
+        assert picture.size == (32, 32)
+
+
+def test_a_run_keeps_a_journal(data: Path, vae: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    schedule = Schedule(steps=4, warmup=1, checkpoint_every=2, log_every=1)
+    told = losses(denoiser(data, vae, samples=3, heldout=4, schedule=schedule), tmp_path)
+    events = EventAccumulator(str(tmp_path / "events"))
+    events.Reload()
+    written = [e.value for e in events.Scalars("denoiser/loss")]
+    assert written == pytest.approx([step["denoiser/loss"] for step in told])
+    assert [e.step for e in events.Scalars("heldout/loss")] == [2, 4]
+    assert sorted(f.name for f in (tmp_path / "samples").iterdir()) == ["samples-000002.png", "samples-000004.png"]
+
+
+def test_a_decoder_alone_keeps_the_latents(data: Path, vae: Path, tmp_path: Path) -> None:
+    losses(autoencoder(data, init=str(vae), decoder_only=True), tmp_path)
+    before, after = weights.load(vae)[0], weights.load(tmp_path / "vae.safetensors")[0]
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("decoder"))
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("decoder"))
+
+
+def test_a_preview_learns(data: Path, vae: Path, tmp_path: Path) -> None:
+    recipe = recipes.PreviewRecipe(
+        data=str(data),
+        vae=str(vae),
+        size=32,
+        batch=8,
+        model=PreviewConfig(latent_channels=4, width=16),
+        schedule=Schedule(steps=30, lr=5e-3, warmup=1, precision="no", log_every=0),
+    )
+    told = losses(recipe, tmp_path)
+    assert told[-1]["preview/loss"] < 0.7 * told[0]["preview/loss"]
+    with pytest.raises(ValueError, match="latent_channels is 16, the autoencoder has 4"):
+        losses(dataclasses.replace(recipe, model=PreviewConfig()), tmp_path / "other")
+
+
+def test_wrong_files_and_folders_are_named(data: Path, vae: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere.safetensors cannot be read"):
+        losses(denoiser(data, tmp_path / "nowhere.safetensors"), tmp_path)
+    with pytest.raises(ValueError, match=r"data folder .*nothing is missing"):
+        losses(denoiser(tmp_path / "nothing", vae), tmp_path)
+    with pytest.raises(ValueError, match=r"crop 64 does not fit into the pictures \(32x32\)"):
+        losses(autoencoder(data, crop=64), tmp_path)
+    with pytest.raises(ValueError, match="pictures are 32x32; size 24"):
+        losses(denoiser(data, vae, size=24), tmp_path)
+    with pytest.raises(ValueError, match="decoder_only keeps the encoder"):
+        losses(autoencoder(data, decoder_only=True), tmp_path)
+    with pytest.raises(ValueError, match="unknown timing"):
+        losses(denoiser(data, vae, density={"name": "Normal"}), tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    player = Player(name="net", module=net, loss=lambda step: {"loss": net.weight.sum() * float("nan")})
+    with pytest.raises(ValueError, match="loss of net became nan at step 0"):
+        list(train([player], Schedule(steps=2, precision="no"), tmp_path))
+
+
+def test_the_schedule_rises_stays_and_falls() -> None:
+    schedule = Schedule(steps=100, lr=1.0, warmup=10, cooldown=0.5)
+    rates = [schedule.rate(i) for i in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert set(rates[9:50]) == {1.0}
+    assert rates[-1] == pytest.approx(0.02)
+    with pytest.raises(ValueError, match="precision is 'half'"):
+        Schedule(steps=1, precision="half")
+
+
+def test_processes_share_a_batch() -> None:
+    rows, device = list(range(8)), torch.device("cpu")
+    shares = [Place(device=device, rank=r, world=4).share(rows) for r in range(4)]
+    assert sorted(row for share in shares for row in share) == rows
+    with pytest.raises(ValueError, match="batch of 8 cannot be shared evenly by 3"):
+        Place(device=device, world=3).share(rows)
+
+
+def test_muon_minimises_a_quadratic() -> None:
+    torch.manual_seed(0)
+    net, goal = nn.Sequential(nn.Linear(16, 24), nn.Linear(24, 16)), torch.randn(64, 16)
+    x = torch.randn(64, 16)
+    optimizer = Muon(parameter_groups(net), lr=0.02)
+    errors = []
+    for step in range(150):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02 * (1 - step / 150)
+        optimizer.zero_grad()
+        error = (net(x) - goal).square().mean()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    best = (x @ torch.linalg.lstsq(x, goal).solution - goal).square().mean()
+    assert errors[-1] < 1.1 * best < 0.7 * errors[0]
+
+
+def test_orthogonalised_matrices_have_singular_values_of_about_one() -> None:
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(24, 40)))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def test_embeddings_heads_and_vectors_stay_with_adamw() -> None:
+    net = nn.ModuleDict({"patch_embed": nn.Linear(32, 32), "hidden": nn.Linear(32, 32), "head": nn.Linear(32, 32)})
+    matrices, others = parameter_groups(net)
+    assert [p is net["hidden"].weight for p in matrices["params"]] == [True]
+    assert len(others["params"]) == 5
+
+
+def test_the_average_follows_the_weights() -> None:
+    net = nn.Linear(2, 2)
+    ema = EMA(net, decay=0.9)
+    with torch.no_grad():
+        net.weight.fill_(1.0)
+    for step in range(200):
+        ema.update(net, step)
+    assert torch.allclose(ema.weights["weight"], net.weight, atol=1e-6)
+    with pytest.raises(ValueError, match="another network"):
+        ema.load_state_dict({"other": torch.zeros(1)})
+
+
+def test_a_checkpoint_is_whole_or_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"step": 1})
+
+    class Unwritable:
+        def __reduce__(self) -> None:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        checkpoint.save(file, {"step": Unwritable()})
+    assert checkpoint.load(file) == {"step": 1}
+    assert [f.name for f in tmp_path.iterdir()] == ["last.pt"]
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"last.pt is not a readable checkpoint"):
+        checkpoint.load(file)
+
+
+def test_weights_come_back_with_their_header(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4), "n": torch.arange(3)}
+    weights.save(tmp_path / "w.safetensors", tensors, {"kind": "toy", "sizes": [1, 2]})
+    again, about = weights.load(tmp_path / "w.safetensors")
+    assert about == {"kind": "toy", "sizes": [1, 2]}
+    assert all(torch.equal(tensors[k], again[k]) for k in tensors)
+    weights.save(tmp_path / "half.safetensors", tensors, {}, dtype=torch.float16)
+    assert torch.equal(weights.load(tmp_path / "half.safetensors")[0]["a"], tensors["a"].half().float())
+
+
+def test_broken_weights_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    weights.save(file, {"weight": torch.zeros(4, 4)}, {"kind": "toy"})
+    with pytest.raises(ValueError, match=r"w.safetensors do not fit"):
+        weights.fill(nn.Linear(4, 3, bias=False), file)
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"w.safetensors cannot be read"):
+        weights.load(file)
+
+
+class Words:
+    """A text encoder of one number a prompt; the empty prompt is 0."""
+
+    def __call__(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        states = torch.tensor([[[float(len(p))] * 3] * 4 for p in prompts])
+        return {"text": states, "text_mask": torch.ones(len(prompts), 4, dtype=torch.bool), "text_pooled": states[:, 0]}
+
+    def null(self, n: int, length: int) -> dict[str, Tensor]:
+        mask = torch.zeros(n, length, dtype=torch.bool)
+        return {"text": torch.zeros(n, length, 3), "text_mask": mask, "text_pooled": torch.zeros(n, 3)}
+
+
+def test_dropped_rows_are_the_null_condition_and_others_stay() -> None:
+    text, dropped = Words(), torch.tensor([True, False, True])
+    cond = text(["one", "three", "fives"])
+    mixed = denoise.drop(cond, text, dropped)
+    null = text.null(3, 4)
+    for name in cond:
+        assert torch.equal(mixed[name][1], cond[name][1])
+        assert torch.equal(mixed[name][dropped], null[name][dropped])
+
+
+def test_text_is_padded_to_few_lengths() -> None:
+    padded = denoise.rounded(Words()(["a", "b"]), to=8)
+    assert padded["text"].shape == (2, 8, 3)
+    assert padded["text_mask"].sum() == 8
+
+
+def test_stratified_numbers_lie_one_in_each_part() -> None:
+    u = denoise.stratified(16, torch.Generator().manual_seed(0))
+    assert sorted((u * 16).long().tolist()) == list(range(16))
+    assert not torch.equal(u, u.sort().values)
+
+
+def test_every_epoch_shows_each_picture_once() -> None:
+    seen = np.concatenate([denoise.shuffled(7, step, 5, 10) for step in range(6)])
+    for epoch in seen.reshape(3, 10):
+        assert sorted(epoch) == list(range(10))
+    assert not np.array_equal(seen[:10], seen[10:20])
+    assert np.array_equal(denoise.shuffled(7, 3, 5, 10), seen[15:20])
+
+
+def test_latents_are_cached_once(data: Path, tmp_path: Path) -> None:
+    media, calls = pictures.source(data, "train", 32), []
+
+    class Half:
+        def encode(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return x[..., ::2, ::2]
+
+    one = cached(media, Half(), tmp_path / "z.npy", batch=10)
+    two = cached(media, Half(), tmp_path / "z.npy", batch=10)
+    assert calls == [10, 10, 4]
+    assert one.shape == (24, 3, 16, 16)
+    assert np.array_equal(one, two)
+
+
+def test_pictures_are_shrunk_by_averaging(data: Path) -> None:
+    media = pictures.source(data, "train", 8)
+    small = pictures.fitted(media, 8)
+    means = media.images(3).reshape(8, 4, 8, 4, 3).mean((1, 3))
+    assert np.abs(small.images(3) - means).max() <= 0.5
+    assert pictures.fitted(media, 32) is media
+    assert small.captions(0) == ("a plain wall", "a wall")
+
+
+def test_contact_sheet() -> None:
+    sheet = contact_sheet(torch.full((10, 3, 4, 6), -1.0))
+    assert sheet.shape == (8, 48, 3)
+    assert sheet[:4].max() == 0
+    assert sheet[4:, 12:].min() == 128
+
+
+def test_a_silent_journal_needs_no_tensorboard(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, every=0)
+    journal.begin(0)
+    journal.numbers(1, {"loss": 1.0})
+    journal.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_paths_and_timings_by_name() -> None:
+    assert run_denoiser.timing_of({"name": "LogNormal", "mean": 0.3}).mean == 0.3
+    with pytest.raises(ValueError, match="unknown path"):
+        run_denoiser.named(path, {"name": "Straight"}, "path")
+    with pytest.raises(ValueError, match="slope"):
+        run_denoiser.timing_of({"name": "LogNormal", "slope": 1})
