@@ -162,7 +162,7 @@ def gap(rig: Rig, case: Case, steps: int = 10) -> float:
     return float((mine - other).norm() / other.norm())
 
 
-def measure(rig: Rig, case: Case, counts: tuple[int, int] = (10, 50), repeats: int = 15) -> tuple[Cost, Cost]:
+def measure(rig: Rig, case: Case, counts: tuple[int, int] = (10, 50), repeats: int = 9) -> tuple[Cost, Cost]:
     """(ours, diffusers'), from medians of `repeats` calls at each of two step counts, the sides taking turns."""
     calls = (ours(rig, case), theirs(rig, case))
     found: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -208,7 +208,7 @@ def _cost(found: Mapping[tuple[int, int], Sequence[tuple[float, float]]], side: 
     return Cost(step=step, call=own[few] - few * step, whole=median(whole for _, whole in found[side, many]))
 
 
-def table(counts: tuple[int, int] = (10, 50), repeats: int = 15) -> str:
+def table(counts: tuple[int, int] = (10, 50), repeats: int = 9) -> str:
     """The markdown table. ValueError if the two sides do not end on the same latents."""
     shared = rig()
     head = ["loop", "network", "latents differ by"]

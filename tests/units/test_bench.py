@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mediagen.bench import image, loop
+from mediagen.bench import document, image, loop
 from mediagen.pipeline import load
 
 
@@ -68,3 +68,12 @@ def test_seconds_add_up(tiny_model: Path) -> None:
 def test_a_failing_command_says_why() -> None:
     with pytest.raises(ValueError, match="unknown model 'nothing-like-it'"):
         image.command("nothing-like-it", repeats=0)
+
+
+def test_tables_are_put_between_their_markers() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "benchmarks.md").read_text()
+    once = document.put(page, "loop", "| a |")
+    assert document.put(once, "loop", "| a |") == once and "<!-- loop: begin -->\n| a |\n<!-- loop: end -->" in once
+    assert document.put(page, "image", "") != page
+    with pytest.raises(ValueError, match="<!-- other: begin -->"):
+        document.put(page, "other", "")
