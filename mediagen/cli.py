@@ -172,20 +172,24 @@ def replay(
         result.image.save(out)
     if not result.same_model:
         tell(f"the model is another one than the file's ({result.request.model_hash})")
-    tell("equal: every pixel is the same" if result.equal else f"not equal: pixels differ by up to {result.difference} of 255")
+    tell(
+        "equal: every pixel is the same"
+        if result.equal
+        else f"not equal: pixels differ by up to {result.difference} of 255"
+    )
     if not result.equal:
         raise typer.Exit(1)
 
 
 @app.command()
-def bench(what: Annotated[str, typer.Argument(help="image, loop, orders or pixel-latent.")] = "image") -> None:
-    """Measure: image (wall times, memory), loop (against diffusers), orders (of the solvers), pixel-latent."""
+def bench(what: Annotated[str, typer.Argument(help="image, loop, orders, quality or pixel-latent.")] = "image") -> None:
+    """Measure: image (wall times, memory), loop (against diffusers), orders (of the solvers), quality, pixel-latent."""
     from importlib import import_module
 
-    rooms = {"image": "image", "loop": "loop", "orders": "orders", "pixel-latent": "pixel_latent"}
-    if what not in rooms:
+    rooms = ("image", "loop", "orders", "pixel_latent", "quality")
+    if what.replace("-", "_") not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
-    tell(import_module(f"mediagen.bench.{rooms[what]}").table())
+    tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())
 
 
 def main() -> None:
@@ -226,7 +230,7 @@ def open_model(name: str) -> Any:
 
 
 def read_size(text: str | None) -> int | tuple[int, int] | None:
-    """"128" -> 128, "192x128" -> (192, 128)."""
+    """ "128" -> 128, "192x128" -> (192, 128)."""
     if text is None:
         return None
     parts = text.lower().split("x")

@@ -21,7 +21,7 @@ from .modalities import image as image_modality
 from .request import Request, Source, walk_of
 
 Image = image_modality.Image
-Prompt = str | Sequence[tuple[str, float]]
+Prompt = str | Sequence[str] | Sequence[tuple[str, float]]
 LARGEST = 4096  # pixels a side
 TILE = 64  # latent positions a side that are decoded at once; larger grids go in tiles
 
@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A batch: requests that differ in their sample number only, and the media that they start from."""
+    """A batch: requests that differ in their prompts and sample numbers only, and the media that they start from."""
 
     requests: tuple[Request, ...]
     known: Tensor | None = None
@@ -57,22 +57,23 @@ class Pipeline:
     def generate(self, prompt: Prompt, *, size: Any = None, n: int = 1, **options: Any) -> Image | list[Image]:
         """Pictures from text.
 
-        prompt: text, or [(text, weight), ...] to compose. size: pixels of a side, or (width, height). n: how many;
-        with 1 the picture itself is returned, else a list. options: seed, negative, regions and the fields of
+        prompt: text; a list of texts, a batch with `n` pictures of each; or [(text, weight), ...] to compose into one
+        picture. size: pixels of a side, or (width, height). A single picture is returned itself, else a list. options: seed, negative, regions and the fields of
         `generators.diffusion.Walk` (steps, solver, guidance, method, ...). ValueError for anything that cannot be done.
         """
-        return _result(self.run(self.job(prompt, size=size, n=n, **options)), n)
+        return _result(self.run(self.job(prompt, size=size, n=n, **options)), prompt)
 
     def vary(self, picture: Any, prompt: Prompt, *, strength: float = 0.6, n: int = 1, **options: Any) -> Any:
         """The picture (a path, PIL image, array or Image) made anew from its noised self: strength near 0 keeps it, 1
         keeps nothing."""
-        return _result(self.run(self.job(prompt, n=n, start=picture, strength=strength, **options)), n)
+        return _result(self.run(self.job(prompt, n=n, start=picture, strength=strength, **options)), prompt)
 
     def inpaint(
         self, picture: Any, mask: Any, prompt: Prompt, *, strength: float = 1.0, n: int = 1, **options: Any
     ) -> Any:
         """What is white in the mask is made anew, what is black stays as it is; grey mixes. The mask has the picture's size."""
-        return _result(self.run(self.job(prompt, n=n, start=picture, mask=mask, strength=strength, **options)), n)
+        job = self.job(prompt, n=n, start=picture, mask=mask, strength=strength, **options)
+        return _result(self.run(job), prompt)
 
     def run(self, job: Job) -> list[Image]:
         """All the pictures of a job."""
@@ -95,11 +96,13 @@ class Pipeline:
             raise ValueError(f"n must be a whole number from 1 to 1024, not {n!r}")
         source = None if start is None else image_modality.load(start)
         cover = None if mask is None else image_modality.load(mask)
-        request = self._request(prompt, size, source, cover, dict(options))
+        request = self._request(size, source, cover, dict(options))
+        prompts = [p for p in _prompts(prompt) for _ in range(n)]
+        requests = tuple(request.numbered(request.sample + k, p) for k, p in enumerate(prompts))
         known, keep = self._known(request, source), _keep(cover, request.size)
-        return Job(requests=tuple(request.numbered(request.sample + k) for k in range(n)), known=known, keep=keep, previews=previews)
+        return Job(requests=requests, known=known, keep=keep, previews=previews)
 
-    def _request(self, prompt: Prompt, size: Any, source: Any, cover: Any, options: dict[str, Any]) -> Request:
+    def _request(self, size: Any, source: Any, cover: Any, options: dict[str, Any]) -> Request:
         strength, sample = options.pop("strength", 1.0), options.pop("sample", 0)
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
@@ -107,7 +110,7 @@ class Pipeline:
         negative, regions = options.pop("negative", None), options.pop("regions", ())
         return Request(
             task="generate" if source is None else "vary" if cover is None else "inpaint",
-            prompts=_prompts(prompt),
+            prompts=(),
             negative=negative or None,
             size=self._size(size, source),
             seed=secrets.randbelow(2**32) if seed is None else seed,
@@ -143,7 +146,7 @@ class Pipeline:
         """The events of a job, the last of them with its pictures. Leaving the loop early cancels the job."""
         first, n = job.requests[0], len(job.requests)
         yield Event(stage="encode", total=1)
-        conditions, null, regions = self._conditions(first, n)
+        conditions, null, regions = self._conditions(job.requests)
         width, height = first.size
         like = torch.empty(n, self.model.spec.channels, *self.model.spec.grid((height, width)))
         start = self._start(job, n)
@@ -179,17 +182,20 @@ class Pipeline:
             return None
         return self.model.preview(x0).clamp(-1, 1)
 
-    def _conditions(self, request: Request, n: int) -> tuple[Any, Any, Any]:
-        """All prompts encoded in one batch, at one length, so that equal networks can run together."""
-        texts = [text for text, _ in request.prompts] + [text for text, _ in request.regions]
-        texts += [request.negative] if request.negative else []
+    def _conditions(self, requests: Sequence[Request]) -> tuple[Any, Any, Any]:
+        """All texts encoded in one batch, at one length, so that equal networks can run together."""
+        first, n = requests[0], len(requests)
+        columns = [[r.prompts[i][0] for r in requests] for i in range(len(first.prompts))]
+        columns += [[text] * n for text, _ in first.regions]
+        columns += [[first.negative] * n] if first.negative else []
+        texts = list(dict.fromkeys(text for column in columns for text in column))
         encoded = self.model.text(texts)
-        rows = [{k: v[i : i + 1].expand(n, *v.shape[1:]) for k, v in encoded.items()} for i in range(len(texts))]
-        null = rows[-1] if request.negative else self.model.text.null(n, encoded["text"].shape[1])
-        count = len(request.prompts)
-        conditions = [(row, weight) for row, (_, weight) in zip(rows, request.prompts, strict=False)]
-        grid = self.model.spec.grid(request.size[::-1])
-        boxes = [_box_mask(box, grid) for _, box in request.regions]
+        rows = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
+        null = rows[-1] if first.negative else self.model.text.null(n, encoded["text"].shape[1])
+        count = len(first.prompts)
+        conditions = [(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)]
+        grid = self.model.spec.grid(first.size[::-1])
+        boxes = [_box_mask(box, grid) for _, box in first.regions]
         return conditions, null, list(zip(rows[count : count + len(boxes)], boxes, strict=True))
 
     def _start(self, job: Job, n: int) -> Start | None:
@@ -203,24 +209,40 @@ class Pipeline:
         return Start(known=known, strength=job.requests[0].strength, keep=keep)
 
 
-def _result(images: list[Image], n: int) -> Image | list[Image]:
-    return images[0] if n == 1 else images
+def _result(images: list[Image], prompt: Prompt) -> Image | list[Image]:
+    """One picture itself; a list where several, or a list of prompts, were asked for."""
+    listed = not isinstance(prompt, str) and isinstance(prompt[0], str)
+    return images if listed or len(images) > 1 else images[0]
 
 
-def _prompts(prompt: Prompt) -> tuple[tuple[str, float], ...]:
+Prompts = tuple[tuple[str, float], ...]
+
+
+def _prompts(prompt: Prompt) -> list[Prompts]:
+    """What was given as a prompt -> the (text, weight) pairs of each picture."""
     if isinstance(prompt, str):
-        return ((prompt, 1.0),)
-    pairs = tuple(prompt) if isinstance(prompt, Sequence) else ()
-    if not pairs or not all(isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], str) for p in pairs):
-        raise ValueError(f"prompt must be a text, or a list of (text, weight), not {prompt!r}")
-    return tuple((text, float(weight)) for text, weight in pairs)
+        return [((prompt, 1.0),)]
+    items = list(prompt) if isinstance(prompt, Sequence) else []
+    if items and all(isinstance(item, str) for item in items):
+        return [((text, 1.0),) for text in items]
+    if not items or not all(_is_pair(item) for item in items):
+        raise ValueError(f"prompt must be a text, a list of texts, or a list of (text, weight), not {prompt!r}")
+    return [tuple((text, float(weight)) for text, weight in items)]
+
+
+def _is_pair(item: Any) -> bool:
+    return (
+        isinstance(item, Sequence) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], (int, float))
+    )
 
 
 def _box_mask(box: Sequence[float], grid: tuple[int, ...]) -> Tensor:
     """(left, top, right, bottom) in 0..1 -> a mask [1, 1, *grid] of 0 and 1."""
     left, top, right, bottom = box
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise ValueError(f"region {tuple(box)} must be (left, top, right, bottom) with 0 <= left < right <= 1, likewise down")
+        raise ValueError(
+            f"region {tuple(box)} must be (left, top, right, bottom) with 0 <= left < right <= 1, likewise down"
+        )
     rows = (torch.arange(grid[0]) + 0.5) / grid[0]
     columns = (torch.arange(grid[1]) + 0.5) / grid[1]
     inside = ((rows >= top) & (rows <= bottom))[:, None] & ((columns >= left) & (columns <= right))
@@ -232,7 +254,9 @@ def _keep(cover: Any, size: tuple[int, int]) -> Tensor | None:
     if cover is None:
         return None
     if cover.size != size:
-        raise ValueError(f"the mask is {cover.size[0]}x{cover.size[1]}, the picture {size[0]}x{size[1]}; they must agree")
+        raise ValueError(
+            f"the mask is {cover.size[0]}x{cover.size[1]}, the picture {size[0]}x{size[1]}; they must agree"
+        )
     return 1 - cover.tensor().mean(0)[None, None]
 
 
@@ -247,7 +271,9 @@ def load(name_or_path: str | Path = "mini-image") -> Pipeline:
     for family in _families():
         if family.claims(folder):
             return Pipeline(family.load(folder))
-    raise ValueError(f"unknown model {str(name_or_path)!r}: neither a shipped model ({', '.join(shipped)}) nor a model folder")
+    raise ValueError(
+        f"unknown model {str(name_or_path)!r}: neither a shipped model ({', '.join(shipped)}) nor a model folder"
+    )
 
 
 def models() -> Mapping[str, Path]:

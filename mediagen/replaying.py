@@ -27,7 +27,9 @@ def request_of(path: str | Path) -> Request:
     """The request that a file carries; ValueError if it carries none."""
     picture = image_modality.load(path)
     if not picture.metadata:
-        raise ValueError(f"{path} carries no mediagen request: it was not made by mediagen, or its metadata was stripped")
+        raise ValueError(
+            f"{path} carries no mediagen request: it was not made by mediagen, or its metadata was stripped"
+        )
     return Request.from_json(picture.metadata)
 
 
@@ -36,7 +38,12 @@ def replay(path: str | Path) -> Replay:
     before, request = image_modality.load(path), request_of(path)
     pipeline = _cached(request.model)
     inputs = {"start": _found(request.source), "mask": _found(request.mask)}
-    asked = {"seed": request.seed, "negative": request.negative, "strength": request.strength, "regions": request.regions}
+    asked = {
+        "seed": request.seed,
+        "negative": request.negative,
+        "strength": request.strength,
+        "regions": request.regions,
+    }
     prompt = request.prompts if len(request.prompts) > 1 else request.prompts[0][0]
     job = pipeline.job(prompt, size=request.size, sample=request.sample, **inputs, **asked, **plain(request.walk))
     [after] = pipeline.run(job)

@@ -60,8 +60,9 @@ class Request:
             raise ValueError("the metadata holds no mediagen request")
         return config.build(cls, dict(values), "request")
 
-    def numbered(self, sample: int) -> "Request":
-        return dataclasses.replace(self, sample=sample)
+    def numbered(self, sample: int, prompts: tuple[tuple, ...]) -> "Request":
+        """The same request for another sample of a batch."""
+        return dataclasses.replace(self, sample=sample, prompts=prompts)
 
 
 def walk_of(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Walk:

@@ -31,6 +31,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = {"kind": "denoiser", "backbone": "dit", "model": model, "path": {"name": "Flow"}, "prediction": "flow"}
     weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
     card = {"name": "tiny", "family": "native", "modality": "image", "size": [64, 64], "text": str(MINILM)}
-    card |= {"denoiser": "denoiser.safetensors", "autoencoder": "vae.safetensors", "defaults": {"steps": 4, "guidance": 2.0}}
+    card |= {
+        "denoiser": "denoiser.safetensors",
+        "autoencoder": "vae.safetensors",
+        "defaults": {"steps": 4, "guidance": 2.0},
+    }
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     return folder

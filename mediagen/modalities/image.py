@@ -66,7 +66,9 @@ class Image:
         if not 1 <= quality <= 100:
             raise ValueError(f"quality must be from 1 to 100, not {quality}")
         if format == "JPEG" and self.pixels.shape[2] == 4:
-            raise ValueError(f"{path}: JPEG has no transparency; save as .png or .webp, or drop the alpha channel first")
+            raise ValueError(
+                f"{path}: JPEG has no transparency; save as .png or .webp, or drop the alpha channel first"
+            )
         write(path, self._encoded(format, quality=quality, lossless=lossless))
         return path
 

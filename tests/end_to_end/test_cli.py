@@ -15,7 +15,9 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 def test_help_is_quick_and_loads_no_torch() -> None:
     code = "import sys, mediagen, mediagen.cli; print(sorted({'torch', 'numpy', 'diffusers'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
     shown = run("--help").stdout
     assert all(word in shown for word in ("image", "demo", "train", "data", "models", "show", "replay", "bench"))
 

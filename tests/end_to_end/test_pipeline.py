@@ -26,6 +26,14 @@ def test_a_sample_is_the_same_alone_and_in_a_batch(pipeline) -> None:
     assert difference.max() <= 1  # the kernels of another batch size round differently; one level of 255 at most
 
 
+def test_a_list_of_prompts_is_one_batch_of_different_pictures(pipeline) -> None:
+    pictures = pipeline.generate(["a red ball", "a cat"], seed=3)
+    alone = pipeline.generate("a cat", seed=3, sample=1)
+    assert np.abs(pictures[1].numpy().astype(int) - alone.numpy()).max() <= 1
+    assert len(pipeline.generate(["a red ball"], seed=3)) == 1
+    assert len(pipeline.generate(["a red ball", "a cat"], seed=3, n=2)) == 4
+
+
 @pytest.mark.parametrize("solver", sorted(solve.rules()))
 def test_every_solver_runs(pipeline, solver: str) -> None:
     picture = pipeline.generate("a red ball", seed=0, solver=solver, steps=3)
