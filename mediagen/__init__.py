@@ -14,7 +14,7 @@ __all__ = ["__version__", "image", "load", "models", "replay"]
 _loaded: dict[str, "Pipeline"] = {}
 
 
-def image(
+def image(  # noqa: PLR0913 (the public face names what most calls use)
     prompt: Any,
     *,
     size: Any = None,

@@ -58,7 +58,8 @@ class Pipeline:
         """Pictures from text.
 
         prompt: text; a list of texts, a batch with `n` pictures of each; or [(text, weight), ...] to compose into one
-        picture. size: pixels of a side, or (width, height). A single picture is returned itself, else a list. options: seed, negative, regions and the fields of
+        picture. size: pixels of a side, or (width, height). A single picture is returned itself, else a list.
+        options: seed, negative, regions and the fields of
         `generators.diffusion.Walk` (steps, solver, guidance, method, ...). ValueError for anything that cannot be done.
         """
         return _result(self.run(self.job(prompt, size=size, n=n, **options)), prompt)
@@ -71,7 +72,7 @@ class Pipeline:
     def inpaint(
         self, picture: Any, mask: Any, prompt: Prompt, *, strength: float = 1.0, n: int = 1, **options: Any
     ) -> Any:
-        """What is white in the mask is made anew, what is black stays as it is; grey mixes. The mask has the picture's size."""
+        """What is white in the mask is made anew, what is black stays as it is; grey mixes. Both have one size."""
         job = self.job(prompt, n=n, start=picture, mask=mask, strength=strength, **options)
         return _result(self.run(job), prompt)
 
@@ -163,8 +164,9 @@ class Pipeline:
         yield Event(stage="done", step=1, total=1, images=tuple(images))
 
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
-        """Latents [B, C, *grid] -> media [B, 3, H, W]; grids above `TILE` in tiles, with the same pixels. Along the axes
-        of `loop` the ends see each other, so that no seam is decoded."""
+        """Latents [B, C, *grid] -> media [B, 3, H, W]; grids above `TILE` in tiles, with the same pixels.
+
+        Along the axes of `loop` the ends see each other, so that no seam is decoded."""
         margin = {axis % z.ndim: min(self.model.autoencoder.reach, z.shape[axis]) for axis in loop}
         for axis, around in margin.items():
             z = torch.cat([z.narrow(axis, z.shape[axis] - around, around), z, z.narrow(axis, 0, around)], dim=axis)

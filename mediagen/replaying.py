@@ -34,7 +34,10 @@ def request_of(path: str | Path) -> Request:
 
 
 def replay(path: str | Path) -> Replay:
-    """Run a file's own request again and compare. ValueError if it carries none, or its source has changed or is gone."""
+    """Run a file's own request again and compare.
+
+    ValueError if the file carries none, or the picture that it started from has changed or is gone.
+    """
     before, request = image_modality.load(path), request_of(path)
     pipeline = _cached(request.model)
     inputs = {"start": _found(request.source), "mask": _found(request.mask)}

@@ -1,4 +1,4 @@
-"""Everything that was asked for, as plain data: what a picture carries in its metadata, and what `replay` makes again."""
+"""Everything that was asked for, as plain data: what a picture carries in its metadata, and `replay` makes again."""
 
 import dataclasses
 import json

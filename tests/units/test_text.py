@@ -106,7 +106,7 @@ def test_weighting_syntax(prompt: str, text: str, weights: dict[int, float]) -> 
 
 @pytest.mark.parametrize("prompt", ["", "  ", "()", "word " * 100, "a (cat", "a cat)", "a (cat:9)"])
 def test_bad_prompts_are_refused(encoder: TextEncoder, prompt: str) -> None:
-    with pytest.raises(ValueError, match="prompt|tokens|bracket|weight"):
+    with pytest.raises(ValueError, match=r"prompt|tokens|bracket|weight"):
         encoder([prompt])
     with pytest.raises(ValueError, match=str(encoder.limit - 2)):
         encoder(["word " * 100])
