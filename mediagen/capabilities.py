@@ -14,7 +14,7 @@ TASKS = {
 def capabilities(folder: Path) -> dict[str, str]:
     """Task -> "" if it works, else the reason why it is refused."""
     card = read_card(folder)
-    answers = {task: "" for task in TASKS.get(card["modality"], ())}
+    answers = dict.fromkeys(TASKS.get(card["modality"], ()), "")
     if not card.get("preview"):
         answers["preview"] = "the model has no preview decoder"
     return answers

@@ -94,16 +94,18 @@ def train(
     """Train what a recipe says; run it again to resume."""
     import dataclasses
 
+    from .metrics import reader_training
     from .training import recipes
 
-    asked = recipes.read(recipe)
+    asked = recipes.read(recipe, {**recipes.KINDS, "reader": reader_training.ReaderRecipe})
     if steps is not None:
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, not {steps}")
         asked = dataclasses.replace(asked, schedule=dataclasses.replace(asked.schedule, steps=steps))
     folder = out or Path("runs") / recipe.stem
     make_folder(folder)
-    draw_training(recipes.run(asked, folder))
+    room = reader_training if isinstance(asked, reader_training.ReaderRecipe) else recipes
+    draw_training(room.run(asked, folder))
     tell(str(folder))
 
 

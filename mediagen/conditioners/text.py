@@ -90,7 +90,8 @@ class TextEncoder(nn.Module):
 
     A token of weight w (see `conditioners.prompt`) gets the state `base + w * (state - base)`, where base is the mean
     state of the empty prompt: weight 1 changes nothing, weight 0 makes the token say what an empty prompt says, and
-    above 1 it says more of what sets it apart. Padded positions are zero. `text_pooled` is the mean over the real tokens.
+    above 1 it says more of what sets it apart. Padded positions are zero. `text_pooled`
+    is the mean over the real tokens.
     """
 
     def __init__(self, bert: Bert, tokenizer: "Tokenizer", limit: int = 64) -> None:

@@ -1,10 +1,9 @@
 """Diffusion: conditions and noise -> the walk of `core.solve.sample`, guided and edited as the settings say."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..core import edit, guidance, solve, timing

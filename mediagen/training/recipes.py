@@ -1,6 +1,6 @@
 """Recipes: one YAML file each under configs/, read into these dataclasses and run by `run`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,8 @@ KINDS: dict[str, type[Recipe]] = {
 }
 
 
-def read(file: str | Path) -> Recipe:
-    """A recipe file; its key `kind` says which. ValueError for an unknown kind or key."""
+def read(file: str | Path, kinds: Mapping[str, type] = KINDS) -> Any:
+    """A recipe file; its key `kind` says which of `kinds` it is. ValueError for an unknown kind or key."""
     import yaml
 
     try:
@@ -97,9 +97,9 @@ def read(file: str | Path) -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read the recipe {file}: {error}") from error
     kind = values.get("kind") if isinstance(values, dict) else None
-    if kind not in KINDS:
-        raise ValueError(f"{file}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
-    return config.build(KINDS[kind], values, str(file))
+    if kind not in kinds:
+        raise ValueError(f"{file}: kind is {kind!r}; it must be one of {', '.join(kinds)}")
+    return config.build(kinds[kind], values, str(file))
 
 
 def run(recipe: Recipe, out: Path) -> Iterator[Progress]:
