@@ -52,27 +52,52 @@ def guided(positive: Denoise, *terms: Term, post: Post | Sequence[Post] = (), to
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """The terms that act, the net weight of each branch by its key, and the calls that evaluate the branches."""
+
+    active: list[tuple[Term, Any]]
+    shares: dict[Any, Any]
+    stacks: list[tuple[Stack, list[Any]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Guided:
     positive: Denoise
     terms: tuple[Term, ...]
     posts: tuple[Post, ...]
     together: bool
-    stacks: dict[Any, list[Stack]] = field(default_factory=dict)
+    plans: dict[Any, _Plan] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, t: Any) -> Tensor:
-        active = [(term, weight) for term in self.terms if not _nothing(weight := at(term.weight, t))]
-        if not active:
+        plan = self._plan([at(term.weight, t) for term in self.terms], len(x))
+        if not plan.active:
             return self.positive(x, t)
-        shares = self._shares(active)
-        found = self._evaluate(self._needed(shares, active), x, t)
-        total = _sum(shares, found, x)
-        for term, weight in active:
+        found: dict[Any, Tensor] = {}
+        for group, keys in plan.stacks:
+            found.update(zip(keys, group(x, t), strict=True))
+        total = _sum(plan.shares, found, x)
+        for term, weight in plan.active:
             if term.bend is not None:
                 bent = self._bend(term.bend, found[key(term.toward)], found[key(term.away)], x, t)
                 total = total + narrow(spread(weight, x), x) * bent
         for post in self.posts:
             total = self._post(post, total, found[key(self.positive)], x, t)
         return total
+
+    def _plan(self, weights: list[Any], batch: int) -> _Plan:
+        """What these weights ask for; remembered where they are plain numbers, as they are at most steps."""
+        if any(isinstance(weight, Tensor) for weight in weights):
+            return self._planned(weights, batch)
+        form = (*weights, batch)
+        if form not in self.plans:
+            self.plans[form] = self._planned(weights, batch)
+        return self.plans[form]
+
+    def _planned(self, weights: list[Any], batch: int) -> _Plan:
+        active = [(term, weight) for term, weight in zip(self.terms, weights, strict=True) if not _nothing(weight)]
+        shares = self._shares(active)
+        groups = stack(self._needed(shares, active), batch, self.together) if active else []
+        return _Plan(active=active, shares=shares, stacks=[(g, list(map(key, g.branches))) for g in groups])
 
     def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[Any, Any]:
         """The net weight of each branch in the plain sum, by the branch's key."""
@@ -88,15 +113,6 @@ class _Guided:
         wanted = {*shares, *map(key, bent), *([key(self.positive)] if self.posts else [])}
         every = [self.positive, *(b for term, _ in active for b in (term.toward, term.away))]
         return list({key(b): b for b in every if key(b) in wanted}.values())
-
-    def _evaluate(self, branches: Sequence[Denoise], x: Tensor, t: Any) -> dict[Any, Tensor]:
-        form = (*map(key, branches), len(x))
-        if form not in self.stacks:
-            self.stacks[form] = stack(branches, len(x), self.together)
-        found: dict[Any, Tensor] = {}
-        for group in self.stacks[form]:
-            found |= zip(map(key, group.branches), group(x, t), strict=True)
-        return found
 
     def _bend(self, bend: Bend, toward: Tensor, away: Tensor, x: Tensor, t: Any) -> Tensor:
         if bend.space == "x0":
