@@ -174,13 +174,11 @@ def replay(
         result.image.save(out)
     if not result.same_model:
         tell(f"the model is another one than the file's ({result.request.model_hash})")
-    tell(
-        "equal: every pixel is the same"
-        if result.equal
-        else f"not equal: pixels differ by up to {result.difference} of 255"
-    )
     if not result.equal:
+        tell(f"not equal: pixels differ by up to {result.difference} of 255")
         raise typer.Exit(1)
+    lossy = f" (the file's own differ by up to {result.difference}: lossy compression, or an edit)"
+    tell("equal: every pixel is the same" + (lossy if result.difference else ""))
 
 
 @app.command()

@@ -5,7 +5,6 @@ import pkgutil
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,7 @@ class Pipeline:
         pixels = self.decode(state.x, first.walk.loop)
         if job.keep is not None:
             pixels = torch.lerp(pixels, job.known, job.keep)
-        images = [image_modality.Image.from_tensor(p, r.to_json()) for p, r in zip(pixels, job.requests, strict=True)]
+        images = [_made(p, r) for p, r in zip(pixels, job.requests, strict=True)]
         yield Event(stage="done", step=1, total=1, images=tuple(images))
 
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
@@ -262,8 +261,14 @@ def _keep(cover: Any, size: tuple[int, int]) -> Tensor | None:
     return 1 - cover.tensor().mean(0)[None, None]
 
 
+def _made(pixels: Tensor, request: Request) -> Image:
+    """[3, H, W] in [-1, 1] -> the picture, carrying its request and a hash of its pixels."""
+    bare = Image.from_tensor(pixels)
+    return Image(bare.pixels, request.to_json(bare.sha256))
+
+
 def _fingerprint(picture: Image) -> Source:
-    return Source(path=picture.path, sha256=sha256(picture.numpy().tobytes()).hexdigest())
+    return Source(path=picture.path, sha256=picture.sha256)
 
 
 def load(name_or_path: str | Path = "mini-image") -> Pipeline:

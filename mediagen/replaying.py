@@ -1,7 +1,7 @@
 """Making a saved picture again from what it carries."""
 
+import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from .request import Request, Source
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """equal: every pixel the same; difference: the largest, in steps of 0..255; same_model: whether the weights are."""
+    """equal: every pixel as it was made; difference: the largest to the file's own pixels, in steps of 0..255 (above 0
+    where the file was compressed with losses, or edited); same_model: whether the weights are the same."""
 
     image: image_modality.Image
     request: Request
@@ -52,7 +53,9 @@ def replay(path: str | Path) -> Replay:
     [after] = pipeline.run(job)
     difference = int(np.abs(after.numpy().astype(int) - before.numpy()).max())
     same = pipeline.model.hash == request.model_hash
-    return Replay(image=after, request=request, equal=difference == 0, difference=difference, same_model=same)
+    made = json.loads(before.metadata).get("pixels")
+    equal = after.sha256 == made if made else difference == 0
+    return Replay(image=after, request=request, equal=equal, difference=difference, same_model=same)
 
 
 def _found(source: Source | None) -> str | None:
@@ -60,6 +63,6 @@ def _found(source: Source | None) -> str | None:
         return None
     if source.path is None or not Path(source.path).exists():
         raise ValueError(f"the picture that it started from is not at {source.path}: put it back there to replay")
-    if sha256(image_modality.load(source.path).numpy().tobytes()).hexdigest() != source.sha256:
+    if image_modality.load(source.path).sha256 != source.sha256:
         raise ValueError(f"{source.path} has changed since: its pixels are not those that were started from")
     return source.path

@@ -46,8 +46,10 @@ class Request:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, not {self.seed!r}")
 
-    def to_json(self) -> str:
-        return json.dumps({"mediagen": config.plain(self)}, ensure_ascii=False, sort_keys=True)
+    def to_json(self, pixels: str | None = None) -> str:
+        """What a file carries: the request, and a hash of the pixels as they were made (a lossy file changes them)."""
+        values = {"mediagen": config.plain(self)} | ({"pixels": pixels} if pixels else {})
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Request":

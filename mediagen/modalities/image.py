@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ class Image:
     def size(self) -> tuple[int, int]:
         """(width, height)"""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the pixels, whatever the file that they lie in."""
+        return sha256(self.pixels.tobytes()).hexdigest()
 
     def numpy(self) -> np.ndarray:
         """uint8 [H, W, 3 or 4]"""
