@@ -18,9 +18,9 @@ from mediagen.conditioners.base import Cond
 class Scalar:
     """Numbers in low..high -> {name: [B, width]}: cosines and sines of width/2 frequencies, a `Conditioner`.
 
-    name: of the tensor. The range is mapped to 0..1 (by its logarithm if `log`). The frequencies are spaced evenly in octaves
-    from half a turn over the range, which keeps the order of the numbers, up to `finest` times that
-    (Fourier features, arXiv:2006.10739).
+    name: of the tensor. The range is mapped to 0..1 (by its logarithm if `log`). The frequencies are spaced evenly in
+    octaves from half a turn over the range, which keeps the order of the numbers, up to `finest` times that (Fourier
+    features, arXiv:2006.10739).
     """
 
     name: str
