@@ -22,24 +22,23 @@ def conv(dims: int, channels_in: int, channels_out: int, kernel: int = 3) -> nn.
 
 def fold(x: Tensor, factors: Sequence[int]) -> Tensor:
     """Space to depth: [B, C, *grid] -> [B, C*prod(factors), *grid/factors]. Exact inverse of `unfold`."""
-    axes = AXES[: len(factors)]
-    grid = " ".join(f"({n} f{n})" for n in axes)
-    out = " ".join(axes)
-    inner = " ".join(f"f{n}" for n in axes)
-    return rearrange(
-        x, f"b c {grid} -> b (c {inner}) {out}", **{f"f{n}": f for n, f in zip(axes, factors, strict=True)}
-    )
+    fine, coarse, sizes = _patterns(factors)
+    return rearrange(x, f"{fine} -> {coarse}", **sizes)
 
 
 def unfold(x: Tensor, factors: Sequence[int]) -> Tensor:
     """Depth to space: [B, C*prod(factors), *grid] -> [B, C, *grid*factors]."""
+    fine, coarse, sizes = _patterns(factors)
+    return rearrange(x, f"{coarse} -> {fine}", **sizes)
+
+
+def _patterns(factors: Sequence[int]) -> tuple[str, str, dict[str, int]]:
+    """The two sides of both rearrangements, and the sizes of the folded axes."""
     axes = AXES[: len(factors)]
-    grid = " ".join(f"({n} f{n})" for n in axes)
-    out = " ".join(axes)
+    fine = " ".join(f"({n} f{n})" for n in axes)
     inner = " ".join(f"f{n}" for n in axes)
-    return rearrange(
-        x, f"b (c {inner}) {out} -> b c {grid}", **{f"f{n}": f for n, f in zip(axes, factors, strict=True)}
-    )
+    sizes = {f"f{n}": f for n, f in zip(axes, factors, strict=True)}
+    return f"b c {fine}", f"b (c {inner}) {' '.join(axes)}", sizes
 
 
 class ResBlock(nn.Module):
