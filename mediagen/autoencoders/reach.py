@@ -1,0 +1,58 @@
+"""Which inputs an output feels: intervals followed from a layer's output back to its input, exactly.
+
+Chunks computed with a margin of this size are the whole's. Each function takes what an interval of outputs is and
+returns the interval of inputs that it depends on, both ends included.
+"""
+
+from dataclasses import dataclass
+
+from .conv import ConvVAEConfig
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Positions first..last of a grid, both included."""
+
+    first: int
+    last: int
+
+    def widened(self, by: int) -> "Interval":
+        """Through convolutions that look `by` positions to both sides."""
+        return Interval(self.first - by, self.last + by)
+
+    def coarser(self, factor: int) -> "Interval":
+        """Out of a grid that is `factor` times finer than the one that it is made from."""
+        return Interval(self.first // factor, self.last // factor)
+
+    def finer(self, factor: int) -> "Interval":
+        """Into a grid that is `factor` times finer."""
+        return Interval(self.first * factor, self.last * factor + factor - 1)
+
+    def framed(self, n_fft: int, hop: int) -> "Interval":
+        """The samples that frames are cut from (`nn.stft`)."""
+        return self.finer(hop).widened((n_fft - hop) // 2)
+
+    def overlapped(self, n_fft: int, hop: int) -> "Interval":
+        """The frames that samples are overlapped from."""
+        return self.widened((n_fft - hop) // 2).coarser(hop)
+
+    @property
+    def reach(self) -> int:
+        """How far it reaches beyond position 0."""
+        return max(-self.first, self.last)
+
+
+def through_decoder(media: Interval, config: ConvVAEConfig) -> Interval:
+    """Media positions -> the latents that a `ConvVAE` decodes them from."""
+    here = media
+    for depth, grow in zip(config.decoder_depths, config.grows, strict=True):
+        here = here.coarser(grow).widened(2 * depth + 1)
+    return here.widened(1)
+
+
+def through_encoder(latents: Interval, config: ConvVAEConfig) -> Interval:
+    """Latents -> the media positions that a `ConvVAE` encodes them from."""
+    here = latents.widened(1)
+    for depth, stride in zip(reversed(config.encoder_depths), reversed(config.strides), strict=True):
+        here = here.widened(2 * depth + 1).finer(stride)
+    return here.finer(config.shrink)
