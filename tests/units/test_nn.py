@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mediagen.nn.attention import Attention
+from mediagen.nn.attention import FEW, Attention, attend
 from mediagen.nn.blocks import Block
 from mediagen.nn.conv import Down, ResBlock, Up, conv, fold, unfold
 from mediagen.nn.embed import fourier, tokens, untokens
@@ -71,6 +71,25 @@ def test_masked_tokens_do_not_matter() -> None:
     other[:, 4:] = 100.0
     assert torch.allclose(attention(x, text, mask), attention(x, other, mask))
     assert torch.allclose(attention(x, text, mask), attention(x, text[:, :4]), atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [5, 70])
+def test_attention_is_softmax_attention_with_and_without_gradients(tokens: int) -> None:
+    """Written out for few tokens, fused for many: the same values, and the same gradients as in float64."""
+    q, k, v = (torch.randn(2, 2, tokens, 8, requires_grad=True) for _ in range(3))
+    mask = torch.rand(2, 1, 1, tokens) > 0.3
+    mask[..., 0] = True
+    assert (tokens * tokens <= FEW) == (tokens == 5)
+    made = attend(q, k, v, mask)
+    with torch.no_grad():
+        assert torch.allclose(made, attend(q, k, v, mask), atol=1e-6)
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    scores = (exact[0] @ exact[1].mT / 8**0.5).masked_fill(~mask, -torch.inf).softmax(-1) @ exact[2]
+    assert torch.allclose(made.double(), scores, atol=1e-5)
+    weight = torch.randn_like(made)
+    mine = torch.autograd.grad((made * weight).sum(), (q, k, v))
+    for one, other in zip(mine, torch.autograd.grad((scores * weight).sum(), exact), strict=True):
+        assert torch.allclose(one.double(), other, atol=1e-5)
 
 
 def test_rotation_keeps_lengths_and_sees_only_differences() -> None:
