@@ -18,7 +18,8 @@ from ..nn.rope import positions, rotation
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
-    """channels: of the latent; patch: latent cells per token, one entry an axis; text: width of the text states."""
+    """channels: of the latent; patch: latent cells per token, one entry an axis; text: width of the text states;
+    modulation: rank of the modulation that each block has of its own, 0 for none (one for the whole network)."""
 
     channels: int = 16
     patch: tuple[int, ...] = (2, 2)
@@ -27,6 +28,7 @@ class DiTConfig:
     heads: int = 5
     hidden: int = 864
     text: int = 384
+    modulation: int = 0
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -48,7 +50,9 @@ class DiT(nn.Module):
         self.text_embed = nn.Sequential(RMSNorm(config.text), nn.Linear(config.text, width))
         self.pooled_embed = nn.Linear(config.text, width)
         self.modulation_embed = nn.Linear(width, Block.PARTS * width)
-        self.blocks = nn.ModuleList(Block(width, config.heads, width, config.hidden) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, width, config.hidden, config.modulation) for _ in range(config.depth)
+        )
         self.norm = RMSNorm(width, learned=False)
         self.final_embed = nn.Linear(width, 2 * width)
         self.head = nn.Linear(width, inner)
@@ -70,7 +74,7 @@ class DiT(nn.Module):
         skipped = cond.get("skip_layers", ())
         for number, block in enumerate(self.blocks):
             if number not in skipped:
-                h = block(h, modulation, rope, text, mask)
+                h = block(h, modulation, rope, text, mask, time)
         scale, shift = self.final_embed(time).chunk(2, dim=-1)
         return untokens(self.head(self.norm(h) * (1 + scale) + shift), x.shape[2:], c.patch)
 

@@ -16,7 +16,8 @@ def network(name: str, dims: int = 2) -> nn.Module:
     torch.manual_seed(0)
     dit = {"channels": 3, "patch": [2] * dims, "width": 24, "depth": 3, "heads": 2, "hidden": 32, "text": 8}
     unet = {"dims": dims, "channels": 3, "widths": [8, 16], "depth": 1, "attention": [1], "head": 8, "text": 8}
-    net = build(name, {"dit": dit, "unet": unet}[name])
+    own = dit | {"modulation": 4}
+    net = build(name.split("-")[0], {"dit": dit, "unet": unet, "dit-own": own}[name])
     for p in net.parameters():
         nn.init.normal_(p, std=0.2)
     return net
@@ -31,7 +32,7 @@ def row(cond: dict[str, Any], i: int) -> dict[str, Any]:
     return {k: v[i : i + 1] for k, v in cond.items()}
 
 
-both = pytest.mark.parametrize("name", ["dit", "unet"])
+both = pytest.mark.parametrize("name", ["dit", "dit-own", "unet"])
 
 
 @both
@@ -98,8 +99,9 @@ def test_every_parameter_feels_the_loss(name: str) -> None:
 
 @both
 def test_a_new_network_says_nothing(name: str) -> None:
-    sizes = {"dit": {"channels": 3, "width": 24, "heads": 2, "depth": 1}, "unet": {"channels": 3, "widths": [64, 128]}}
-    net = build(name, sizes[name] | {"text": 8})
+    dit = {"channels": 3, "width": 24, "heads": 2, "depth": 1}
+    sizes = {"dit": dit, "dit-own": dit | {"modulation": 4}, "unet": {"channels": 3, "widths": [64, 128]}}
+    net = build(name.split("-")[0], sizes[name] | {"text": 8})
     assert torch.equal(net(torch.randn(1, 3, 4, 4), torch.rand(1), condition(1)), torch.zeros(1, 3, 4, 4))
 
 
