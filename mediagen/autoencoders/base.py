@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -48,3 +49,11 @@ class Autoencoder(Protocol):
     def encode(self, x: Tensor) -> Tensor: ...
 
     def decode(self, z: Tensor) -> Tensor: ...
+
+
+def smaller(media: Tensor, factor: int) -> Tensor:
+    """Media [B, C, *size] averaged over cubes of `factor` a side; ValueError unless it divides each side."""
+    if any(n % factor for n in media.shape[2:]):
+        raise ValueError(f"size {tuple(media.shape[2:])} is not a multiple of {factor} along each axis")
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[media.ndim - 3]
+    return pool(media, factor)

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from ..nn.conv import Down, ResBlock, Up, conv
 from ..nn.norm import ChannelNorm
-from .base import LatentSpec
+from .base import LatentSpec, smaller
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvVAEConfig:
     """widths, depths: channels and residual blocks of each level, finest first; strides: what each level divides the
-    grid by. The product of the strides is the compression factor of each axis (4 * 2 = f8)."""
+    grid by. The product of the strides is the compression factor of each axis (4 * 2 = f8).
+
+    decoder_strides: those of the decoder, where it is to draw finer than the encoder sees. Beside (4, 2), (4, 2, 2)
+    shows the encoder the media at half the size (averaged), and the decoder is a super-resolution as well (f16).
+    """
 
     dims: int = 2
     media_channels: int = 3
@@ -28,19 +32,33 @@ class ConvVAEConfig:
     encoder_depths: tuple[int, ...] = (1, 2)
     decoder_widths: tuple[int, ...] = (96, 192)
     decoder_depths: tuple[int, ...] = (2, 3)
+    decoder_strides: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        levels = {
-            len(self.strides),
-            *(len(getattr(self, f"{s}_{k}")) for s in ("encoder", "decoder") for k in ("widths", "depths")),
-        }
-        if len(levels) != 1:
-            raise ValueError("strides, widths and depths need one entry for each level")
+        for side, strides in (("encoder", self.strides), ("decoder", self.grows)):
+            if {len(getattr(self, f"{side}_{k}")) for k in ("widths", "depths")} != {len(strides)}:
+                raise ValueError(f"strides, widths and depths of the {side} need one entry for each level")
+        if math.prod(self.grows) % math.prod(self.strides):
+            raise ValueError(
+                f"decoder_strides {self.grows} multiply to {math.prod(self.grows)}, which must be a multiple of the "
+                f"encoder's {math.prod(self.strides)}"
+            )
+
+    @property
+    def grows(self) -> tuple[int, ...]:
+        """What each level of the decoder multiplies the grid by, finest first."""
+        return self.strides if self.decoder_strides is None else tuple(self.decoder_strides)
+
+    @property
+    def shrink(self) -> int:
+        """How many times smaller than the media is what the encoder sees."""
+        return math.prod(self.grows) // math.prod(self.strides)
 
 
 class Encoder(nn.Module):
     def __init__(self, config: ConvVAEConfig) -> None:
         super().__init__()
+        self.shrink = config.shrink
         layers: list[nn.Module] = []
         width_in = config.media_channels
         for width, depth, stride in zip(config.encoder_widths, config.encoder_depths, config.strides, strict=True):
@@ -52,6 +70,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, *size] -> mean and log-variance, each [B, latent, *grid]."""
+        x = x if self.shrink == 1 else smaller(x, self.shrink)
         mean, logvar = self.layers(x).float().chunk(2, dim=1)
         return mean, logvar.clamp(-20, 4)
 
@@ -64,8 +83,8 @@ class Decoder(nn.Module):
         for level in reversed(range(len(widths))):
             layers += [ResBlock(config.dims, widths[level]) for _ in range(config.decoder_depths[level])]
             if level:
-                layers.append(Up(widths[level], widths[level - 1], (config.strides[level],) * config.dims))
-        layers += [ChannelNorm(widths[0]), Up(widths[0], config.media_channels, (config.strides[0],) * config.dims)]
+                layers.append(Up(widths[level], widths[level - 1], (config.grows[level],) * config.dims))
+        layers += [ChannelNorm(widths[0]), Up(widths[0], config.media_channels, (config.grows[0],) * config.dims)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -87,16 +106,16 @@ class ConvVAE(nn.Module):
     def spec(self) -> LatentSpec:
         c = self.config
         return LatentSpec(
-            channels=c.latent_channels, stride=(math.prod(c.strides),) * c.dims, media_channels=c.media_channels
+            channels=c.latent_channels, stride=(math.prod(c.grows),) * c.dims, media_channels=c.media_channels
         )
 
     @property
     def reach(self) -> int:
         """How many latent positions away a decoded pixel can still feel, rounded up: the margin of exact tiling."""
         c, scale, reach = self.config, 1.0, 1.0
-        for level in reversed(range(len(c.strides))):
+        for level in reversed(range(len(c.grows))):
             reach += scale * (2 * c.decoder_depths[level] + 1)
-            scale /= c.strides[level]
+            scale /= c.grows[level]
         return math.ceil(reach)
 
     @property

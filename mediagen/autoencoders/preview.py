@@ -43,11 +43,3 @@ class Preview(nn.Module):
         for block in self.blocks:
             h = block(h)
         return self.head(F.silu(self.norm(h))).float()
-
-
-def smaller(media: Tensor, factor: int) -> Tensor:
-    """Media [B, C, *size] averaged over cubes of `factor` a side: what a preview is to look like."""
-    if any(n % factor for n in media.shape[2:]):
-        raise ValueError(f"size {tuple(media.shape[2:])} is not a multiple of {factor} along each axis")
-    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[media.ndim - 3]
-    return pool(media, factor)

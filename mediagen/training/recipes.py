@@ -15,8 +15,8 @@ from .trainer import Progress, Schedule
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderRecipe:
     """data: a built dataset, or a folder of pictures; crop: side of the random crops; init: weights to start from;
-    decoder_only: keep the encoder, and so the latent space, as it is; samples: held-out pictures that are reconstructed
-    and measured at each checkpoint."""
+    decoder_only: keep the encoder, and so the latent space, as it is (a decoder that draws finer begins with the last
+    layers of that of `init`); samples: held-out pictures that are reconstructed and measured at each checkpoint."""
 
     kind: str = "autoencoder"
     data: str

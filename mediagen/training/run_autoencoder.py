@@ -1,6 +1,6 @@
 """A run of an autoencoder's recipe."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,37 @@ def run(recipe: AutoencoderRecipe, out: Path) -> Iterator[Progress]:
 def start(recipe: AutoencoderRecipe) -> ConvVAE:
     """A new autoencoder, or that of `init`, with its encoder frozen if only the decoder is to be trained."""
     vae = ConvVAE(recipe.model).to(memory_format=torch.channels_last)
-    if recipe.init:
+    if recipe.init and recipe.decoder_only:
+        fill_encoder(vae, recipe.init)
+    elif recipe.init:
         weights.fill(vae, recipe.init)
     if recipe.decoder_only:
         vae.encoder.requires_grad_(False)
     return vae
+
+
+def fill_encoder(vae: ConvVAE, init: str) -> None:
+    """Load the encoder and the whitening of `init`, and of its decoder the last layers as far as they are the same: a
+    decoder that draws finer then begins with one that draws. ValueError if the encoder is another."""
+    theirs = weights.load(init)[0]
+    mine = vae.decoder.state_dict()
+    added = layers_of(mine) - layers_of({k.removeprefix("decoder."): v for k, v in theirs.items() if "decoder" in k})
+    for name, value in theirs.items():
+        if name.startswith("decoder.layers."):
+            number, rest = name.removeprefix("decoder.layers.").split(".", 1)
+            later = f"layers.{int(number) + added}.{rest}"
+            if later in mine and mine[later].shape == value.shape:
+                mine[later] = value
+    others = {k: v for k, v in theirs.items() if not k.startswith("decoder.")}
+    try:
+        vae.load_state_dict({**others, **{f"decoder.{k}": v for k, v in mine.items()}})
+    except RuntimeError as error:
+        raise ValueError(f"the encoder of {init} is not that of the recipe: {error}") from error
+
+
+def layers_of(decoder: Mapping[str, Tensor]) -> int:
+    """How many layers the weights of a decoder name."""
+    return 1 + max(int(name.split(".")[1]) for name in decoder)
 
 
 def shown(recipe: AutoencoderRecipe, journal: Journal) -> Callable[[int, ConvVAE], None]:

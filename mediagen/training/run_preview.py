@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from .. import config
-from ..autoencoders.preview import Preview, smaller
+from ..autoencoders.base import smaller
+from ..autoencoders.preview import Preview
 from . import pictures, run_autoencoder, weights
 from .denoise import shuffled
 from .ema import EMA

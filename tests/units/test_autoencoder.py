@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mediagen.autoencoders.base import LatentSpec
+from mediagen.autoencoders.base import LatentSpec, smaller
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
-from mediagen.autoencoders.preview import Preview, PreviewConfig, smaller
+from mediagen.autoencoders.preview import Preview, PreviewConfig
 from mediagen.autoencoders.tiling import decode_tiled, encode_tiled
 from mediagen.training.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from mediagen.training.reconstruct import ReconstructionLoss, edges, measure_latents, players, psnr
@@ -14,19 +14,21 @@ from mediagen.training.reconstruct import ReconstructionLoss, edges, measure_lat
 GRIDS = {1: (61,), 2: (26, 17), 3: (9, 13, 8)}
 
 
-def autoencoder(dims: int, strides: tuple[int, ...] = (2, 2)) -> ConvVAE:
-    """Small, and with weights that let each position feel all that it can reach."""
+def autoencoder(dims: int, finer: bool = False) -> ConvVAE:
+    """Small, and with weights that let each position feel all that it can reach; `finer`: the decoder draws twice as
+    fine as the encoder sees."""
     torch.manual_seed(dims)
     vae = ConvVAE(
         ConvVAEConfig(
             dims=dims,
             media_channels=2,
             latent_channels=3,
-            strides=strides,
+            strides=(2, 2),
             encoder_widths=(8, 8),
             encoder_depths=(1, 0),
-            decoder_widths=(8, 8),
-            decoder_depths=(0, 1),
+            decoder_widths=(8, 8, 8) if finer else (8, 8),
+            decoder_depths=(0, 1, 0) if finer else (0, 1),
+            decoder_strides=(2, 2, 2) if finer else None,
         )
     )
     for p in vae.parameters():
@@ -37,10 +39,11 @@ def autoencoder(dims: int, strides: tuple[int, ...] = (2, 2)) -> ConvVAE:
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("tile", [4, 7])
-def test_tiled_equals_whole(dims: int, tile: int) -> None:
-    vae = autoencoder(dims)
+@pytest.mark.parametrize("finer", [False, True])
+def test_tiled_equals_whole(dims: int, tile: int, finer: bool) -> None:
+    vae = autoencoder(dims, finer)
     z = torch.randn(1, 3, *GRIDS[dims])
-    x = torch.rand(1, 2, *(4 * n for n in GRIDS[dims])) * 2 - 1
+    x = torch.rand(1, 2, *(vae.spec.stride[0] * n for n in GRIDS[dims])) * 2 - 1
     for whole, tiled in (
         (vae.decode(z), decode_tiled(vae, z, tile=tile)),
         (vae.encode(x), encode_tiled(vae, x, tile=tile)),
@@ -48,18 +51,20 @@ def test_tiled_equals_whole(dims: int, tile: int) -> None:
         assert (whole - tiled).abs().max() < 1e-5 * whole.abs().max()
 
 
-def test_the_reach_is_not_larger_than_needed_and_not_smaller() -> None:
+@pytest.mark.parametrize("finer", [False, True])
+def test_the_reach_is_not_larger_than_needed_and_not_smaller(finer: bool) -> None:
     """A change at one place is felt up to `reach` away and no further."""
-    vae = autoencoder(1)
-    middle = 40
+    vae = autoencoder(1, finer)
+    middle, scale = 40, vae.spec.stride[0]
     z = torch.randn(1, 3, 81, requires_grad=True)
-    felt = torch.autograd.grad(vae.decode(z)[..., 4 * middle : 4 * middle + 4].sum(), z)[0].abs().sum((0, 1)).nonzero()
+    made = vae.decode(z)[..., scale * middle : scale * (middle + 1)]
+    felt = torch.autograd.grad(made.sum(), z)[0].abs().sum((0, 1)).nonzero()
     assert vae.reach - 1 <= middle - int(felt.min()) <= vae.reach
     assert vae.reach - 1 <= int(felt.max()) - middle <= vae.reach
-    x = torch.randn(1, 2, 4 * 81, requires_grad=True)
+    x = torch.randn(1, 2, scale * 81, requires_grad=True)
     felt = torch.autograd.grad(vae.encode(x)[..., middle].sum(), x)[0].abs().sum((0, 1)).nonzero()
-    assert vae.encoder_reach - 1 <= middle - int(felt.min()) // 4 <= vae.encoder_reach
-    assert vae.encoder_reach - 1 <= int(felt.max()) // 4 - middle <= vae.encoder_reach
+    assert vae.encoder_reach - 1 <= middle - int(felt.min()) // scale <= vae.encoder_reach
+    assert vae.encoder_reach - 1 <= int(felt.max()) // scale - middle <= vae.encoder_reach
 
 
 def test_too_small_a_margin_shows_a_seam() -> None:
@@ -106,8 +111,21 @@ def test_whitening_and_its_inverse() -> None:
 
 
 def test_levels_must_agree() -> None:
-    with pytest.raises(ValueError, match="one entry for each level"):
+    with pytest.raises(ValueError, match="of the encoder need one entry for each level"):
         ConvVAEConfig(strides=(4, 2, 2))
+    with pytest.raises(ValueError, match="of the decoder need one entry for each level"):
+        ConvVAEConfig(decoder_strides=(4, 2, 2))
+    with pytest.raises(ValueError, match="multiply to 12, which must be a multiple of the encoder's 8"):
+        ConvVAEConfig(decoder_strides=(4, 3))
+
+
+def test_a_finer_decoder_has_the_latents_of_the_media_at_half_the_size() -> None:
+    fine, plain = autoencoder(2, finer=True), autoencoder(2)
+    plain.encoder.load_state_dict(fine.encoder.state_dict())
+    x = torch.rand(1, 2, 32, 48) * 2 - 1
+    assert fine.spec.stride == (8, 8) and plain.spec.stride == (4, 4)
+    assert torch.equal(fine.encode(x), plain.encode(smaller(x, 2)))
+    assert fine.decode(fine.encode(x)).shape == x.shape
 
 
 def test_kl_is_that_of_gaussians() -> None:
