@@ -147,6 +147,10 @@ class TextEncoder(nn.Module):
             states = torch.where(weight == 1, states, torch.lerp(self._base().expand_as(states), states, weight))
         return _condition(states, mask)
 
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """Tokens of each prompt, the two special ones included. ValueError as in `forward`."""
+        return [len(self._encode(parse(p), None).ids) for p in prompts]
+
     def null(self, n: int, length: int | None = None) -> Cond:
         """The condition of n empty prompts, the same keys as a prompt's."""
         extra = 0 if length is None else length - self.empty.shape[0]

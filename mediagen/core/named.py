@@ -20,3 +20,14 @@ def find(kind: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
         raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(table))}")
     return table[name]
+
+
+def made(kind: str, table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any]) -> T:
+    """{"name": ..., **options} as files and requests write it -> `table[name](**options)`; an option that is such a mapping
+    itself is made first. ValueError for an unknown name or option.
+    """
+    options = {k: made(kind, table, v) if isinstance(v, Mapping) else v for k, v in spec.items() if k != "name"}
+    try:
+        return find(kind, table, str(spec.get("name")))(**options)
+    except TypeError as error:
+        raise ValueError(f"{kind} {dict(spec)}: {error}") from error

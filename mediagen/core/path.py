@@ -253,14 +253,13 @@ def _atan_exp(value: float) -> float:
 
 
 def paths() -> dict[str, type]:
-    """Every path of this module by its lower-case name: flow, cosine, vp, ve, table."""
-    found = named.members(globals(), lambda v: isinstance(v, type) and v is not Path and hasattr(v, "time"))
-    return {name.lower(): value for name, value in found.items()}
+    """Every path of this module by name: Flow, Cosine, VP, VE, Table."""
+    return named.members(globals(), lambda v: isinstance(v, type) and v is not Path and hasattr(v, "time"))
 
 
-def find(name: str, **options: Any) -> Path:
-    """A path by name and its options; ValueError for an unknown name."""
-    return named.find("path", paths(), name)(**options)
+def find(name: str = "", **options: Any) -> Path:
+    """A path by name and its options; ValueError for an unknown one."""
+    return named.made("path", paths(), {"name": name, **options})
 
 
 def spread(value: Any, x: Tensor) -> Any:

@@ -299,11 +299,10 @@ def stretch(times: Tensor, last: float) -> Tensor:
 
 
 def timings() -> dict[str, Callable[..., Timing]]:
-    """Every timing of this module by its lower-case name."""
-    found = named.members(
+    """Every timing of this module by name."""
+    return named.members(
         globals(), lambda v: isinstance(v, type) and issubclass(v, (Map, Grid)) and v not in (Map, Grid)
     )
-    return {name.lower(): value for name, value in found.items()}
 
 
 def densities() -> dict[str, Callable[..., Timing]]:
@@ -311,9 +310,9 @@ def densities() -> dict[str, Callable[..., Timing]]:
     return {name: kind for name, kind in timings().items() if isinstance(kind, type) and issubclass(kind, Map)}
 
 
-def find(name: str, **options: Any) -> Timing:
-    """A timing by name and its options; ValueError for an unknown name."""
-    return named.find("timing", timings(), name)(**options)
+def find(name: str = "", **options: Any) -> Timing:
+    """A timing by name and its options, which may hold another one as {"name": ...}; ValueError for an unknown one."""
+    return named.made("timing", timings(), {"name": name, **options})
 
 
 def _ramp(steps: int) -> Tensor:

@@ -72,19 +72,17 @@ def load_denoiser(file: Path) -> tuple[Denoiser, int]:
     tensors, about = weights.load(file)
     with torch.device("meta"):
         net = build(about["backbone"], about["model"])
-    fill(net, tensors, file)
-    options = dict(about["path"])
-    path = getattr(paths, options.pop("name"))(**options)
+    weights.fit(net, tensors, file)
     sizes = net.config
     multiple = max(sizes.patch) if hasattr(sizes, "patch") else 2 ** (len(sizes.widths) - 1)
-    return Denoiser(net.eval().requires_grad_(False), path, about["prediction"]), multiple
+    return Denoiser(net.eval().requires_grad_(False), paths.find(**about["path"]), about["prediction"]), multiple
 
 
 def load_autoencoder(file: Path) -> ConvVAE:
     tensors, about = weights.load(file)
     with torch.device("meta"):
         vae = ConvVAE(config.build(ConvVAEConfig, about["config"]))
-    fill(vae, tensors, file)
+    weights.fit(vae, tensors, file)
     return vae.eval().requires_grad_(False)
 
 
@@ -93,16 +91,8 @@ def load_preview(file: Path) -> nn.Module:
 
     tensors, about = weights.load(file)
     preview = Preview(config.build(PreviewConfig, about["config"]))
-    fill(preview, tensors, file)
+    weights.fit(preview, tensors, file)
     return preview.eval().requires_grad_(False)
-
-
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Load weights; ValueError if they belong to another network."""
-    try:
-        module.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the weights {file} do not fit the network that they name: {error}") from error
 
 
 @cache

@@ -1,6 +1,6 @@
 """Diffusion: conditions and noise -> the walk of `core.solve.sample`, guided and edited as the settings say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,7 @@ def generate(
     regions: (cond, mask [1, 1, *grid]) prompts by place over the first condition.
     """
     path = model.path
-    times = timing.grid(timing_of(walk.timing), walk.steps, path)
+    times = timing.grid(timing.find(**walk.timing), walk.steps, path)
     denoise = _conditioned(model, conditions, null, walk, times, regions)
     eps = keyed_start(keyed, like)
     x = path(float(times[0]))[1] * eps
@@ -142,15 +142,3 @@ def _scale(scale: float, walk: Walk, rest: float) -> guidance.Scale:
 
 def _posts(walk: Walk) -> tuple[guidance.Post, ...]:
     return (guidance.rescale(walk.rescale),) if walk.rescale else ()
-
-
-def timing_of(spec: Mapping[str, Any]) -> timing.Timing:
-    """{"name": "Karras", ...options} -> a timing of `core.timing`; ValueError naming what is wrong."""
-    options = dict(spec)
-    kind = getattr(timing, str(options.pop("name", None)), None)
-    if not isinstance(kind, type):
-        raise ValueError(f"unknown timing {spec.get('name')!r}; it must be a class of core.timing such as Uniform")
-    try:
-        return kind(**{k: timing_of(v) if isinstance(v, Mapping) else v for k, v in options.items()})
-    except TypeError as error:
-        raise ValueError(f"timing {spec['name']}: {error}") from error

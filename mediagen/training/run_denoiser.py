@@ -22,6 +22,7 @@ from .journal import Journal
 from .latents import latents_of, pick
 from .recipes import DenoiserRecipe
 from .sampling import sample_pictures
+from .texts import stored
 from .trainer import Place, Progress, place, train
 
 Show = Callable[[int, Denoiser], None]
@@ -36,7 +37,7 @@ def run(recipe: DenoiserRecipe, out: Path) -> Iterator[Progress]:
     model = start(recipe)
     vae = None if recipe.vae is None else run_autoencoder.load(recipe.vae).to(here.device)
     text = TextEncoder.load(recipe.text).to(here.device)
-    density = timing_of(recipe.density)
+    density = timing.find(**recipe.density)
     journal = Journal(out, recipe.schedule.log_every)
     batch = batches(recipe, media, vae, here)
     shows = [show(recipe, vae, text, journal) for show in observers(recipe)]
@@ -51,7 +52,8 @@ def run(recipe: DenoiserRecipe, out: Path) -> Iterator[Progress]:
             for show in shows:
                 show(step, average)
 
-    player = denoise.player(model, text, batch, density, recipe.dropout, here.seed(recipe.schedule.seed))
+    known = stored(text, recipe.text, media, recipe.data, here)
+    player = denoise.player(model, known, batch, density, recipe.dropout, here.seed(recipe.schedule.seed))
     yield from train([player], recipe.schedule, out, keep, journal)
 
 
@@ -110,7 +112,7 @@ def heldout_loss(recipe: DenoiserRecipe, vae: ConvVAE | None, text: TextEncoder,
 
     @torch.no_grad()
     def show(step: int, average: Denoiser) -> None:
-        fixed = denoise.player(average, text, lambda _: (x0, captions), timing_of(recipe.density), 0.0, seed=0)
+        fixed = denoise.player(average, text, lambda _: (x0, captions), timing.find(**recipe.density), 0.0, seed=0)
         journal.numbers(step, {f"heldout/{name}": float(value) for name, value in fixed.loss(0).items()})
 
     return show
@@ -138,24 +140,7 @@ def heldout(recipe: DenoiserRecipe, vae: ConvVAE | None, text: TextEncoder, coun
 
 def process(recipe: DenoiserRecipe) -> tuple[paths.Path, predict.Row]:
     """The path and the prediction that a recipe names."""
-    return named(paths, recipe.path, "path"), predict.find(recipe.prediction)
-
-
-def timing_of(spec: dict[str, Any]) -> timing.Timing:
-    """{"name": "LogNormal", ...options} -> a timing of `core.timing`."""
-    return named(timing, spec, "timing")
-
-
-def named(module: Any, spec: dict[str, Any], what: str) -> Any:
-    """{"name": class, ...options} -> an instance of a class of `module`; ValueError for an unknown name or option."""
-    options = dict(spec)
-    kind = getattr(module, str(options.pop("name", "")), None)
-    if not isinstance(kind, type):
-        raise ValueError(f"unknown {what} {spec!r}: give the name of a class of {module.__name__}")
-    try:
-        return kind(**options)
-    except TypeError as error:
-        raise ValueError(f"{what} {spec!r}: {error}") from error
+    return paths.find(**recipe.path), predict.find(recipe.prediction)
 
 
 def header(recipe: DenoiserRecipe, step: int) -> dict[str, Any]:

@@ -47,8 +47,14 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def fill(module: nn.Module, path: str | Path) -> None:
-    """Load a weights file into a module; ValueError if it belongs to another network."""
+    """Copy a weights file into a module; ValueError if it belongs to another network."""
+    fit(module, load(path)[0], path, assign=False)
+
+
+def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path, assign: bool = True) -> None:
+    """Give a module the weights that came from `path` (a module on the meta device can only take them, so `assign`);
+    ValueError if they belong to another network."""
     try:
-        module.load_state_dict(load(path)[0])
+        module.load_state_dict(tensors, assign=assign)
     except RuntimeError as error:
         raise ValueError(f"the weights {path} do not fit this network: {error}") from error

@@ -15,11 +15,11 @@ TABLES = {
     "table_log": path.Table.scaled_linear(spacing="log"),
     "table_zero": path.Table.linear().zero_terminal(),
 }
-PATHS = {n: kind() for n, kind in path.paths().items() if n != "table"} | TABLES
+PATHS = {n.lower(): kind() for n, kind in path.paths().items() if n != "Table"} | TABLES
 TIMES = torch.linspace(0, 1, 1001, dtype=torch.float64)
 LEVELS = [(1 - t, t) for t in (0.01, 0.3, 0.7, 0.99)] + [(1.0, s) for s in (0.01, 1.0, 50.0)] + [(0.6, 0.8)]
-EXPLICIT = {"explicit": timing.Explicit(times=torch.linspace(1, 0, 9).tolist())}
-TIMINGS = {n: kind() for n, kind in timing.timings().items() if n != "explicit"} | EXPLICIT
+EXPLICIT = {"Explicit": timing.Explicit(times=torch.linspace(1, 0, 9).tolist())}
+TIMINGS = {n: kind() for n, kind in timing.timings().items() if n != "Explicit"} | EXPLICIT
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -171,5 +171,5 @@ def test_bad_values_are_named():
 
 
 def test_registries_hold_what_the_modules_hold():
-    assert set(path.paths()) == {"flow", "cosine", "vp", "ve", "table"}
+    assert set(path.paths()) == {"Flow", "Cosine", "VP", "VE", "Table"}
     assert all(inspect.isfunction(row) for row in predict.rows().values()) and len(predict.rows()) == 5

@@ -8,6 +8,7 @@ import torch
 
 from mediagen import config
 from mediagen.autoencoders.conv import ConvVAE
+from mediagen.core import timing
 from mediagen.training import recipes, run_denoiser
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -76,6 +77,6 @@ def test_every_recipe_is_read_and_its_network_built(file: Path) -> None:
     with torch.device("meta"):
         if isinstance(recipe, recipes.DenoiserRecipe):
             run_denoiser.fresh(recipe)
-            run_denoiser.timing_of(recipe.density)
+            timing.find(**recipe.density)
         elif isinstance(recipe, recipes.AutoencoderRecipe):
             ConvVAE(recipe.model)

@@ -12,19 +12,21 @@ from torch import Tensor, nn
 
 from mediagen.autoencoders.conv import ConvVAEConfig
 from mediagen.autoencoders.preview import PreviewConfig
-from mediagen.core import path
-from mediagen.training import checkpoint, denoise, pictures, recipes, run_denoiser, weights
+from mediagen.core import path, timing
+from mediagen.training import checkpoint, denoise, pictures, recipes, weights
 from mediagen.training.ema import EMA
 from mediagen.training.journal import Journal, contact_sheet
 from mediagen.training.latents import cached
 from mediagen.training.optim import Muon, orthogonalise, parameter_groups
 from mediagen.training.reconstruct import ReconstructionLoss
+from mediagen.training.texts import stored
 from mediagen.training.trainer import Place, Player, Schedule, train
 
 SIZES = ConvVAEConfig(
     latent_channels=4, encoder_widths=(8, 16), encoder_depths=(1, 0), decoder_widths=(8, 16), decoder_depths=(0, 1)
 )
 DIT = {"channels": 4, "patch": [2, 2], "width": 32, "depth": 1, "heads": 2, "hidden": 48}
+TEXT = Path(recipes.__file__).parents[1] / "weights" / "minilm"
 SHORT = {"warmup": 2, "checkpoint_every": 3, "log_every": 0}
 
 
@@ -136,6 +138,16 @@ def test_a_decoder_alone_keeps_the_latents(data: Path, vae: Path, tmp_path: Path
     before, after = weights.load(vae)[0], weights.load(tmp_path / "vae.safetensors")[0]
     assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("decoder"))
     assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("decoder"))
+
+
+def test_a_finer_decoder_is_trained_on_the_latents_that_are_there(data: Path, vae: Path, tmp_path: Path) -> None:
+    """The encoder sees 8 of 16 pixels, the new decoder draws 16; nothing of the encoder or the whitening changes."""
+    finer = {"decoder_strides": (4, 2, 2), "decoder_widths": (8, 16, 16), "decoder_depths": (0, 1, 0)}
+    recipe = autoencoder(data, init=str(vae), decoder_only=True, model=dataclasses.replace(SIZES, **finer))
+    told = losses(dataclasses.replace(recipe, schedule=Schedule(steps=30, **SHORT)), tmp_path)
+    assert told[-1]["vae/absolute"] < told[0]["vae/absolute"]
+    before, after = weights.load(vae)[0], weights.load(tmp_path / "vae.safetensors")[0]
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("decoder"))
 
 
 def test_a_preview_learns(data: Path, vae: Path, tmp_path: Path) -> None:
@@ -330,6 +342,32 @@ def test_latents_are_cached_once(data: Path, tmp_path: Path) -> None:
     assert np.array_equal(one, two)
 
 
+def test_captions_are_encoded_once_and_as_the_encoder_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To float16, in any company, with brackets in a caption meaning what they mean in a prompt."""
+    from mediagen.conditioners.text import TextEncoder
+
+    folder, told = TEXT, ["a cat", "a (red:1.3) balloon in the sky", "a cat", "two dogs on the grass", "snow"]
+
+    class Captions:
+        def __len__(self) -> int:
+            return len(told)
+
+        def captions(self, i: int) -> tuple[str, ...]:
+            return (told[i],)
+
+    text = TextEncoder.load(folder)
+    known = stored(text, folder, Captions(), tmp_path, Place(device=torch.device("cpu")))
+    mine, real = known(told), text(told)
+    for name in real:
+        assert mine[name].dtype == real[name].dtype
+        assert torch.allclose(mine[name].float(), real[name].float(), atol=4e-3)
+    assert len(list((tmp_path / "train").glob("texts-*.npy"))) == 1
+    monkeypatch.setattr(text, "forward", None)  # a second time nothing is encoded
+    again = stored(text, folder, Captions(), tmp_path, Place(device=torch.device("cpu")))
+    assert torch.equal(again(told)["text"], mine["text"])
+    assert known.null(2, 9)["text"].shape == (2, 9, text.width)
+
+
 def test_pictures_are_shrunk_by_averaging(data: Path) -> None:
     media = pictures.source(data, "train", 8)
     small = pictures.fitted(media, 8)
@@ -355,8 +393,9 @@ def test_a_silent_journal_needs_no_tensorboard(tmp_path: Path) -> None:
 
 
 def test_paths_and_timings_by_name() -> None:
-    assert run_denoiser.timing_of({"name": "LogNormal", "mean": 0.3}).mean == 0.3
-    with pytest.raises(ValueError, match="unknown path"):
-        run_denoiser.named(path, {"name": "Straight"}, "path")
+    assert timing.find(name="LogNormal", mean=0.3).mean == 0.3
+    assert path.find(**{"name": "VP", "beta_max": 12.0}).beta_max == 12.0
+    with pytest.raises(ValueError, match=r"unknown path 'Straight'; known: Cosine"):
+        path.find("Straight")
     with pytest.raises(ValueError, match="slope"):
-        run_denoiser.timing_of({"name": "LogNormal", "slope": 1})
+        timing.find("LogNormal", slope=1)
