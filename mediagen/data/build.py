@@ -28,7 +28,7 @@ from .scenes import Split, scene
 from .sprites import PACKAGES, Sprites, load_sprites
 from .world import World, load_world
 
-VERSION = 1  # of the bytes that a recipe gives
+VERSION = 2  # of the bytes that a recipe gives
 CHUNK = 250
 
 
@@ -86,6 +86,7 @@ def recipe(world: World, *, size: int, train: int, heldout: int, seed: int) -> d
         "heldout_share": world.heldout,
         "scenes": dict(world.scenes),
         "recolour": world.recolour,
+        "variety": world.variety,
         "labels": {label.name: _short(label) for label in world.labels},
         "backgrounds": {background.name: _short(background) for background in world.backgrounds},
         "styles": {name: _short(style) for name, style in world.styles.items()},

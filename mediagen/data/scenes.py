@@ -124,11 +124,11 @@ def _arranged(
     chosen: Sequence[Sprite],
 ) -> Plan:
     relation = str(world.relations[rng.integers(len(world.relations))]) if kind == "pair" else None
-    places = {"single": _single, "pair": _pair, "count": _group}[kind](rng, background, relation)
+    places = {"single": _single, "pair": _pair, "count": _group}[kind](rng, world.variety, relation)
     many = list(zip(labels, chosen, strict=True)) if kind == "pair" else [(labels[0], chosen[0])] * len(places)
     flipped = rng.random() < 0.5
     objects = tuple(
-        _placed(rng, label, sprite, place, background, flipped if kind == "count" else rng.random() < 0.5)
+        _placed(rng, label, sprite, place, _swing(world, label, background), _flip(rng, kind, flipped))
         for (label, sprite), place in zip(many, places, strict=True)
     )
     return Plan(kind=kind, style=style, background=background, objects=objects, relation=relation)
@@ -137,11 +137,26 @@ def _arranged(
 Place = tuple[float, float, float]  # centre x, centre y, extent
 
 
+def _flip(rng: np.random.Generator, kind: str, all_of_them: bool) -> bool:
+    """The things of a group look the same way, those of a pair each in its own."""
+    return all_of_them if kind == "count" else bool(rng.random() < 0.5)
+
+
+def _swing(world: World, label: Label, background: str) -> float:
+    """Up to how many degrees a thing is turned: less if it stands on the ground."""
+    return world.variety * (12 if label.floats or background not in GROUND else 4)
+
+
+def _drawn(rng: np.random.Generator, low: float, high: float, variety: float) -> float:
+    """A uniform number from the middle part of low..high that is `variety` times as wide."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return middle + variety * half * float(rng.uniform(-1, 1))
+
+
 def _placed(
-    rng: np.random.Generator, label: Label, sprite: Sprite, place: Place, background: str, flipped: bool
+    rng: np.random.Generator, label: Label, sprite: Sprite, place: Place, swing: float, flipped: bool
 ) -> Placed:
     cx, cy, extent = place
-    swing = 12 if label.floats or background not in GROUND else 4
     return Placed(
         label=label,
         sprite=sprite,
@@ -153,28 +168,26 @@ def _placed(
     )
 
 
-def _single(rng: np.random.Generator, background: str, relation: str | None) -> list[Place]:
+def _single(rng: np.random.Generator, variety: float, relation: str | None) -> list[Place]:
     kind = rng.random()
     low, high = (0.27, 0.34) if kind < 0.1 else (0.5, 0.7) if kind < 0.55 else (0.73, 0.87)
-    extent = float(rng.uniform(low, high))
+    extent = _drawn(rng, low, high, variety)
     room = (0.97 - extent) / 2
     spread = min(room, 0.12 if extent > SMALL else 0.28)
-    return [(0.5 + float(rng.uniform(-spread, spread)), 0.5 + float(rng.uniform(-spread, spread)), extent)]
+    return [(0.5 + _drawn(rng, -spread, spread, variety), 0.5 + _drawn(rng, -spread, spread, variety), extent)]
 
 
-def _pair(rng: np.random.Generator, background: str, relation: str | None) -> list[Place]:
+def _pair(rng: np.random.Generator, variety: float, relation: str | None) -> list[Place]:
     """Two places on either side of the middle, the first where the relation says."""
-    extents = rng.uniform(0.38, 0.465, 2)
-    near, far = (0.26 + float(rng.uniform(-0.015, 0.015)), 0.74 + float(rng.uniform(-0.015, 0.015)))
-    along = [near, far] if relation in ("left of", "above") else [far, near]
-    across = 0.5 + rng.uniform(-0.07, 0.07) + rng.uniform(-0.03, 0.03, 2)
-    spots = [
-        (a, float(b)) if relation in ("left of", "right of") else (float(b), a)
-        for a, b in zip(along, across, strict=True)
-    ]
     if relation in ("in front of", "behind"):
         return _overlapping(rng, relation)
-    return [(x, y, float(extent)) for (x, y), extent in zip(spots, extents, strict=True)]
+    extents = [_drawn(rng, 0.38, 0.465, variety) for _ in range(2)]
+    near, far = (middle + _drawn(rng, -0.015, 0.015, variety) for middle in (0.26, 0.74))
+    along = [near, far] if relation in ("left of", "above") else [far, near]
+    both = 0.5 + _drawn(rng, -0.07, 0.07, variety)
+    across = [both + _drawn(rng, -0.03, 0.03, variety) for _ in range(2)]
+    spots = [(a, b) if relation in ("left of", "right of") else (b, a) for a, b in zip(along, across, strict=True)]
+    return [(x, y, extent) for (x, y), extent in zip(spots, extents, strict=True)]
 
 
 def _overlapping(rng: np.random.Generator, relation: str) -> list[Place]:
@@ -192,12 +205,12 @@ LAYOUTS = {
 }
 
 
-def _group(rng: np.random.Generator, background: str, relation: str | None) -> list[Place]:
+def _group(rng: np.random.Generator, variety: float, relation: str | None) -> list[Place]:
     count = int(rng.integers(2, 5))
     layout = LAYOUTS[count][rng.integers(len(LAYOUTS[count]))]
-    extent = float(rng.uniform(0.40, 0.46) if count == 2 else rng.uniform(0.37, 0.43))
-    moves = rng.uniform(-0.02, 0.02, (count, 2))
-    return [(x + float(dx), y + float(dy), extent) for (x, y), (dx, dy) in zip(layout, moves, strict=True)]
+    extent = _drawn(rng, *((0.40, 0.46) if count == 2 else (0.37, 0.43)), variety)
+    moves = [[_drawn(rng, -0.02, 0.02, variety) for _ in range(2)] for _ in range(count)]
+    return [(x + dx, y + dy, extent) for (x, y), (dx, dy) in zip(layout, moves, strict=True)]
 
 
 Box = tuple[int, int, int, int]

@@ -77,6 +77,8 @@ class Style:
 class World:
     """A recipe of scenes. scenes: weights of the kinds single, pair, count. recolour: share of changed colours among
     the labels that allow it. heldout: share of label x background and of label x label combinations never trained on.
+    variety: how much turns, sizes and places differ from scene to scene, 1 for fully and 0 for not at all; a model that
+    can see few scenes learns the shapes of a world of little variety.
     """
 
     name: str
@@ -88,6 +90,7 @@ class World:
     relations: tuple[str, ...] = ("left of", "right of", "above", "below")
     recolour: float = 0.35
     heldout: float = 0.05
+    variety: float = 1.0
 
     def held_out(self, first: str, second: str) -> bool:
         """Whether label x background, or label x label in either order, is kept out of training."""
@@ -169,6 +172,8 @@ def _check(world: World) -> None:
     codes = [label.code for label in world.labels]
     if len(set(codes)) < len(codes):
         raise ValueError(f"world {world.name!r}: code point {max(codes, key=codes.count)} is used by two labels")
+    if not 0 <= world.variety <= 1:
+        raise ValueError(f"world {world.name!r}: variety is {world.variety}; it must be 0 to 1")
     if not 0 <= world.heldout < 0.5:
         raise ValueError(f"world {world.name!r}: heldout is {world.heldout}; it must be at least 0 and below 0.5")
 
