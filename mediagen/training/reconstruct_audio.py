@@ -20,7 +20,9 @@ Make = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # sound, step -> sound ma
 @dataclass(frozen=True, kw_only=True)
 class AudioLoss:
     """Weights of the terms: spectra at `sizes` of left, right, mid and side; absolute error of the samples; KL to the
-    unit Gaussian (nats a latent element); and, from `adversarial_start` on, the adversary and its features."""
+    unit Gaussian (nats a latent element); and, from `adversarial_start` on, the adversary and its features.
+
+    adversary_width: channels of the adversary's first level; its cost grows with the square of it."""
 
     stft: float = 1.0
     samples: float = 1.0
@@ -28,6 +30,7 @@ class AudioLoss:
     adversarial: float = 0.0
     features: float = 0.0
     adversarial_start: int = 0
+    adversary_width: int = 12
     sizes: tuple[int, ...] = SIZES
 
     def terms(self, made: Tensor, real: Tensor, kl: Tensor) -> dict[str, Tensor]:
@@ -41,7 +44,7 @@ def players(
     name: str, module: nn.Module, make: Make, weights: AudioLoss, batch: Callable[[int], Tensor], channels: int
 ) -> list[Player]:
     """What makes sound, and its adversary if it has a weight. `batch(step)` gives sounds [B, C, T] in [-1, 1]."""
-    adversary = SpectralDiscriminator(channels) if weights.adversarial else None
+    adversary = SpectralDiscriminator(channels, width=weights.adversary_width) if weights.adversarial else None
     latest: dict[str, Tensor] = {}
 
     def imitate(step: int) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ class SpectralDiscriminator(nn.Module):
     T must be a multiple of a quarter of each size, and at least eight times that.
     """
 
-    def __init__(self, channels: int = 2, sizes: Sequence[int] = (2048, 512), width: int = 16) -> None:
+    def __init__(self, channels: int = 2, sizes: Sequence[int] = (2048, 512), width: int = 12) -> None:
         super().__init__()
         self.transforms = nn.ModuleList(STFT(n, n // 4) for n in sizes)
         self.judges = nn.ModuleList(PatchDiscriminator(2, 2 * channels, width) for _ in sizes)

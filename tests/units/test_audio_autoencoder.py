@@ -527,3 +527,27 @@ def test_the_recipes_read_and_are_10_seconds_in_256_latents(name: str) -> None:
         assert 441_000 / recipe.model.stride < 256
     if name == "audio-spectrogram-vae":
         assert 441_000 / SpectrogramVAEConfig(pictures=recipe.model).stride < 256
+
+
+def test_the_bench_measures_every_kind_beside_opus_and_griffin_lim(data: Path, trained: Path, tmp_path: Path) -> None:
+    """With sound of 44.1 kHz and untrained weights; better codecs stand out by every figure."""
+    for package in ("torchaudio", "av"):
+        pytest.importorskip(package)
+    from mediagen.bench import audio_autoencoders as bench
+
+    heard = torch.stack((0.3 * tone(440, 1.0, 44_100), 0.2 * tone(880, 1.0, 44_100)))[None] + 0.01 * noise(1, 2, 44_100)
+    low, high = (bench.measure(bench.opus(44_100, kbps), heard, 44_100) for kbps in (6, 128))
+    assert high.stft < low.stft and high.mel < low.mel and low.si_sdr + 3 < high.si_sdr > 20
+    assert 100 < float(high.size.split()[0]) < 160
+    picture = bench.measure(bench.griffin_lim(Mel(), rounds=8), heard, 44_100)
+    assert picture.mel < 10 and picture.seconds > 0
+    losses(waveform(data), tmp_path / "waveform")
+    files = [tmp_path / "waveform" / "vae.safetensors", trained / "vocoder.safetensors"]
+    assert bench.measure(bench.opened(files[0]), heard[..., :5000], RATE).size.endswith("numbers/s")
+    text = bench.table(data, files, count=1, seconds=0.4, rate=RATE, kbps=(16,))
+    assert [line.split("|")[1].strip() for line in text.splitlines()[2:]] == [
+        "waveform",
+        trained.name,
+        "Griffin-Lim, 32 rounds",
+        "Opus 16",
+    ]
