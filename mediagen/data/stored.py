@@ -38,6 +38,11 @@ class Scenes:
     def truth(self, i: int) -> dict[str, Any]:
         return self.record(i)["truth"]
 
+    def kind(self, i: int) -> str:
+        """single, pair (two things and how they stand) or count (several of a kind)."""
+        truth = self.truth(i)
+        return "pair" if truth.get("relation") else "count" if truth.get("count", 1) > 1 else "single"
+
     def record(self, i: int) -> dict[str, Any]:
         """{"captions": [...], "truth": {...}}."""
         with (self.folder / "scenes.jsonl").open("rb") as stream:

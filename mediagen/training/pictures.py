@@ -1,6 +1,6 @@
 """Pictures and captions as batches, from a built dataset or a user's own folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -63,6 +63,20 @@ def fitted(pictures: Source, size: int) -> Source:
     if height != width or size < 1 or height % size:
         raise ValueError(f"the pictures are {width}x{height}; size {size} must be that side, or divide it")
     return pictures if height == size else Shrunk(pictures=pictures, factor=height // size)
+
+
+def repeated(pictures: Source, repeat: Mapping[str, int]) -> np.ndarray:
+    """The indices of one epoch, scenes of a kind that `repeat` names that many times. ValueError for a kind that is not
+    there, fewer than one time, or pictures that are no scenes."""
+    scenes = pictures.pictures if isinstance(pictures, Shrunk) else pictures
+    if not repeat:
+        return np.arange(len(pictures))
+    if not isinstance(scenes, Scenes):
+        raise ValueError(f"repeat {dict(repeat)} names kinds of scenes, and the data are pictures of a folder")
+    kinds = [scenes.kind(i) for i in range(len(scenes))]
+    if unknown := [k for k, times in repeat.items() if k not in kinds or times < 1]:
+        raise ValueError(f"repeat {unknown[0]}: {repeat[unknown[0]]}; kinds are {sorted(set(kinds))}, times 1 or more")
+    return np.repeat(np.arange(len(kinds)), [repeat.get(kind, 1) for kind in kinds])
 
 
 def whole(pictures: Source, indices: Iterable[int]) -> Tensor:

@@ -34,7 +34,8 @@ class AutoencoderRecipe:
 class DenoiserRecipe:
     """data: a built dataset, or a folder of pictures with captions, fitted to `size`; vae: its weights, or null for
     training in pixel space; text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
-    path, prediction, density: names and options in `core`; dropout: share of captions dropped;
+    path, prediction, density: names and options in `core`; dropout: share of captions dropped; repeat: how many times
+    an epoch shows the scenes of a kind (single, pair, count), 1 where nothing is said;
     compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
     samples: pictures of held-out captions that are made at each checkpoint; heldout: held-out scenes whose loss is
     measured there; preview: weights of a preview decoder, for the model card."""
@@ -50,6 +51,7 @@ class DenoiserRecipe:
     prediction: str = "flow"
     density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
     dropout: float = 0.1
+    repeat: dict[str, int] = field(default_factory=dict)
     batch: int = 64
     init: str | None = None
     compile: bool = False

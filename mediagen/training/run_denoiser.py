@@ -80,9 +80,10 @@ def batches(
 ) -> Callable[[int], denoise.Batch]:
     """step -> clean states [B, C, *grid] and captions, this process' share of them."""
     clean = cleans(recipe, media, vae, here)
+    places = pictures.repeated(media, recipe.repeat)
 
     def batch(step: int) -> denoise.Batch:
-        chosen = denoise.shuffled(recipe.schedule.seed, step, recipe.batch, len(media))
+        chosen = places[denoise.shuffled(recipe.schedule.seed, step, recipe.batch, len(places))]
         told = np.random.default_rng((recipe.schedule.seed, step, 1)).integers(1 << 30, size=len(chosen))
         chosen, told = here.share(chosen), here.share(told)
         captions = [media.captions(int(i)) for i in chosen]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mediagen.autoencoders.conv import ConvVAEConfig
 from mediagen.autoencoders.preview import PreviewConfig
 from mediagen.core import path, timing
+from mediagen.data.stored import Scenes
 from mediagen.training import checkpoint, denoise, pictures, recipes, weights
 from mediagen.training.ema import EMA
 from mediagen.training.journal import Journal, contact_sheet
@@ -325,6 +326,26 @@ def test_every_epoch_shows_each_picture_once() -> None:
         assert sorted(epoch) == list(range(10))
     assert not np.array_equal(seen[:10], seen[10:20])
     assert np.array_equal(denoise.shuffled(7, 3, 5, 10), seen[15:20])
+
+
+def test_scenes_of_a_kind_are_repeated(data: Path, tmp_path: Path) -> None:
+    for name in ("images.npy", "progress"):
+        (tmp_path / name).write_bytes((data / "heldout" / name).read_bytes())
+    truths = [
+        {"relation": {"name": "above"}, "count": 2},
+        {"relation": None, "count": 3},
+        {"relation": None, "count": 1},
+    ]
+    lines = [json.dumps({"captions": ["a wall"], "truth": truths[i % 3]}) + "\n" for i in range(8)]
+    (tmp_path / "scenes.jsonl").write_text("".join(lines))
+    scenes = Scenes(tmp_path)
+    assert [scenes.kind(i) for i in range(3)] == ["pair", "count", "single"]
+    assert pictures.repeated(scenes, {}).tolist() == list(range(8))
+    epoch = pictures.repeated(pictures.fitted(scenes, 8), {"pair": 3})
+    assert epoch.tolist() == [0, 0, 0, 1, 2, 3, 3, 3, 4, 5, 6, 6, 6, 7]
+    for wrong in ({"triple": 2}, {"pair": 0}):
+        with pytest.raises(ValueError, match=r"kinds are \['count', 'pair', 'single'\], times 1 or more"):
+            pictures.repeated(scenes, wrong)
 
 
 def test_latents_are_cached_once(data: Path, tmp_path: Path) -> None:
