@@ -1,0 +1,235 @@
+"""Rendering a piece: every part by itself from the soundfont, balanced, in a room, and summed to the mix.
+
+tinysoundfont plays the notes to the sample. Parts are balanced by their loudness (ITU-R BS.1770 by pyloudnorm), each to
+the level of its role, so that everything in the mix can be heard; a room is a convolution, which is linear; one gain
+brings the sum to its loudness. So the mix is the sum of its stems, up to rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..fetch import Package, Report, fetch, unreported
+from .plan import Note, Part, Piece
+from .world import GroovesWorld, Instrument
+
+RATE = 44_100
+SOUNDFONT = Package(
+    name="fluid-soundfont-gm",
+    version="3.1-5.3",
+    kind="apt",
+    licence="MIT",
+    sha256="6f531493ac4e4d9772fd96b2488ea1790af81c196135fbdd25997da0781fc60e",
+    notice="Fluid (R3) General MIDI SoundFont, copyright 2000-2002, 2008 Frank Wen, 2008 Toby Smithe, MIT licence.",
+)
+LEVELS = {"lead": 0.0, "drums": -1.0, "bass": -3.0, "chords": -4.5, "pad": -8.0}  # LU, before energy is added
+PANS = {"lead": 64, "drums": 64, "bass": 64, "chords": 50, "pad": 80}  # MIDI, 64 is the middle
+WET = {"lead": 1.0, "drums": 0.25, "bass": 0.0, "chords": 0.9, "pad": 1.2}
+CEILING = 0.95  # of the mix's peak
+SILENT = -70.0  # LUFS
+FADE = 0.35  # seconds at the end of a clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """What a clip sounds like: mix float32 [frames, 2], stems by name that sum to it, and the loudness of each.
+
+    levels: LUFS by stem, and of "mix". A stem without sound has -70.
+    """
+
+    mix: np.ndarray
+    stems: dict[str, np.ndarray]
+    levels: dict[str, float]
+
+
+class Soundfont:
+    """A soundfont held by a synthesiser: 1.4 s and 0.45 GB to load, so one a process. No parameters, no thread safety."""
+
+    def __init__(self, file: str | Path) -> None:
+        tinysoundfont = _tinysoundfont()
+        if not Path(file).is_file():
+            raise ValueError(f"the soundfont {file} is missing; fetch it, or name an .sf2 file")
+        self._synth = tinysoundfont.Synth(gain=0, samplerate=RATE)
+        try:
+            self._font = self._synth.sfload(os.fspath(file))
+        except Exception as error:  # the binding raises what it likes for a file that it cannot read
+            raise ValueError(f"{file} cannot be read as a soundfont: {error}") from error
+
+    def play(self, notes: Sequence[Heard], frames: int, program: int, drums: bool = False, pan: int = 64) -> np.ndarray:
+        """float32 [frames, 2] of the notes on one instrument. The synthesiser is silent before and after."""
+        channel = 9 if drums else 0
+        self._select(channel, program, drums)
+        self._synth.control_change(channel, 10, pan)
+        out = np.zeros((frames, 2), np.float32)
+        at = 0
+        for frame, on, key, velocity in _events(notes, frames):
+            self._generate(out[at:frame])
+            at = max(at, frame)
+            if on:
+                self._synth.noteon(channel, key, velocity)
+            else:
+                self._synth.noteoff(channel, key)
+        self._generate(out[at:])
+        self._silence()
+        return out
+
+    def _select(self, channel: int, program: int, drums: bool) -> None:
+        try:
+            self._synth.program_select(channel, self._font, 0, program, drums)
+        except RuntimeError as error:
+            raise ValueError(f"the soundfont has no {'kit' if drums else 'instrument'} {program}: {error}") from error
+
+    def _generate(self, out: np.ndarray) -> None:
+        if len(out):
+            out[:] = np.frombuffer(self._synth.generate(len(out)), np.float32).reshape(-1, 2)
+
+    def _silence(self) -> None:
+        """Ends every voice; what the quick release still sounds is thrown away."""
+        self._synth.notes_off()
+        self._synth.sounds_off()
+        self._synth.generate(RATE // 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """A note in frames."""
+
+    start: int
+    end: int
+    key: int
+    velocity: int
+
+
+def _events(notes: Sequence[Heard], frames: int) -> list[tuple[int, bool, int, int]]:
+    """(frame, on, key, velocity) in order; releases come before attacks of the same frame, and cut what is held."""
+    events = []
+    for note in notes:
+        if note.start < frames:
+            events.append((note.start, True, note.key, note.velocity))
+            events.append((min(max(note.end, note.start + 1), frames), False, note.key, 0))
+    return sorted(events)
+
+
+def _tinysoundfont() -> Any:
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise ValueError(
+            "rendering music needs tinysoundfont; install it with: pip install --no-deps tinysoundfont"
+        ) from error
+    return tinysoundfont
+
+
+def soundfont_file(report: Report = unreported) -> Path:
+    """The FluidR3 soundfont in the cache folder, fetched first when it is not there."""
+    return fetch(SOUNDFONT, report=report) / "usr" / "share" / "sounds" / "sf2" / "FluidR3_GM.sf2"
+
+
+def render(piece: Piece, world: GroovesWorld, font: Soundfont) -> Rendered:
+    """Mix and stems of a piece, at 44.1 kHz, the mix at the world's loudness or as near as its peaks allow."""
+    frames = round(piece.seconds * RATE)
+    stems: dict[str, np.ndarray] = {}
+    for part in piece.parts:
+        dry = font.play(heard(piece, part), frames, part.instrument.program, part.drums, PANS[part.role])
+        stems[part.role] = _roomed(_balanced(dry, _level(piece, part.role)), piece, part.role)
+    return mixed(_faded(stems), world.loudness)
+
+
+def heard(piece: Piece, part: Part) -> list[Heard]:
+    """The notes of a part in frames; a strummed chord's strings follow one another from below."""
+    form, found = piece.outline, []
+    strum = part.instrument.strum if isinstance(part.instrument, Instrument) else 0.0
+    rank: dict[float, int] = {}
+    for note in sorted(part.notes):
+        place = rank.get(note.start, 0)
+        rank[note.start] = place + 1
+        start = round(note.start * form.beat * RATE + place * strum * RATE)
+        found.append(Heard(start=start, end=_release(note, form.beat, start), key=note.pitch, velocity=note.velocity))
+    return found
+
+
+def _release(note: Note, beat: float, start: int) -> int:
+    return max(round(note.end * beat * RATE) - 1, start + RATE // 50)
+
+
+def _level(piece: Piece, role: str) -> float:
+    """LU of a role against the lead; drums and bass gain up to 2 with the energy of the genre."""
+    return LEVELS[role] + (2 * piece.outline.genre.energy if role in ("drums", "bass") else 0.0)
+
+
+def loudness(audio: np.ndarray) -> float:
+    """LUFS of float [frames, 2] at 44.1 kHz (pyloudnorm); -70 for silence and for less than 0.4 s."""
+    import pyloudnorm
+
+    if len(audio) < 0.4 * RATE or not np.any(audio):
+        return SILENT
+    with np.errstate(divide="ignore"):
+        return max(float(pyloudnorm.Meter(RATE).integrated_loudness(audio)), SILENT)
+
+
+def _balanced(dry: np.ndarray, level: float) -> np.ndarray:
+    """A part brought to -20 LUFS and its level."""
+    now = loudness(dry)
+    return dry if now <= SILENT else dry * np.float32(10 ** ((level - 20.0 - now) / 20))
+
+
+def _roomed(dry: np.ndarray, piece: Piece, role: str) -> np.ndarray:
+    """Dry sound and the room's answer to it, which starts 12 ms later and is stereo."""
+    share, seconds = piece.outline.genre.room
+    wet = share * WET[role]
+    if not wet:
+        return dry
+    from scipy import fft
+
+    answer = _room(seconds)
+    size = fft.next_fast_len(len(dry) + len(answer), real=True)
+    spectrum = fft.rfft(dry.mean(axis=1), size)[:, None] * fft.rfft(answer, size, axis=0)
+    return dry + np.float32(wet) * fft.irfft(spectrum, size, axis=0)[: len(dry)].astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _room(seconds: float) -> np.ndarray:
+    """Impulse response float32 [n, 2] of a room: noise that dies away by 60 dB in `seconds`, darker with time.
+
+    Nothing much below 150 Hz: low notes stay clear, and no energy goes where no ear hears it.
+    """
+    from scipy import fft
+
+    rng = np.random.default_rng(1)
+    n, early = round(seconds * RATE), round(0.012 * RATE)
+    spectrum = fft.rfft(rng.normal(size=(n, 2)), axis=0)
+    hertz = np.fft.rfftfreq(n, 1 / RATE)[:, None]
+    bright, dark = (
+        fft.irfft(spectrum * hertz**2 / (hertz**2 + 150.0**2) / (1 + (hertz / top) ** 2), n, axis=0)
+        for top in (6000.0, 1500.0)
+    )
+    age = np.linspace(0, 1, n)[:, None]
+    answer = ((1 - age) * bright + 2 * age * dark) * 10 ** (-3 * age)
+    answer = np.concatenate([np.zeros((early, 2)), answer])
+    return (answer / np.sqrt((answer**2).sum() / 2)).astype(np.float32)
+
+
+def _faded(stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every stem with the same short fade to nothing at its end."""
+    ramp = np.ones(len(next(iter(stems.values()))), np.float32)
+    count = min(round(FADE * RATE), len(ramp))
+    ramp[-count:] = np.cos(np.linspace(0, np.pi / 2, count)) ** 2
+    return {name: stem * ramp[:, None] for name, stem in stems.items()}
+
+
+def mixed(stems: dict[str, np.ndarray], target: float) -> Rendered:
+    """The sum of stems, brought by one gain to `target` LUFS, or lower where its peak would pass 0.95."""
+    total = np.sum(list(stems.values()), axis=0, dtype=np.float64)
+    peak, now = float(np.abs(total).max()), loudness(total)
+    gain = min(10 ** ((target - now) / 20) if now > SILENT else 1.0, CEILING / max(peak, 1e-9))
+    scaled = {name: (stem * gain).astype(np.float32) for name, stem in stems.items()}
+    mix = np.sum(list(scaled.values()), axis=0, dtype=np.float64).astype(np.float32)
+    levels = {name: round(loudness(stem), 2) for name, stem in scaled.items()}
+    return Rendered(mix=mix, stems=scaled, levels={"mix": round(loudness(mix), 2), **levels})
