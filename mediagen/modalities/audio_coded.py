@@ -90,6 +90,8 @@ def read_coded(path: Path) -> Stream:
         stream = container.streams.audio[0]
         tags = {key.lower(): value for key, value in (container.metadata | stream.metadata).items()}
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.layout.nb_channels
+        if not rate or not channels:
+            raise unreadable(path, "not a sound file, or one of an unknown kind")
         blocks = _between(_blocks(path, file, container, stream), *_true_range(container, stream, tags))
     except av.FFmpegError as error:
         file.close()
@@ -102,12 +104,13 @@ def read_coded(path: Path) -> Stream:
 
 def _true_range(container: Any, stream: Any, tags: dict[str, str]) -> tuple[int, int | None]:
     """First and last + 1 of the decoded samples that belong to the sound. FFmpeg itself drops the delay and padding of
-    MP3 and Opus, and the delay in MP4; in MP4 the sound ends where its edit list does; bare AAC has the tag alone."""
+    MP3 and Opus, and the delay in MP4. In MP4 the sound ends where its edit list does, if the whole table of frames
+    lies in its head; bare AAC has the tag alone."""
     parts = tags.get(GAPLESS.lower(), "").split()
     if container.format.name == "aac" and len(parts) >= 4:
         delay, count = int(parts[1], 16), int(parts[3], 16)
         return delay, delay + count
-    if "mp4" in container.format.name and stream.duration:
+    if "mp4" in container.format.name and stream.frames and stream.duration:
         return 0, round(stream.duration * stream.time_base * stream.codec_context.sample_rate)
     return 0, None
 

@@ -77,8 +77,8 @@ def read(path: str | Path, *, rate: int | None = None, channels: int | None = No
     """
     path = Path(path)
     stream = _opened(path)
-    if not RATES[0] <= stream.rate <= RATES[1] or stream.channels < 1:
-        raise unreadable(path, f"{stream.channels} channels at {stream.rate} Hz are no sound")
+    if not RATES[0] <= stream.rate <= RATES[1]:
+        raise unreadable(path, f"its rate of {stream.rate} Hz is not from {RATES[0]} to {RATES[1]}")
     have, want, new = stream.channels, channels or stream.channels, rate or stream.rate
     check_rate(new)
     mix(np.zeros((have, 0), np.float32), want)  # what cannot be mixed is refused now, not at the first block
@@ -90,7 +90,7 @@ def read(path: str | Path, *, rate: int | None = None, channels: int | None = No
 def _opened(path: Path) -> Stream:
     try:
         with open(path, "rb") as file:
-            head = file.read(12)
+            head = file.read(36)
         if not head:
             raise unreadable(path, "the file is empty")
         return read_plain(path) if is_plain(head) else read_coded(path)

@@ -13,8 +13,8 @@ from .audio_signal import check_rate
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """How a file ending is written. rates: sample rates that it can hold (empty: all); bits: what it offers, the
-    default first (32 is float); kbps: the least, the default for two channels, the most; the rest is PyAV's name of the
-    container, the encoder and its sample layout (empty: written by soundfile)."""
+    default first (32 is float); kbps: the least, the default, the most; the rest are PyAV's names of the container, the
+    encoder and its sample layout (empty: written by soundfile)."""
 
     name: str
     channels: int
@@ -90,9 +90,8 @@ def target(
     if kbps is not None and not least <= kbps <= most:
         offered = f"from {least} to {most}" if most else "left out (it has no losses)"
         raise ValueError(f"{path}: kbps must be {offered} for {format.name}, not {kbps}")
-    kbps = kbps or usual * (1 + channels) // 3  # one channel takes two thirds of two
     bits = bits or next(iter(format.bits), 0)
-    return Target(format=format, rate=rate, channels=channels, metadata=metadata, bits=bits, kbps=kbps)
+    return Target(format=format, rate=rate, channels=channels, metadata=metadata, bits=bits, kbps=kbps or usual)
 
 
 def unreadable(path: str | Path, reason: str) -> ValueError:

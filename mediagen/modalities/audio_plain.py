@@ -1,4 +1,4 @@
-"""WAV and FLAC through soundfile: every sample as it was written."""
+"""WAV and FLAC through soundfile: every sample as it was written. Ogg Vorbis is read so too."""
 
 import io
 import os
@@ -47,8 +47,9 @@ def flac_bytes(samples: np.ndarray, rate: int) -> bytes:
 
 
 def is_plain(head: bytes) -> bool:
-    """Whether the first 12 bytes of a file are those of WAV or FLAC."""
-    return head.startswith(b"fLaC") or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
+    """Whether the first 36 bytes of a file are those of WAV, FLAC or Ogg Vorbis (of which FFmpeg drops the start)."""
+    wave, vorbis = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE", head[29:35] == b"vorbis"
+    return head.startswith(b"fLaC") or wave or (head.startswith(b"OggS") and vorbis)
 
 
 def read_plain(path: Path) -> Stream:
@@ -74,7 +75,7 @@ def _blocks(path: Path, sound: "SoundFile") -> Iterator[np.ndarray]:
                 found += len(block)
                 yield np.ascontiguousarray(block.T)
         except soundfile.LibsndfileError as error:
-            raise unreadable(path, f"it is broken after {found} samples") from error
+            raise unreadable(path, "it is broken or cut short") from error
         if found < sound.frames < ENDLESS:
             raise unreadable(path, f"it is cut short: {sound.frames} samples are announced, {found} are there")
 

@@ -22,7 +22,7 @@ RANGE = 80  # dB that the colours span, downwards from the loudest
 WINDOW = 0.06  # seconds, rounded to a power of two of samples
 PADDED = 4  # FFT length in windows: the lowest mel bands need finer bins than the window gives
 FRAMES = 12  # windows averaged in a column, at most
-SIZES = (320, 200, 8000)  # least width, least height, most of either
+SIZES = (480, 240, 8000)  # least width, least height, most of either
 TICKS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)  # Hz
 
 
@@ -98,15 +98,17 @@ def _columns(channel: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, n
     following = channel[np.append(edges[1:], len(channel) - 1)]
     low = np.minimum(np.minimum.reduceat(channel, edges), following)
     high = np.maximum(np.maximum.reduceat(channel, edges), following)
-    counts = np.diff(np.append(edges, len(channel)))
-    body = np.sqrt(np.add.reduceat(np.square(channel, dtype=np.float64), edges) / counts)
+    body = np.sqrt([np.dot(part, part) / len(part) for part in np.split(channel, edges[1:])])
     return low, high, np.minimum(body, np.maximum(np.abs(low), np.abs(high)))
 
 
 def spectrogram(samples: np.ndarray, rate: int, width: int, height: int) -> tuple[np.ndarray, float]:
-    """float32 [C, N] -> (float64 [height, width] in dB, high frequencies first; its maximum), the mean of the channels.
+    """float32 [C, N] -> (float64 [height, width] in dB, high frequencies first; its maximum, 0 for
+    silence), the mean of the channels.
 
-    0 dB is a sine of full scale. Each column averages up to 12 Hann windows of about 60 ms spread over its time.
+    0 dB is the power of a sine of full scale, all of it in one band (between two bands it reads up to 3 dB less; below
+    1 kHz, where bands are narrower than the window can tell apart, less still). Each column averages up to 12 Hann
+    windows of about 60 ms spread over its time.
     """
     from PIL import Image as Pil
 
@@ -114,8 +116,8 @@ def spectrogram(samples: np.ndarray, rate: int, width: int, height: int) -> tupl
     bands = max(16, height // 2)
     power = _column_power(torch.from_numpy(samples), size, width)
     decibels = 10 * np.log10(np.maximum((power @ _mel_bands(rate, size * PADDED, bands)).numpy(), 1e-12))
-    smooth = Pil.fromarray(decibels.T[::-1].astype(np.float32)).resize((width, height), Pil.Resampling.BICUBIC)
-    return np.array(smooth, np.float64), float(decibels.max())
+    smooth = Pil.fromarray(decibels.T[::-1].astype(np.float32)).resize((width, height), Pil.Resampling.BILINEAR)
+    return np.array(smooth, np.float64), float(decibels.max()) if bool(samples.any()) else 0.0
 
 
 def _mel_bands(rate: int, size: int, bands: int) -> torch.Tensor:
@@ -130,16 +132,17 @@ def _column_power(x: torch.Tensor, size: int, width: int) -> torch.Tensor:
     window = torch.hann_window(size)
     step = x.shape[1] / width
     frames = min(FRAMES, max(1, ceil(step / size)))
-    x = torch.nn.functional.pad(x, (size // 2, size - size // 2))
-    starts = ((torch.arange(width)[:, None] + (torch.arange(frames) + 0.5) / frames) * step).long()
-    return torch.cat([_power(x, part, window) for part in starts.split(64)])
+    centres = ((torch.arange(width)[:, None] + (torch.arange(frames) + 0.5) / frames) * step).long()
+    return torch.cat([_power(x, part, window) for part in centres.split(64)])
 
 
-def _power(x: torch.Tensor, starts: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
-    """starts [columns, frames] -> [columns, bins]"""
-    cut = x[:, starts[..., None] + torch.arange(len(window))] * window  # [C, columns, frames, size]
+def _power(x: torch.Tensor, centres: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+    """centres [columns, frames] -> [columns, bins]; there is silence before the first sample and after the last."""
+    at = centres[..., None] + torch.arange(len(window)) - len(window) // 2
+    heard = window * ((at >= 0) & (at < x.shape[1]))
+    cut = x[:, at.clamp(0, x.shape[1] - 1)] * heard  # [C, columns, frames, size]
     spectrum = torch.fft.rfft(cut, n=PADDED * len(window)) * (2 / window.sum())
-    return spectrum.abs().square().mean(dim=(0, 2))
+    return spectrum.abs().square().mean(dim=(0, 2)) / (1.5 * PADDED)  # bins that a sine fills with a Hann window
 
 
 def coloured(values: np.ndarray) -> np.ndarray:
@@ -166,9 +169,9 @@ def _lanes(panel: Box, count: int) -> list[Box]:
 
 
 def _amplitude(samples: np.ndarray) -> float:
-    """The least of 1, 0.5, 0.2, 0.1 ... 0.001 that nothing exceeds: a quiet sound fills its lane too."""
+    """The least of 1, 0.5, 0.2, 0.1 ... 0.001 that nothing exceeds: a quiet sound fills its lane too. 1 for silence."""
     peak = max(float(samples.max()), -float(samples.min()))
-    return min(s for s in (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if s >= peak)
+    return min(s for s in (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if s >= (peak or 1))
 
 
 def _write(draw: "ImageDraw", at: tuple[float, float], text: str, anchor: str, colour: tuple[int, int, int]) -> None:
