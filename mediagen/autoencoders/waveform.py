@@ -38,7 +38,7 @@ class WaveformVAEConfig:
 
     def __post_init__(self) -> None:
         check_frames(self.n_fft, self.hop)
-        _ = self.frames  # raises if the levels do not agree
+        _ = self.network  # raises if the levels do not agree
         if self.rate < 1 or self.channels not in (1, 2) or not 0 < self.power <= 1:
             raise ValueError(
                 f"rate must be 1 or more, channels 1 or 2 and power above 0 and at most 1, not {self.rate}, "
@@ -48,7 +48,7 @@ class WaveformVAEConfig:
     dims = 1  # of the media: time
 
     @property
-    def frames(self) -> ConvVAEConfig:
+    def network(self) -> ConvVAEConfig:
         """The sizes of the convolutions, whose media are packed frames."""
         return ConvVAEConfig(
             dims=1,
@@ -100,7 +100,7 @@ class WaveformVAE(Whitened):
         super().__init__(spec)
         self.config = config
         self.frames = Frames(config)
-        self.frame_encoder, self.frame_decoder = Encoder(config.frames), Decoder(config.frames)
+        self.frame_encoder, self.frame_decoder = Encoder(config.network), Decoder(config.network)
 
     def encoder(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Sound -> mean and log-variance of its latents, each [B, latent, T/stride]."""
@@ -115,13 +115,13 @@ class WaveformVAE(Whitened):
         """How many latents away a decoded sample can still feel: the margin of exact chunks."""
         c = self.config
         samples = Interval(0, 0).finer(c.stride)
-        return through_decoder(samples.overlapped(c.n_fft, c.hop), c.frames).reach
+        return through_decoder(samples.overlapped(c.n_fft, c.hop), c.network).reach
 
     @property
     def encoder_reach(self) -> int:
         """How many latents away a latent can still feel the sound."""
         c = self.config
-        return through_encoder(Interval(0, 0), c.frames).framed(c.n_fft, c.hop).coarser(c.stride).reach
+        return through_encoder(Interval(0, 0), c.network).framed(c.n_fft, c.hop).coarser(c.stride).reach
 
 
 def mid_side(x: Tensor) -> Tensor:

@@ -103,8 +103,9 @@ def run(recipe: Recipe, out: Path) -> Iterator[Progress]:
     """Train, writing `out/vae.safetensors` or `out/vocoder.safetensors` (averaged weights) at each checkpoint."""
     torch.manual_seed(recipe.schedule.seed)
     if isinstance(recipe, WaveformRecipe):
-        return run_waveform(recipe, out)
-    return (run_vocoder if isinstance(recipe, VocoderRecipe) else run_spectrogram)(recipe, out)
+        yield from run_waveform(recipe, out)
+    else:
+        yield from (run_vocoder if isinstance(recipe, VocoderRecipe) else run_spectrogram)(recipe, out)
 
 
 def run_waveform(recipe: WaveformRecipe, out: Path) -> Iterator[Progress]:
@@ -115,7 +116,8 @@ def run_waveform(recipe: WaveformRecipe, out: Path) -> Iterator[Progress]:
         vae.frames.measure(drawn(recipe, clips, step) for step in range(MEASURED))
     if recipe.decoder_only:
         vae.frame_encoder.requires_grad_(False)
-    journal, show = told(recipe, out, recipe.model.rate)
+    journal = Journal(out, recipe.schedule.log_every)
+    show = shown(recipe, journal, recipe.model.rate)
 
     def keep(step: int, ema: EMA) -> None:
         final = averaged(WaveformVAE(recipe.model), ema, here)
@@ -133,7 +135,8 @@ def run_waveform(recipe: WaveformRecipe, out: Path) -> Iterator[Progress]:
 def run_vocoder(recipe: VocoderRecipe, out: Path) -> Iterator[Progress]:
     clips, here = source(recipe.data, "train", recipe.model.mel.rate), place()
     vocoder, mel = started(Vocoder(recipe.model), recipe.init), LogMel(recipe.model.mel).to(here.device)
-    journal, show = told(recipe, out, recipe.model.mel.rate)
+    journal = Journal(out, recipe.schedule.log_every)
+    show = shown(recipe, journal, recipe.model.mel.rate)
 
     def keep(step: int, ema: EMA) -> None:
         final = averaged(Vocoder(recipe.model), ema, here)
@@ -155,7 +158,8 @@ def run_spectrogram(recipe: SpectrogramRecipe, out: Path) -> Iterator[Progress]:
     vae = started(SpectrogramVAE(sizes), recipe.init)
     vae.vocoder.load_state_dict(vocoder.state_dict())
     mel = LogMel(sizes.vocoder.mel).to(here.device)
-    journal, show = told(recipe, out, sizes.rate)
+    journal = Journal(out, recipe.schedule.log_every)
+    show = shown(recipe, journal, sizes.rate)
 
     def keep(step: int, ema: EMA) -> None:
         final = SpectrogramVAE(sizes).to(here.device)
@@ -173,7 +177,6 @@ def run_spectrogram(recipe: SpectrogramRecipe, out: Path) -> Iterator[Progress]:
 
 def batches(recipe: AudioRecipe, clips: Clips, here: Place) -> Callable[[int], Tensor]:
     """step -> this process' sounds [B, 2, crop] of that step."""
-
     return lambda step: here.share(drawn(recipe, clips, step)).to(here.device)
 
 
@@ -199,11 +202,11 @@ def save(file: Path, module: Whitened | Vocoder, kind: str, step: int) -> None:
     weights.save(file, module.state_dict(), {"kind": kind, "step": step, "config": config.plain(module.config)})
 
 
-def told(recipe: AudioRecipe, out: Path, rate: int) -> tuple[Journal, Callable[[int, nn.Module, Play], None]]:
-    """The journal, and a function that measures held-out clips made again and keeps them as sound and as pictures."""
-    journal = Journal(out, recipe.schedule.log_every)
+def shown(recipe: AudioRecipe, journal: Journal, rate: int) -> Callable[[int, nn.Module, Play], None]:
+    """A function that writes held-out clips and what is made of them, as pictures and as one sound file, and their
+    distances to the journal."""
     if not recipe.samples:
-        return journal, lambda step, module, play: None
+        return lambda step, module, play: None
     real = beginnings(source(recipe.data, "heldout", rate), recipe.samples, recipe.heard)
     mel = LogMel(Mel(rate=rate, high=min(Mel.high, rate / 2)))
 
@@ -214,9 +217,9 @@ def told(recipe: AudioRecipe, out: Path, rate: int) -> tuple[Journal, Callable[[
         journal.numbers(step, {f"heldout/{name}": float(value.mean()) for name, value in found.items()})
         journal.pictures(step, "spectrograms", torch.cat([shades(mel(real)), shades(mel(made))], dim=2))
         heard = rearrange(torch.stack((real, made), dim=1), "n k c t -> c (n k t)").clamp(-1, 1)
-        audio_files.write(out / "samples" / f"heard-{step:06d}.flac", [heard.numpy()], rate, heard.shape[0])
+        audio_files.write(journal.out / "samples" / f"heard-{step:06d}.flac", [heard.numpy()], rate, heard.shape[0])
 
-    return journal, show
+    return show
 
 
 def shades(pictures: Tensor) -> Tensor:
@@ -240,10 +243,10 @@ def load_vocoder(file: str | Path) -> Vocoder:
 
 
 def _loaded(file: str | Path, kinds: dict[str, tuple[type, type]], wanted: str) -> nn.Module:
-    about = weights.load(file)[1]
+    tensors, about = weights.load(file)
     if about.get("kind") not in kinds:
         raise ValueError(f"{file} holds a {about.get('kind')!r}, not {wanted}")
     network, sizes = kinds[about["kind"]]
     module = network(config.build(sizes, about["config"], str(file)))
-    weights.fill(module, file)
+    weights.fit(module, tensors, file, assign=False)
     return module.eval().requires_grad_(False)
