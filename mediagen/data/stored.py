@@ -23,7 +23,7 @@ class Scenes:
                 raise ValueError(f"{self.folder} is no split of a built data set: {name} is missing")
         self.pixels: np.ndarray = np.load(self.folder / "images.npy", mmap_mode="r")
         self._length = min(int((self.folder / "progress").read_text()), len(self.pixels))
-        self._starts = _line_starts(self.folder / "scenes.jsonl", self._length)
+        self._starts = line_starts(self.folder / "scenes.jsonl", self._length)
 
     def __len__(self) -> int:
         return self._length
@@ -55,11 +55,12 @@ class Scenes:
         return i
 
 
-def _line_starts(file: Path, count: int) -> np.ndarray:
+def line_starts(file: Path, count: int) -> np.ndarray:
+    """Where each of the first `count` lines of a file begins: int64 [count]. ValueError if it has fewer."""
     starts = np.zeros(count, np.int64)
     with file.open("rb") as stream:
         for i in range(count):
             starts[i] = stream.tell()
             if not stream.readline().endswith(b"\n"):
-                raise ValueError(f"{file} ends before scene {i} of {count}; build the data set again to finish it")
+                raise ValueError(f"{file} ends before record {i} of {count}; build the data set again to finish it")
     return starts

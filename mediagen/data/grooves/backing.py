@@ -35,7 +35,7 @@ class Step:
 
 
 def steps(form: Outline, chords: Sequence[Span], text: str) -> list[Step]:
-    """A pattern laid over the body of a piece, bar after bar. Where a chord begins under a held sign, it sounds anew."""
+    """A pattern laid over the body of a piece, bar after bar. A chord that begins under a held sign sounds anew."""
     grid, per_beat = form.metre.grid, form.metre.steps
     changes = {round(span.start * per_beat): span for span in chords}
     signs: list[tuple[int, str]] = []

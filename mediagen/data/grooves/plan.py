@@ -1,4 +1,4 @@
-"""A piece as a symbolic plan: the exact grid, the chords, and every note of every part. Rendering reads it, nothing else.
+"""A piece as a symbolic plan: the exact grid, the chords, and every note of every part. Rendering reads nothing else.
 
 Times are in felt beats from the start of the clip, which is the first beat of the first bar.
 """
@@ -59,7 +59,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """The form of a piece, before its notes. bars: all of them, the last one holds the final tonic. phrase: bars of one.
+    """The form of a piece, before its notes. bars: all, of which the last holds the final tonic. phrase: bars of one.
 
     instruments and patterns by role; enters: role -> bar; tail: seconds that ring after the last bar.
     """

@@ -50,7 +50,7 @@ class Rendered:
 
 
 class Soundfont:
-    """A soundfont held by a synthesiser: 1.4 s and 0.45 GB to load, so one a process. No parameters, no thread safety."""
+    """A soundfont held by a synthesiser: 1.4 s and 0.45 GB to load, so one a process, in one thread."""
 
     def __init__(self, file: str | Path) -> None:
         tinysoundfont = _tinysoundfont()

@@ -132,7 +132,7 @@ class GroovesWorld:
     genres: dict[str, Genre]
 
     def held_out(self, first: str, second: str) -> bool:
-        """Whether two names together (genre and lead, lead and chord instrument, two effects) are kept from training."""
+        """Whether two names together (genre and lead, lead and chords, two effects) are kept from training."""
         text = "|".join(sorted((first, second)))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
         return number < self.heldout * 2**64

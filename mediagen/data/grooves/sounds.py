@@ -1,0 +1,65 @@
+"""Clips of sound effects: one kind of sound, or two at once, from (world, seed, split, index) alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .effects import BEDS, EFFECTS, STRUCK, Effect
+from .outline import TRIES, Split, one, stream
+from .render import FADE, RATE, Heard, Rendered, Soundfont, mixed
+from .world import GroovesWorld
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sounds:
+    """The plan of an effects clip: one kind of sound, or two at once."""
+
+    kinds: tuple[str, ...]
+    seconds: float
+
+
+def sounds(world: GroovesWorld, seed: int, index: int, split: Split = "train") -> Sounds:
+    """The plan of an effects clip; two together only in "train" when not held out, always held out in "heldout"."""
+    rng = stream(seed, split, index, "sounds")
+    for _ in range(TRIES):
+        first = one(rng, list(EFFECTS))
+        second = one(rng, BEDS) if split == "heldout" or rng.random() < 0.35 else None
+        if second == first or (second and world.held_out(first, second)) != (split == "heldout"):
+            continue
+        low, high = world.seconds
+        kinds = (first,) if second is None else (first, second)
+        return Sounds(kinds=kinds, seconds=round(float(rng.uniform(low, min(high, 12.0))), 3))
+    raise ValueError(f"world {world.name!r} holds no two effects out, so it has no held-out effects")
+
+
+def render_sounds(plan: Sounds, world: GroovesWorld, font: Soundfont, rng: np.random.Generator) -> Rendered:
+    """An effects clip; its stems are its kinds of sound, the first 3 LU or more above a bed."""
+    frames = round(plan.seconds * RATE)
+    stems = {}
+    for i, kind in enumerate(plan.kinds):
+        sound = _made(EFFECTS[kind], kind, rng, frames, font)
+        power = float(np.sqrt((sound**2).mean())) or 1.0
+        stems[kind] = (sound * (0.1 * (1.0, 0.6)[i] / power) * _edges(frames)).astype(np.float32)
+    return mixed(stems, world.loudness - 2)
+
+
+def _made(effect: Effect, kind: str, rng: np.random.Generator, frames: int, font: Soundfont) -> np.ndarray:
+    if effect.make is not None:
+        sound = effect.make(rng, frames)
+        return sound if sound.ndim == 2 else np.repeat(sound[:, None], 2, axis=1)
+    key = effect.key + int(rng.integers(-4, 5))
+    gap = float(rng.uniform(0.6, 1.6)) if kind in STRUCK else frames / RATE
+    starts = [round(t * RATE) for t in np.arange(0, frames / RATE, gap)]
+    ends = [*starts[1:], frames]
+    notes = [Heard(start=a, end=b, key=key, velocity=105) for a, b in zip(starts, ends, strict=True)]
+    return font.play(notes, frames, effect.program).astype(np.float64)
+
+
+def _edges(frames: int) -> np.ndarray:
+    """5 ms of fade in, and the fade of every clip at the end: float64 [frames, 1]."""
+    ramp = np.minimum(1, np.arange(frames) / (0.005 * RATE))
+    last = min(round(FADE * RATE), frames)
+    ramp[-last:] *= np.cos(np.linspace(0, np.pi / 2, last)) ** 2
+    return ramp[:, None]
