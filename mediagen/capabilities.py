@@ -7,7 +7,7 @@ from .families.native import read_card
 from .pipeline import models
 
 TASKS = {
-    "image": ("generate", "vary", "inpaint", "regions", "loop"),
+    "image": ("generate", "vary", "inpaint", "regions", "loop", "window"),
 }
 
 

@@ -51,6 +51,9 @@ def image(
     mask: Annotated[str | None, typer.Option(help="With --from: white is made anew, black stays.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
     loop: Annotated[bool, typer.Option(help="Make a tile that repeats without a seam.")] = False,
+    window: Annotated[
+        str | None, typer.Option(help="Overlapping windows of a large picture: 128 or 128x128.")
+    ] = None,
 ) -> None:
     """Make a picture from text (or from a picture and text)."""
     if mask and not start:
@@ -58,6 +61,7 @@ def image(
     check_writable(out)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
+    asked["window"] = read_size(window)
     if start:
         asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
     elif strength is not None:

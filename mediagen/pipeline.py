@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from . import __version__, families
 from .autoencoders import tiling
 from .core.rng import Keyed
 from .families.model import Model
-from .generators.diffusion import Start, generate
+from .generators.diffusion import Start, Walk, generate
 from .modalities import image as image_modality
 from .request import Request, Source, walk_of
 
@@ -115,7 +115,7 @@ class Pipeline:
             size=self._size(size, source),
             seed=secrets.randbelow(2**32) if seed is None else seed,
             sample=sample,
-            walk=walk_of(self.model.defaults, options),
+            walk=self._walk(options),
             strength=float(strength),
             regions=tuple((text, tuple(float(v) for v in box)) for text, box in regions),
             source=None if source is None else _fingerprint(source),
@@ -136,6 +136,23 @@ class Pipeline:
             raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
         return size
 
+    def _walk(self, options: dict[str, Any]) -> Walk:
+        """The model's settings and the caller's; a window may be one number, like a size."""
+        if isinstance(side := options.get("window"), int):
+            options = {**options, "window": (side, side)}
+        walk = walk_of(self.model.defaults, options)
+        self._window(walk.window)
+        return walk
+
+    def _window(self, window: tuple[int, ...]) -> tuple[int, ...]:
+        """(width, height) in pixels -> (rows, columns) in latent positions; ValueError if the model cannot see it."""
+        multiple = self.model.multiple
+        if not window:
+            return ()
+        if len(window) != 2 or any(side % multiple for side in window):
+            raise ValueError(f"window {tuple(window)} must be (width, height), both multiples of {multiple} pixels")
+        return self.model.spec.grid(window[::-1])
+
     def _known(self, request: Request, source: Any) -> Tensor | None:
         if source is None:
             return None
@@ -153,7 +170,8 @@ class Pipeline:
         yield Event(stage="encode", step=1, total=1)
         keyed = Keyed(seed=first.seed, samples=[r.sample for r in job.requests])
         state = None
-        for state in generate(self.model.denoiser, conditions, null, like, keyed, first.walk, start, regions):
+        walk = replace(first.walk, window=self._window(first.walk.window))
+        for state in generate(self.model.denoiser, conditions, null, like, keyed, walk, start, regions):
             yield Event(stage="step", step=state.step, total=state.total, preview=self._preview(state.x0, job))
         yield Event(stage="decode", total=1)
         pixels = self.decode(state.x, first.walk.loop)

@@ -19,7 +19,9 @@ class Walk:
     interval: (low, high) of t in [0, 1] where guidance acts. rescale: 0 none .. 1 full. skip_layers, skip_scale: the
     perturbed branch. eta: ancestral noise in 0 .. 1, None the rule's own. timing: {"name": class of `core.timing`,
     ...options}. loop: axes of the latent [B, C, *grid] along which the result has no seam, e.g. (-1,). reuse: relative
-    change of x0 under which a step spares its network call (`core.edit.reuse`), 0 never.
+    change of x0 under which a step spares its network call (`core.edit.reuse`), 0 never. window: sides of overlapping
+    windows in which the network sees a larger state, one an axis, () for the whole at once; in media units where people
+    ask (pixels), in latent positions for `generate`.
     """
 
     steps: int = 20
@@ -34,6 +36,7 @@ class Walk:
     timing: dict[str, Any] = field(default_factory=lambda: {"name": "Uniform"})
     loop: tuple[int, ...] = ()
     reuse: float = 0.0
+    window: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked, before any network is loaded."""
@@ -45,6 +48,8 @@ class Walk:
             raise ValueError(f"interval must be two times 0 <= low <= high <= 1, not {self.interval}")
         if not 0 <= self.reuse < 1:
             raise ValueError(f"reuse must be from 0 to below 1, not {self.reuse}")
+        if any(side < 1 for side in self.window):
+            raise ValueError(f"the sides of a window must be 1 or more, not {self.window}")
         solve.find(self.solver)
         guidance.find(self.method)
 
@@ -112,8 +117,16 @@ def _conditioned(
         base = _composed(model, conditions, null, walk)
     else:
         base = _guided(model, conditions[0][0], null, walk, times)
-    places = [(_guided(model, cond, null, walk, times), mask) for cond, mask in regions]
+    places = [(_windowed(_guided(model, cond, null, walk, times), walk), mask) for cond, mask in regions]
+    base = _windowed(base, walk)
     return edit.regional(base, *places) if places else base
+
+
+def _windowed(denoise: Denoise, walk: Walk) -> Denoise:
+    """Seen in windows that overlap by half, along the last axes of the state."""
+    for axis, side in enumerate(walk.window, start=-len(walk.window)):
+        denoise = edit.windowed(denoise, size=side, overlap=side // 2, axis=axis)
+    return denoise
 
 
 def _composed(model: Denoiser, conditions: Conditions, null: Cond, walk: Walk) -> Denoise:

@@ -60,6 +60,15 @@ def test_any_size_and_aspect_ratio(pipeline, size: tuple[int, int]) -> None:
     assert pipeline.generate("a red ball", size=size, steps=1).size == size
 
 
+def test_windows_cover_what_is_larger_and_change_nothing_else(pipeline, tiny_model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(mediagen._loaded, "tiny", pipeline)
+    plain, wide = (pipeline.generate("a red ball", seed=1, size=size).numpy() for size in (64, (160, 64)))
+    assert np.array_equal(plain, pipeline.generate("a red ball", seed=1, size=64, window=64).numpy())
+    made = pipeline.generate("a red ball", seed=1, size=(160, 64), window=(64, 64))
+    assert made.size == (160, 64) and not np.array_equal(wide, made.numpy())
+    assert mediagen.replay(made.save(tmp_path / "wide.png")).equal
+
+
 def test_composed_prompts_refuse_what_they_would_ignore(pipeline) -> None:
     with pytest.raises(ValueError, match="composed"):
         pipeline.generate([("a cat", 1.0), ("a dog", 1.0)], method="apg")
@@ -128,6 +137,8 @@ def test_a_variation_replays_from_its_source_and_refuses_a_changed_one(pipeline,
     ("options", "words"),
     [
         ({"size": 65}, "multiples of 16"),
+        ({"window": 65}, r"window \(65, 65\) .*multiples of 16"),
+        ({"window": (64, 0)}, "sides of a window"),
         ({"size": (64, 0)}, "multiples of 16"),
         ({"steps": 0}, "steps"),
         ({"steps": -3}, "steps"),
