@@ -35,7 +35,7 @@ def claims(folder: Path) -> bool:
 def load(folder: Path) -> Model:
     """A folder with card.yaml -> the model, ready to run. ValueError for a broken card or broken weights."""
     card = read_card(folder)
-    text_folder = folder / card["text"]
+    text_folder = folder / card["text"] if card["text"] else SHIPPED / "minilm"
     denoiser, multiple = load_denoiser(folder / card["denoiser"])
     autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
     files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from .recipes import DenoiserRecipe
+from .recipes import SHIPPED_TEXT, DenoiserRecipe
 
 
 def write_card(recipe: DenoiserRecipe, out: Path) -> None:
-    """Write `out/card.yaml`: the parts, where they lie, and how to sample."""
+    """Write `out/card.yaml`: the parts, where they lie, and how to sample. A text that is null is the encoder that
+    ships: a run folder may be moved to another machine."""
     import yaml
 
     card = {
@@ -18,7 +19,7 @@ def write_card(recipe: DenoiserRecipe, out: Path) -> None:
         "denoiser": "denoiser.safetensors",
         "autoencoder": seen_from(out, recipe.vae),
         "preview": seen_from(out, recipe.preview),
-        "text": seen_from(out, recipe.text),
+        "text": None if Path(recipe.text) == Path(SHIPPED_TEXT) else seen_from(out, recipe.text),
         "defaults": {"steps": 20, "guidance": 4.0, "solver": "dpmpp_2m", "timing": {"name": "Uniform"}},
     }
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False), encoding="utf-8")

@@ -11,6 +11,8 @@ from ..autoencoders.preview import PreviewConfig
 from .reconstruct import ReconstructionLoss
 from .trainer import Progress, Schedule
 
+SHIPPED_TEXT = str(Path(__file__).parents[1] / "weights" / "minilm")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderRecipe:
@@ -44,7 +46,7 @@ class DenoiserRecipe:
     data: str
     size: int = 128
     vae: str | None = None
-    text: str = str(Path(__file__).parents[1] / "weights" / "minilm")
+    text: str = SHIPPED_TEXT
     backbone: str = "dit"
     model: dict[str, Any] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=lambda: {"name": "Flow"})
