@@ -7,7 +7,7 @@ OUT/{train,heldout}/progress        how many clips from the front are complete
 OUT/READY                           written last
 
 Uncompressed 16-bit chunks, because training reads random seconds of random clips: a memory map gives them without
-decoding anything. FLAC would be about half the size and cost a decoder call for every crop.
+decoding anything. FLAC took 26 to 54% of the size on four clips, and costs a decoder call for every crop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Captions from the truth about a clip: many wordings, long and short, each true by construction.
 
-Every caption leaves something out. An instrument is named only where its part is audible, a key only where something
-has a pitch, and a mood, a pace or a density only by the rules of `describe`.
+Every caption leaves something out. An instrument is named only where its part is audible, a key only where a lead
+or chords show its mode, and a mood, a pace or a density only by the rules of `describe`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .describe import TONAL
 from .effects import EFFECTS
 from .outline import one
 from .world import GroovesWorld
@@ -32,17 +33,7 @@ PACES = {"slow": ("slow", "slow-paced"), "fast": ("fast", "fast-paced", "up-temp
 DENSITIES = {"sparse": ("sparse", "minimal"), "busy": ("busy", "dense")}
 METRES = {"3/4": ("in 3/4", "in waltz time", "in three"), "6/8": ("in 6/8", "in six-eight time"), "4/4": ("in 4/4",)}
 NOUNS = ("track", "piece", "tune")
-COUNTED = (
-    *NOUNS,
-    "song",
-    "groove",
-    "beat",
-    "waltz",
-    "combo",
-    "dance",
-    "shuffle",
-    "soundscape",
-)  # take "a" by themselves
+COUNTED = (*NOUNS, "song", "groove", "beat", "waltz", "combo", "dance", "shuffle", "soundscape")  # nouns as they are
 ALONE = ("solo", "drums", "bass", "lead", "chords")
 ONLY = {
     "drums": ("{x} only", "only {x}", "just {x}", "isolated {x}", "a drum beat, nothing else", "drum track alone"),
@@ -115,6 +106,8 @@ def _middle(world: GroovesWorld, truth: dict[str, Any], rng: np.random.Generator
 
 def _short(world: GroovesWorld, truth: dict[str, Any], rng: np.random.Generator) -> str:
     players = _players(world, truth, rng)
+    if truth["arrangement"] in ALONE:  # to leave that out would say that the others play too
+        return one(rng, ("{1}", "{0}, {1}", "{1}, {0}")).format(_genre(world, truth, rng), _joined(rng, players))
     match int(rng.integers(4)):
         case 0:
             return _genre(world, truth, rng)
@@ -187,7 +180,7 @@ def _asides(world: GroovesWorld, truth: dict[str, Any], rng: np.random.Generator
     found = []
     if rng.random() < share:
         found.append(one(rng, ("{} bpm", "at {} bpm", "{} beats per minute")).format(truth["tempo"]))
-    if truth["pitched"] and rng.random() < 0.7 * share:
+    if truth["tonal"] and rng.random() < 0.7 * share:
         found.append(f"{one(rng, ('in ', 'in the key of ', 'in '))}{truth['key']} {truth['mode']}")
     if rng.random() < share * (0.1 if truth["metre"] == "4/4" else 0.7):
         found.append(one(rng, METRES[truth["metre"]]))
@@ -222,7 +215,7 @@ def _stem(world: GroovesWorld, truth: dict[str, Any], role: str, rng: np.random.
         said.append(_genre(world, truth, rng))
     if rng.random() < detail:
         said.append(f"{truth['tempo']} bpm")
-    if role != "drums" and rng.random() < 0.6 * detail:
+    if role in TONAL and rng.random() < 0.6 * detail:
         said.append(f"{truth['key']} {truth['mode']}")
     return ", ".join(said)
 

@@ -12,15 +12,18 @@ from .theory import is_minor, key_name
 
 AUDIBLE = -20.0  # LU of a stem against the mix; what is softer is not named
 SLOW, FAST = 80, 135  # felt beats a minute: up to SLOW is "slow", from FAST on "fast"
+TONAL = ("lead", "chords", "pad")  # roles that show the key and its mode
 SPARSE, BUSY = 1.9, 4.8  # different onset times a second: below SPARSE is "sparse", above BUSY "busy"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the mood rules look at. energy: of the genre, 0..1. onsets: different onset times a second."""
+    """What the mood rules look at. third: "minor" or "major", "" where no lead and no chords show it. energy: of the
+    genre, 0..1, a fifth less without drums. onsets: different onset times a second.
+    """
 
     bpm: int
-    minor: bool
+    third: str
     energy: float
     onsets: float
     drums: bool
@@ -33,14 +36,14 @@ class Facts:
 MOODS: dict[str, Callable[[Facts], bool]] = {  # in order of force: a caption names the first ones first
     "energetic": lambda f: f.drums and f.bpm >= 110 and f.energy >= 0.7 and f.onsets >= 3,
     "driving": lambda f: f.drums and f.bass and f.bpm >= 120 and f.energy >= 0.75,
-    "dark": lambda f: f.mode == "phrygian" or (f.minor and f.energy >= 0.65 and f.mode != "dorian"),
+    "dark": lambda f: f.third == "minor" and (f.mode == "phrygian" or (f.energy >= 0.65 and f.mode != "dorian")),
     "groovy": lambda f: f.drums and f.bass and 85 <= f.bpm <= 126 and f.energy >= 0.5,
-    "happy": lambda f: not f.minor and f.bpm >= 100 and f.energy >= 0.35,
-    "playful": lambda f: not f.minor and f.plucked and f.bpm >= 112 and f.energy >= 0.35,
-    "sad": lambda f: f.minor and f.bpm <= 92 and f.energy <= 0.45,
+    "happy": lambda f: f.third == "major" and f.bpm >= 100 and f.energy >= 0.35,
+    "playful": lambda f: f.third == "major" and f.plucked and f.bpm >= 112 and f.energy >= 0.35,
+    "sad": lambda f: f.third == "minor" and f.bpm <= 92 and f.energy <= 0.45,
     "calm": lambda f: f.energy <= 0.4 and f.onsets <= 3.2 and f.bpm <= 115,
     "dreamy": lambda f: f.pad and f.energy <= 0.35,
-    "tender": lambda f: not f.minor and f.bpm <= 96 and f.energy <= 0.45,
+    "tender": lambda f: f.third == "major" and f.bpm <= 96 and f.energy <= 0.45,
 }
 
 
@@ -60,7 +63,7 @@ def describe(piece: Piece, levels: Mapping[str, float] | None = None) -> dict[st
         "pace": "slow" if form.tempo <= SLOW else "fast" if form.tempo >= FAST else None,
         "key": key_name(form.tonic, form.mode),
         "mode": form.mode,
-        "pitched": any(not part.drums for part in piece.parts),
+        "tonal": bool(facts.third),
         "metre": form.metre.name,
         "swing": round(form.swing, 3),
         "seconds": round(piece.seconds, 4),
@@ -81,10 +84,11 @@ def gather(piece: Piece) -> Facts:
     """What the mood rules look at, from the notes of a piece."""
     form = piece.outline
     lead = piece.by_role.get("lead", piece.by_role.get("chords"))
+    third = "minor" if is_minor(form.mode) else "major"
     starts = {round(note.start * 48) for part in piece.parts for note in part.notes}
     return Facts(
         bpm=form.tempo,
-        minor=is_minor(form.mode),
+        third=third if set(TONAL) & set(piece.by_role) else "",
         energy=form.genre.energy if "drums" in piece.by_role else 0.8 * form.genre.energy,
         onsets=len(starts) / (form.beats * form.beat),
         drums="drums" in piece.by_role,

@@ -108,7 +108,7 @@ def rain(rng: np.random.Generator, frames: int) -> np.ndarray:
     many = round(frames / RATE * float(rng.uniform(40, 120)))
     spots = rng.integers(0, frames, many)
     drops[spots] = rng.normal(size=(many, 2)) * rng.random((many, 1)) ** 2
-    ring = decay(round(0.02 * RATE), 0.012) * tone(np.full(round(0.02 * RATE), 3200.0))
+    ring = decay(round(0.01 * RATE), 0.01) * tone(np.full(round(0.01 * RATE), 3200.0))
     wet = np.stack([np.convolve(drops[:, c], ring)[:frames] for c in (0, 1)], axis=1)
     return noise(rng, frames, 1200, 9000) * 0.5 + wet
 
@@ -165,7 +165,8 @@ def heartbeat(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 def clock(rng: np.random.Generator, frames: int) -> np.ndarray:
     n = round(0.04 * RATE)
-    ticks = [tone(np.full(n, f), (1, 0.6, 0.5)) * decay(n, 0.025) for f in (2300.0, 1700.0)]
+    scale = float(rng.uniform(0.8, 1.25))
+    ticks = [tone(np.full(n, scale * f), (1, 0.6, 0.5)) * decay(n, 0.025) for f in (2300.0, 1700.0)]
     gap = float(rng.choice([0.25, 0.5, 1.0]))
     return repeated(frames, [float(t) for t in np.arange(0.05, frames / RATE - 0.1, gap)], lambda i: ticks[i % 2])
 

@@ -111,7 +111,7 @@ class Outline:
         whole, part = divmod(beat + 1e-9, unit)
         share = max(part - 1e-9, 0.0) / unit
         bent = share * 2 * self.swing if share < 0.5 else self.swing + (share - 0.5) * 2 * (1 - self.swing)
-        return (whole + bent) * unit
+        return round((whole + bent) * unit, 9)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,8 +138,8 @@ def render(piece: Piece, world: GroovesWorld, font: Soundfont) -> Rendered:
     stems: dict[str, np.ndarray] = {}
     for part in piece.parts:
         dry = font.play(heard(piece, part), frames, part.instrument.program, part.drums, PANS[part.role])
-        stems[part.role] = _roomed(_balanced(dry, _level(piece, part.role)), piece, part.role)
-    return mixed(_faded(stems), world.loudness)
+        stems[part.role] = roomed(dry, piece.outline.genre.room, WET[part.role]) * fade(frames)
+    return mixed(stems, {role: _level(piece, role) for role in stems}, world.loudness)
 
 
 def heard(piece: Piece, part: Part) -> list[Heard]:
@@ -174,24 +174,20 @@ def loudness(audio: np.ndarray) -> float:
         return max(float(pyloudnorm.Meter(RATE).integrated_loudness(audio)), SILENT)
 
 
-def _balanced(dry: np.ndarray, level: float) -> np.ndarray:
-    """A part brought to -20 LUFS and its level."""
-    now = loudness(dry)
-    return dry if now <= SILENT else dry * np.float32(10 ** ((level - 20.0 - now) / 20))
+def roomed(dry: np.ndarray, room: tuple[float, float], wet: float) -> np.ndarray:
+    """Dry sound and the room's answer to it, which starts 12 ms later and is stereo: float32 [frames, 2].
 
-
-def _roomed(dry: np.ndarray, piece: Piece, role: str) -> np.ndarray:
-    """Dry sound and the room's answer to it, which starts 12 ms later and is stereo."""
-    share, seconds = piece.outline.genre.room
-    wet = share * WET[role]
-    if not wet:
+    room: share and decay in seconds; wet: how much of it this part gets.
+    """
+    share, seconds = room[0] * wet, room[1]
+    if not share:
         return dry
     from scipy import fft
 
     answer = _room(seconds)
     size = fft.next_fast_len(len(dry) + len(answer), real=True)
     spectrum = fft.rfft(dry.mean(axis=1), size)[:, None] * fft.rfft(answer, size, axis=0)
-    return dry + np.float32(wet) * fft.irfft(spectrum, size, axis=0)[: len(dry)].astype(np.float32)
+    return dry + np.float32(share) * fft.irfft(spectrum, size, axis=0)[: len(dry)].astype(np.float32)
 
 
 @lru_cache(maxsize=32)
@@ -216,20 +212,27 @@ def _room(seconds: float) -> np.ndarray:
     return (answer / np.sqrt((answer**2).sum() / 2)).astype(np.float32)
 
 
-def _faded(stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every stem with the same short fade to nothing at its end."""
-    ramp = np.ones(len(next(iter(stems.values()))), np.float32)
-    count = min(round(FADE * RATE), len(ramp))
-    ramp[-count:] = np.cos(np.linspace(0, np.pi / 2, count)) ** 2
-    return {name: stem * ramp[:, None] for name, stem in stems.items()}
+def fade(frames: int) -> np.ndarray:
+    """The short way to nothing at the end of every clip: float32 [frames, 1]."""
+    ramp = np.ones((frames, 1), np.float32)
+    last = min(round(FADE * RATE), frames)
+    ramp[frames - last :, 0] = np.cos(np.linspace(0, np.pi / 2, last)) ** 2
+    return ramp
 
 
-def mixed(stems: dict[str, np.ndarray], target: float) -> Rendered:
-    """The sum of stems, brought by one gain to `target` LUFS, or lower where its peak would pass 0.95."""
-    total = np.sum(list(stems.values()), axis=0, dtype=np.float64)
-    peak, now = float(np.abs(total).max()), loudness(total)
-    gain = min(10 ** ((target - now) / 20) if now > SILENT else 1.0, CEILING / max(peak, 1e-9))
-    scaled = {name: (stem * gain).astype(np.float32) for name, stem in stems.items()}
+def mixed(stems: dict[str, np.ndarray], levels: dict[str, float], target: float) -> Rendered:
+    """Stems balanced to their levels (LU against one another) and summed, the sum brought to `target` LUFS.
+
+    Where its peak would pass 0.95 the sum stays softer. Loudness is measured once a stem and once for the sum; a gain
+    moves it by as many LU as it has dB.
+    """
+    measured = {name: loudness(stem) for name, stem in stems.items()}
+    gains = {name: levels[name] - 20.0 - now if now > SILENT else 0.0 for name, now in measured.items()}
+    balanced = {name: stem * np.float32(10 ** (gains[name] / 20)) for name, stem in stems.items()}
+    total = np.sum(list(balanced.values()), axis=0, dtype=np.float64)
+    now, peak = loudness(total), float(np.abs(total).max())
+    last = min(target - now if now > SILENT else 0.0, 20 * float(np.log10(CEILING / max(peak, 1e-9))))
+    scaled = {name: (stem * 10 ** (last / 20)).astype(np.float32) for name, stem in balanced.items()}
     mix = np.sum(list(scaled.values()), axis=0, dtype=np.float64).astype(np.float32)
-    levels = {name: round(loudness(stem), 2) for name, stem in scaled.items()}
-    return Rendered(mix=mix, stems=scaled, levels={"mix": round(loudness(mix), 2), **levels})
+    found = {name: max(measured[name] + gains[name] + last, SILENT) for name in stems}
+    return Rendered(mix=mix, stems=scaled, levels={k: round(v, 2) for k, v in {"mix": now + last, **found}.items()})

@@ -8,7 +8,7 @@ import numpy as np
 
 from .effects import BEDS, EFFECTS, STRUCK, Effect
 from .outline import TRIES, Split, one, stream
-from .render import FADE, RATE, Heard, Rendered, Soundfont, mixed
+from .render import RATE, Heard, Rendered, Soundfont, fade, mixed
 from .world import GroovesWorld
 
 
@@ -30,19 +30,20 @@ def sounds(world: GroovesWorld, seed: int, index: int, split: Split = "train") -
             continue
         low, high = world.seconds
         kinds = (first,) if second is None else (first, second)
-        return Sounds(kinds=kinds, seconds=round(float(rng.uniform(low, min(high, 12.0))), 3))
+        return Sounds(kinds=kinds, seconds=round(float(rng.uniform(low, max(low, min(high, 12.0)))), 3))
     raise ValueError(f"world {world.name!r} holds no two effects out, so it has no held-out effects")
 
 
 def render_sounds(plan: Sounds, world: GroovesWorld, font: Soundfont, rng: np.random.Generator) -> Rendered:
-    """An effects clip; its stems are its kinds of sound, the first 3 LU or more above a bed."""
+    """An effects clip; its stems are its kinds of sound, a second one 4 LU softer. 2 LU softer than music."""
     frames = round(plan.seconds * RATE)
-    stems = {}
-    for i, kind in enumerate(plan.kinds):
-        sound = _made(EFFECTS[kind], kind, rng, frames, font)
-        power = float(np.sqrt((sound**2).mean())) or 1.0
-        stems[kind] = (sound * (0.1 * (1.0, 0.6)[i] / power) * _edges(frames)).astype(np.float32)
-    return mixed(stems, world.loudness - 2)
+    start = np.minimum(1, np.arange(frames) / (0.005 * RATE))[:, None]
+    stems = {
+        kind: (_made(EFFECTS[kind], kind, rng, frames, font) * start * fade(frames)).astype(np.float32)
+        for kind in plan.kinds
+    }
+    levels = dict(zip(plan.kinds, (0.0, -4.0), strict=False))
+    return mixed(stems, levels, world.loudness - 2)
 
 
 def _made(effect: Effect, kind: str, rng: np.random.Generator, frames: int, font: Soundfont) -> np.ndarray:
@@ -55,11 +56,3 @@ def _made(effect: Effect, kind: str, rng: np.random.Generator, frames: int, font
     ends = [*starts[1:], frames]
     notes = [Heard(start=a, end=b, key=key, velocity=105) for a, b in zip(starts, ends, strict=True)]
     return font.play(notes, frames, effect.program).astype(np.float64)
-
-
-def _edges(frames: int) -> np.ndarray:
-    """5 ms of fade in, and the fade of every clip at the end: float64 [frames, 1]."""
-    ramp = np.minimum(1, np.arange(frames) / (0.005 * RATE))
-    last = min(round(FADE * RATE), frames)
-    ramp[-last:] *= np.cos(np.linspace(0, np.pi / 2, last)) ** 2
-    return ramp[:, None]

@@ -106,14 +106,17 @@ def uses_flats(tonic: int, mode: str) -> bool:
 
 
 def scale_classes(tonic: int, mode: str, scale: str, over: Chord) -> frozenset[int]:
-    """Pitch classes that a lead may use over a chord: the scale, bent where the chord has a tone beside it."""
+    """Pitch classes that a lead may use over a chord: the scale, bent to the chord's tones.
+
+    A tone from outside takes the place of its neighbour: a major third or seventh was raised, any other lowered.
+    """
     steps = MODES[mode] if scale == "mode" else SCALES[scale][3 if is_minor(mode) else 4]
     own = over.classes
     if scale != "mode":  # blue notes may rub against the chord; its own tones are there in any case
         return frozenset((tonic + s) % 12 for s in steps) | own
     foreign = own - {(tonic + s) % 12 for s in steps}
-    beside = {(c + d) % 12 for c in foreign for d in (-1, 1)}
-    return (frozenset((tonic + s) % 12 for s in steps) - beside) | own
+    natural = {(c - 1 if (c - over.root) % 12 in (4, 11) else c + 1) % 12 for c in foreign}
+    return (frozenset((tonic + s) % 12 for s in steps) - natural) | own
 
 
 def ladder(classes: frozenset[int], low: int, high: int) -> list[int]:
