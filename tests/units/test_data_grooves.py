@@ -114,6 +114,7 @@ def test_held_out_combinations_are_never_in_train(world: GroovesWorld, pieces: l
     assert not any(held(p) for p in pieces)
     assert all(held(piece(world, 3, i, "heldout")) for i in range(25))
     pairs = [sounds(world, 3, i).kinds for i in range(200)]
+    assert 0.2 < np.mean([len(kinds) == 2 for kinds in pairs]) < 0.5
     assert not any(world.held_out(*kinds) for kinds in pairs if len(kinds) == 2)
     assert all(world.held_out(*sounds(world, 3, i, "heldout").kinds) for i in range(20))
     combinations = [(g.name, i) for g in world.genres.values() for i in g.roles["lead"].instruments]

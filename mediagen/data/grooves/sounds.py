@@ -26,7 +26,8 @@ def sounds(world: GroovesWorld, seed: int, index: int, split: Split = "train") -
     for _ in range(TRIES):
         first = one(rng, list(EFFECTS))
         second = one(rng, BEDS) if split == "heldout" or rng.random() < 0.35 else None
-        if second == first or (second and world.held_out(first, second)) != (split == "heldout"):
+        held = second is not None and world.held_out(first, second)
+        if second == first or held != (split == "heldout"):
             continue
         low, high = world.seconds
         kinds = (first,) if second is None else (first, second)
