@@ -329,3 +329,13 @@ def test_the_bench_measures_every_kind_beside_opus_and_griffin_lim(data: Path, t
         "Griffin-Lim, 32 rounds",
         "Opus 16",
     ]
+
+
+def test_the_bench_of_memory_says_what_it_measured() -> None:
+    from mediagen.bench import audio_memory as bench
+
+    cost = bench.measure(WaveformVAE(WAVEFORM).requires_grad_(False), seconds=2)
+    assert cost.sound == pytest.approx(2 * bench.BLOCK / RATE, abs=0.01)
+    assert 0 < cost.begin <= cost.peak < 4e9
+    with pytest.raises(ValueError, match="kind is 'patches'"):
+        bench.table("patches", 1)
