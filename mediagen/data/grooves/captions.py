@@ -229,5 +229,5 @@ def _effect(truth: dict[str, Any], rng: np.random.Generator) -> str:
 
 
 def article(words: str) -> str:
-    """ "a" or "an" before words, by sound; a digit eight counts as a vowel."""
+    """Words with their article, by sound; an eight begins with a vowel."""
     return f"{'an' if words[0].lower() in 'aeio' or words.startswith(('8', 'up', 'ultra')) else 'a'} {words}"

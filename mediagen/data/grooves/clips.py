@@ -33,9 +33,9 @@ def clip(world: GroovesWorld, font: Soundfont, seed: int, index: int, split: Spl
     plan = piece(world, seed, index, split)
     rendered = render(plan, world, font)
     truth = describe(plan, rendered.levels)
-    audible = [part["role"] for part in truth["parts"] if part["audible"]]
-    keeps = truth["arrangement"] in TOGETHER and len(audible) > 1 and kept(world, seed, index, split)
-    return _told(world, rendered, truth, audible if keeps else [], (seed, index, split))
+    roles = [part["role"] for part in truth["parts"]]
+    keeps = truth["arrangement"] in TOGETHER and len(roles) > 1 and kept(world, seed, index, split)
+    return _told(world, rendered, truth, roles if keeps else [], (seed, index, split))
 
 
 def _effect(world: GroovesWorld, font: Soundfont, seed: int, index: int, split: Split) -> Clip:

@@ -10,7 +10,7 @@ import numpy as np
 from .backing import bass, chosen, comping
 from .drums import drums
 from .melody import melody
-from .outline import Split, harmonised, one, outline, stream
+from .outline import Split, harmonised, outline, stream
 from .plan import Note, Outline, Part, Piece, Span
 from .world import ROLES, GroovesWorld, Kit
 
@@ -30,14 +30,12 @@ def piece(world: GroovesWorld, seed: int, index: int, split: Split = "train") ->
         if role not in form.instruments:
             continue
         rng = stream(seed, split, index, role)
-        pattern = form.patterns[role]
         if role == "drums":
-            pattern = one(rng, world.fitting(form.genre, role, form.metre))
-            notes, fills = drums(form, world.grooves[pattern], rng)
+            notes, fills = drums(form, world.grooves[form.patterns[role]], rng)
         else:
             notes = _line(world, form, chords, role, rng)
         played = _performed(form, role, _entered(form, role, notes), rng)
-        parts.append(_part(form, role, pattern, played))
+        parts.append(_part(form, role, played))
     first = _first_drum(form)
     return Piece(outline=form, chords=chords, parts=tuple(parts), fills=tuple(f for f in fills if f[0] >= first))
 
@@ -51,11 +49,11 @@ def _line(
     return bass(form, chords, text, rng) if role == "bass" else comping(form, chords, text, role)
 
 
-def _part(form: Outline, role: str, pattern: str, notes: Sequence[Note]) -> Part:
+def _part(form: Outline, role: str, notes: Sequence[Note]) -> Part:
     return Part(
         role=role,
         instrument=form.instruments[role],
-        pattern=pattern,
+        pattern=form.patterns[role],
         notes=tuple(sorted(notes)),
         enters=form.enters.get(role, 0),
     )

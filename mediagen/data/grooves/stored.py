@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ class Grooves:
                 raise ValueError(f"{self.folder} is no split of a built data set of clips: {name} is missing")
         self._length = int((self.folder / "progress").read_text())
         self._starts = line_starts(self.folder / "clips.jsonl", self._length)
-        self._chunk = lru_cache(maxsize=None)(self._opened)
+        self._chunks: dict[int, np.ndarray] = {}  # mapped when first read
 
     def __len__(self) -> int:
         return self._length
@@ -48,7 +47,7 @@ class Grooves:
             return json.loads(stream.readline())
 
     def tracks(self, i: int) -> tuple[str, ...]:
-        """ "mix", then the stored stems."""
+        """The mix, then the stored stems."""
         return tuple(self.record(i)["tracks"])
 
     def captions(self, i: int, track: str = MIX) -> tuple[str, ...]:
@@ -73,8 +72,10 @@ class Grooves:
             raise ValueError(f"this clip has no track {track!r}; it has {', '.join(record['tracks'])}")
         return record["tracks"][track]
 
-    def _opened(self, number: int) -> np.ndarray:
-        return np.load(self.folder / chunk_name(number), mmap_mode="r")
+    def _chunk(self, number: int) -> np.ndarray:
+        if number not in self._chunks:
+            self._chunks[number] = np.load(self.folder / chunk_name(number), mmap_mode="r")
+        return self._chunks[number]
 
 
 def chunk_name(number: int) -> str:
