@@ -24,19 +24,32 @@ def write_plain(file: Path | BinaryIO, blocks: Iterator[np.ndarray], to: Target)
     """Blocks float32 [C, n] in [-1, 1] -> a WAV or FLAC file; ValueError for what it cannot hold or a full disk."""
     import soundfile
 
-    subtype = "FLOAT" if to.bits == 32 else f"PCM_{to.bits}"
+    subtype, count = "FLOAT" if to.bits == 32 else f"PCM_{to.bits}", 0
     try:
         with soundfile.SoundFile(file, "w", to.rate, to.channels, subtype, format=to.format.name) as sound:
             if to.metadata is not None and to.format.name == "FLAC":
                 sound.comment = to.metadata
             for block in blocks:
                 sound.write((block if to.bits == 32 else quantized(block, to.bits)).T)
-                if to.format.name == "WAV" and sound.tell() * to.channels * to.bits // 8 > MOST_BYTES:
+                count += block.shape[1]
+                if to.format.name == "WAV" and count * to.channels * to.bits // 8 > MOST_BYTES:
                     raise ValueError("a WAV file holds at most 4 GiB: save as .flac")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"cannot write {to.format.name} at {to.rate} Hz: {error.error_string}") from error
+        if isinstance(file, Path):
+            _check_end(file, count)
+    except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written
+        reason = getattr(error, "error_string", "the disk is full")
+        raise ValueError(f"cannot write {to.format.name} at {to.rate} Hz: {reason}") from error
     if to.metadata is not None and to.format.name == "WAV" and isinstance(file, Path):
         _append_comment(file, to.metadata)
+
+
+def _check_end(path: Path, count: int) -> None:
+    """ValueError if the last sample is not there: libsndfile does not tell if the disk fills while it closes a file."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as sound:
+        if sound.frames != count or sound.seek(count - 1) != count - 1 or len(sound.read(1)) != 1:
+            raise ValueError("cannot write the end of the file: the disk is full")
 
 
 def flac_bytes(samples: np.ndarray, rate: int) -> bytes:
@@ -47,7 +60,7 @@ def flac_bytes(samples: np.ndarray, rate: int) -> bytes:
 
 
 def is_plain(head: bytes) -> bool:
-    """Whether the first 36 bytes of a file are those of WAV, FLAC or Ogg Vorbis (of which FFmpeg drops the start)."""
+    """Whether the first 36 bytes of a file are those of WAV, FLAC or Ogg Vorbis (of which FFmpeg drops the end)."""
     wave, vorbis = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE", head[29:35] == b"vorbis"
     return head.startswith(b"fLaC") or wave or (head.startswith(b"OggS") and vorbis)
 

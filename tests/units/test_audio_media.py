@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import resource
 import subprocess
 import sys
 import tracemalloc
@@ -292,6 +293,23 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, ending: str) -> Non
     with pytest.raises(ValueError, match="no samples"):
         audio_files.write(file, [], 44_100, 2)
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("ending", ALL)
+def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, ending: str) -> None:
+    """At the first block, in the middle, and with the last bytes of the file."""
+    clip, file = Audio(grid(16, 2, 40_000), 48_000), tmp_path / f"a.{ending}"
+    size = clip.save(file).stat().st_size
+    file.unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (100, size // 2, size - 60):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            with pytest.raises(ValueError, match="cannot write"):
+                clip.save(file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert list(tmp_path.iterdir()) == []
 
 
 # ---- signals
