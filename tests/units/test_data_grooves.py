@@ -448,7 +448,8 @@ def test_a_built_set_reads_back(tiny: GroovesWorld, built: Path, font: Soundfont
     assert len(train) == 5 and len(Grooves(built / "heldout")) == 1 and (built / "READY").exists()
     for i in range(5):
         assert train.truth(i)["kind"] == ("effect" if is_effect(tiny, 1, i) else "music")
-        assert train.audio(i).dtype == np.int16 and len(train.audio(i)) == round(train.truth(i)["seconds"] * RATE)
+        assert train.audio(i).dtype == np.int16
+        assert abs(len(train.audio(i)) - train.truth(i)["seconds"] * RATE) <= 1
         assert train.captions(i) and np.abs(train.audio(i)).max() > 500
     made = clip(tiny, font, 1, 3)
     assert np.abs(train.audio(3) - made.rendered.mix * 32767).max() <= 0.51

@@ -66,7 +66,7 @@ def describe(piece: Piece, levels: Mapping[str, float] | None = None) -> dict[st
         "tonal": bool(facts.third),
         "metre": form.metre.name,
         "swing": round(form.swing, 3),
-        "seconds": round(piece.seconds, 4),
+        "seconds": round(piece.seconds, 6),
         "beat": round(form.beat, 6),
         "bars": [round(bar * form.metre.beats * form.beat, 4) for bar in range(form.bars)],
         "phrase": form.phrase,
