@@ -446,7 +446,8 @@ def test_the_spectrogram_shows_a_sine_where_it_is_at_its_level() -> None:
         levels, loudest = audio_plot.spectrogram(x, 44_100, 200, 340)
         row = levels[:, 100].argmax()
         wanted = 340 * (1 - np.log10(1 + hertz / 700) / np.log10(1 + 22_050 / 700))
-        assert abs(row + 0.5 - wanted) < 3 and loudest == pytest.approx(levels.max(), abs=1)
+        assert abs(row + 0.5 - wanted) < 3
+        assert -0.01 < loudest - levels.max() < 5  # rows between two bands are averages of theirs
         assert hertz < 1_000 or -10 < loudest < -5.9
         assert levels[:, 100].max() - np.median(levels[:, 100]) > 60
 
