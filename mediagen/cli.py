@@ -99,17 +99,20 @@ def train(
     import dataclasses
 
     from .metrics import reader_training
-    from .training import recipes
+    from .training import recipes, run_audio_autoencoder
 
-    asked = recipes.read(recipe, {**recipes.KINDS, "reader": reader_training.ReaderRecipe})
+    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, "reader": reader_training.ReaderRecipe}
+    asked = recipes.read(recipe, kinds)
     if steps is not None:
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, not {steps}")
         asked = dataclasses.replace(asked, schedule=dataclasses.replace(asked.schedule, steps=steps))
     folder = out or Path("runs") / recipe.stem
     make_folder(folder)
-    room = reader_training if isinstance(asked, reader_training.ReaderRecipe) else recipes
-    draw_training(room.run(asked, folder))
+    rooms = {reader_training.ReaderRecipe: reader_training.run} | dict.fromkeys(
+        run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run
+    )
+    draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
     tell(str(folder))
 
 
