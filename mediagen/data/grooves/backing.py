@@ -17,7 +17,7 @@ from .theory import Chord, ladder, nearest, scale_classes, voiced
 from .world import GroovesWorld, Instrument
 
 LOUD = {"C": 88, "c": 74, "S": 84, "s": 68}
-LOW, HIGH = 28, 50  # keys of a bass line, where the instrument has them
+LOW, HIGH = 28, 55  # keys of a bass line, where the instrument has them
 
 
 @dataclass(frozen=True, kw_only=True)
