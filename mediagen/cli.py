@@ -51,9 +51,7 @@ def image(
     mask: Annotated[str | None, typer.Option(help="With --from: white is made anew, black stays.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
     loop: Annotated[bool, typer.Option(help="Make a tile that repeats without a seam.")] = False,
-    window: Annotated[
-        str | None, typer.Option(help="Overlapping windows of a large picture: 128 or 128x128.")
-    ] = None,
+    window: Annotated[str | None, typer.Option(help="Overlapping windows of a large picture: 128 or 128x128.")] = None,
 ) -> None:
     """Make a picture from text (or from a picture and text)."""
     if mask and not start:
@@ -118,23 +116,23 @@ def train(
 
 @data_app.command("build")
 def data_build(
-    kind: Annotated[str, typer.Argument(help="What to build: scenes.")] = "scenes",
-    world: Annotated[str, typer.Option(help="small, whole, or a YAML file.")] = "small",
+    kind: Annotated[str, typer.Argument(help="What to build: scenes (pictures) or grooves (music).")] = "scenes",
+    world: Annotated[str | None, typer.Option(help="Of scenes: small, whole, or a YAML file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; a build that is there is finished.")] = None,
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
-    count: Annotated[int, typer.Option(help="Scenes to train on.")] = 40_000,
-    heldout: Annotated[int, typer.Option(help="Scenes of held-out combinations.")] = 2_000,
-    seed: Annotated[int, typer.Option(help="Another seed gives other scenes.")] = 0,
+    size: Annotated[int, typer.Option(help="Pixels a side, of scenes.")] = 128,
+    count: Annotated[int | None, typer.Option(help="How many to train on: 40000 scenes, 4000 grooves.")] = None,
+    heldout: Annotated[int | None, typer.Option(help="How many of held-out combinations: 2000, 400.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives others.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
 ) -> None:
-    """Fetch the sprites and build captioned scenes; resumes, and gives the same bytes every time."""
-    if kind != "scenes":
-        raise ValueError(f"unknown data set {kind!r}; known: scenes")
+    """Fetch the sources and build captioned scenes or music; resumes, and gives the same bytes every time."""
+    if kind not in ("scenes", "grooves"):
+        raise ValueError(f"unknown data set {kind!r}; known: scenes, grooves")
     from rich.progress import Progress
 
-    from .data.build import build
-
-    folder = out or Path("data") / f"scenes-{Path(world).stem}"
+    folder = out or Path("data") / (f"scenes-{Path(world or 'small').stem}" if kind == "scenes" else "grooves")
+    given = {"train": count, "heldout": heldout}
+    options = {k: v for k, v in given.items() if v is not None} | {"seed": seed, "workers": workers}
     with Progress(transient=True) as bar:
         bars: dict[str, Any] = {}
 
@@ -143,7 +141,14 @@ def data_build(
                 bars[stage] = bar.add_task(stage, total=total or None)
             bar.update(bars[stage], completed=done)
 
-        build(world, folder, size=size, train=count, heldout=heldout, seed=seed, workers=workers, progress=progress)
+        if kind == "scenes":
+            from .data.build import build
+
+            build(world or "small", folder, size=size, progress=progress, **options)
+        else:
+            from .data.grooves.build import build_grooves
+
+            build_grooves(world or "grooves", folder, progress=progress, **options)
     tell(str(folder))
 
 

@@ -30,7 +30,8 @@ def run(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:
         pictures.append(picture)
     first = pictures[1]
     varied = yield from made(pipeline, out / "09-varied.png", PROMPTS[1], start=first, strength=0.5, seed=seed + 1)
-    tile = yield from made(pipeline, out / "10-seamless-tile.png", "four stars in space among the stars", loop=(-1, -2), seed=seed)
+    stars = "four stars in space among the stars"
+    tile = yield from made(pipeline, out / "10-seamless-tile.png", stars, loop=(-1, -2), seed=seed)
     yield from made(pipeline, out / "11-wide.png", "two balloons in the sky", size=(256, 128), seed=seed)
     sheet([*pictures, varied, tile], columns=5).save(out / "sheet.png")
     yield out / "sheet.png", None

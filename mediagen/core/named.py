@@ -23,8 +23,8 @@ def find(kind: str, table: Mapping[str, T], name: str) -> T:
 
 
 def made(kind: str, table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any]) -> T:
-    """{"name": ..., **options} as files and requests write it -> `table[name](**options)`; an option that is such a mapping
-    itself is made first. ValueError for an unknown name or option.
+    """{"name": ..., **options} as files and requests write it -> `table[name](**options)`; an option that is such a
+    mapping itself is made first. ValueError for an unknown name or option.
     """
     options = {k: made(kind, table, v) if isinstance(v, Mapping) else v for k, v in spec.items() if k != "name"}
     try:

@@ -1,6 +1,6 @@
 """What the grooves world is made of: instruments, genres and their patterns, read from a YAML file and checked.
 
-The file that ships, `data/worlds/grooves.yaml`, explains its keys at the top. An unknown key, an unknown name, or a
+The file that ships, `grooves.yaml`, explains its keys at the top. An unknown key, an unknown name, or a
 genre without a pattern for one of its metres is an error that names it.
 """
 
@@ -83,7 +83,7 @@ class Voice:
 
 @dataclass(frozen=True, kw_only=True)
 class Genre:
-    """One genre; the fields are explained at the top of `worlds/grooves.yaml`."""
+    """One genre; the fields are explained at the top of `grooves.yaml`."""
 
     name: str
     tempo: tuple[float, float]
@@ -157,7 +157,7 @@ def load_grooves(name: str | Path = "grooves") -> GroovesWorld:
     """The world that ships (by name) or one of your own (path of a YAML file); ValueError names what is wrong in it."""
     import yaml
 
-    file = resources.files("mediagen.data") / "worlds" / f"{name}.yaml"
+    file = resources.files(__package__) / f"{name}.yaml"
     file = file if file.is_file() else Path(name)
     if not file.is_file():
         raise ValueError(f"unknown grooves world {str(name)!r}; give 'grooves' or the path of a YAML file")
