@@ -304,7 +304,7 @@ def test_moods_follow_their_rules(pieces: list[Piece], truths: list[dict]) -> No
 
 
 def test_a_broken_world_is_refused(world: GroovesWorld) -> None:
-    content = yaml.safe_load((Path(building.__file__).parents[1] / "worlds" / "grooves.yaml").read_text())
+    content = yaml.safe_load((Path(building.__file__).parents[1] / "grooves" / "grooves.yaml").read_text())
     pop = content["genres"]["pop"]
     broken = [
         ({"typo": 1}, "unknown key 'typo'"),
