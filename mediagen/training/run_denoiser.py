@@ -52,9 +52,15 @@ def run(recipe: DenoiserRecipe, out: Path) -> Iterator[Progress]:
             for show in shows:
                 show(step, average)
 
-    known = stored(text, recipe.text, media, recipe.data, here)
-    player = denoise.player(model, known, batch, density, recipe.dropout, here.seed(recipe.schedule.seed))
+    told = texts(recipe, text, media, here)
+    player = denoise.player(model, told, batch, density, recipe.dropout, here.seed(recipe.schedule.seed))
     yield from train([player], recipe.schedule, out, keep, journal)
+
+
+def texts(recipe: DenoiserRecipe, text: TextEncoder, media: pictures.Source, here: Place) -> denoise.Text:
+    """Stored captions where the run sees more of them than there are; a short run encodes what it sees."""
+    seen, there = recipe.schedule.steps * recipe.batch, len(media) * len(media.captions(0))
+    return stored(text, recipe.text, media, recipe.data, here) if seen >= there else text
 
 
 def fresh(recipe: DenoiserRecipe) -> Denoiser:
