@@ -1,9 +1,6 @@
 """Sound files in and out, block by block at constant memory, with the request that made them in their tags."""
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ from .audio_coded import read_coded, write_coded
 from .audio_formats import Stream, check_suffix, target, unreadable
 from .audio_plain import is_plain, read_plain, write_plain
 from .audio_signal import RATES, check_rate, mix, resampled_blocks
+from .replacing import replacing
 
 BLOCK = 1 << 16  # samples that are written at a time
 MARK = '{"mediagen"'  # a comment that begins so is a request
@@ -47,27 +45,6 @@ def _pieces(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield block[:, start : start + BLOCK]
     if empty:
         raise ValueError("there are no samples to write")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write into: it takes the place of `path` when all went well and is removed when
-    not. ValueError if that cannot be done."""
-    temporary = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-", suffix=".partial")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def read(path: str | Path, *, rate: int | None = None, channels: int | None = None) -> Stream:
@@ -110,12 +87,6 @@ def _sane(path: Path, stream: Stream) -> Iterator[np.ndarray]:
         yield np.clip(block, -1, 1)
     if empty:
         raise unreadable(path, "there are no samples in it")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 __all__ = ["check_suffix", "read", "replacing", "write"]

@@ -1,8 +1,6 @@
 """Images: PNG, JPEG and WebP in and out, with the request that made them in their metadata."""
 
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from .replacing import replacing
 
 if TYPE_CHECKING:
     from PIL import Image as Pil
@@ -98,20 +98,8 @@ def check_suffix(path: str | Path) -> str:
 
 def write(path: Path, content: bytes) -> None:
     """Bytes into a file, by way of a temporary file beside it and a rename. ValueError if that cannot be done."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-", suffix=".partial")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def load(picture: Any) -> Image:
@@ -229,9 +217,3 @@ def _metadata(pil: "Pil.Image") -> str | None:
         text = comment.removeprefix(UNICODE).decode("utf-16-le", errors="replace")
         return text if text.startswith('{"mediagen"') else None
     return None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

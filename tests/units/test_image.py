@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mediagen.modalities import image
+from mediagen.modalities import image, replacing
 from mediagen.modalities.image import Image
 
 REQUEST = '{"mediagen": {"prompt": "für ☃ \\"quoted\\""}}'
@@ -127,7 +127,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, pixels: np.ndarray,
     def broken(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image.os, "replace", broken)
+    monkeypatch.setattr(replacing.os, "replace", broken)
     with pytest.raises(KeyboardInterrupt):
         Image(pixels[::-1].copy()).save(file)
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
