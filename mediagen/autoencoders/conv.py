@@ -7,12 +7,12 @@ the pixels that the whole would give (`reach` says how much is enough).
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ..nn.conv import Down, ResBlock, Up, conv
 from ..nn.norm import ChannelNorm
 from .base import LatentSpec, smaller
+from .whitened import Whitened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,23 +91,20 @@ class Decoder(nn.Module):
         return self.layers(z)
 
 
-class ConvVAE(nn.Module):
-    """Media in [-1, 1] <-> whitened latents. `mean` and `std` (per channel) are measured after training."""
+class ConvVAE(Whitened):
+    """Media in [-1, 1] <-> whitened latents."""
 
     def __init__(self, config: ConvVAEConfig) -> None:
-        super().__init__()
+        super().__init__(
+            LatentSpec(
+                channels=config.latent_channels,
+                stride=(math.prod(config.grows),) * config.dims,
+                media_channels=config.media_channels,
+            )
+        )
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.register_buffer("mean", torch.zeros(config.latent_channels))
-        self.register_buffer("std", torch.ones(config.latent_channels))
-
-    @property
-    def spec(self) -> LatentSpec:
-        c = self.config
-        return LatentSpec(
-            channels=c.latent_channels, stride=(math.prod(c.grows),) * c.dims, media_channels=c.media_channels
-        )
 
     @property
     def reach(self) -> int:
@@ -127,22 +124,3 @@ class ConvVAE(nn.Module):
             scale *= stride
             reach += scale * (2 * c.encoder_depths[level] + 1)
         return math.ceil(reach)
-
-    def whiten(self, z: Tensor) -> Tensor:
-        return (z - self._channelwise(self.mean)) / self._channelwise(self.std)
-
-    def unwhiten(self, z: Tensor) -> Tensor:
-        return z * self._channelwise(self.std) + self._channelwise(self.mean)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """[B, C, *size] in [-1, 1] -> whitened latent means [B, latent, *grid]; ValueError for a size off the
-        stride."""
-        self.spec.grid(x.shape[2:])
-        return self.whiten(self.encoder(x)[0])
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Whitened latents [B, latent, *grid] -> media [B, C, *size], about [-1, 1] (not clamped)."""
-        return self.decoder(self.unwhiten(z).to(next(self.decoder.parameters()).dtype)).float()
-
-    def _channelwise(self, v: Tensor) -> Tensor:
-        return v.view(-1, *(1,) * self.config.dims)
