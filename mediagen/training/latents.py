@@ -19,12 +19,8 @@ def latents_of(pictures: Source, vae: Autoencoder, weights: str | Path, data: st
     name = sha256(Path(weights).read_bytes()).hexdigest()[:12]
     shrunk = f"-{pictures.factor}th" if isinstance(pictures, Shrunk) else ""
     file = Path(data) / "train" / f"latents-{name}{shrunk}.npy"
-    if here.world > 1:
-        from accelerate import PartialState
-
-        with PartialState().main_process_first():
-            return cached(pictures, vae, file, device=here.device)
-    return cached(pictures, vae, file, device=here.device)
+    with here.first():
+        return cached(pictures, vae, file, device=here.device)
 
 
 @torch.no_grad()

@@ -47,12 +47,8 @@ def stored(text: TextEncoder, weights: str | Path, media: Source, data: str | Pa
     spans = placed(text, every)
     name = sha256((Path(weights) / "model.safetensors").read_bytes() + "\n".join(every).encode()).hexdigest()[:12]
     file = Path(data) / "train" / f"texts-{name}.npy"
-    if here.world > 1:
-        from accelerate import PartialState
-
-        with PartialState().main_process_first():
-            return StoredText(text, cached(text, spans, file), spans)
-    return StoredText(text, cached(text, spans, file), spans)
+    with here.first():
+        return StoredText(text, cached(text, spans, file), spans)
 
 
 def placed(text: TextEncoder, captions: Sequence[str]) -> dict[str, tuple[int, int]]:

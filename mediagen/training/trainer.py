@@ -5,6 +5,7 @@ are functions of (seed, step) alone, so a run that was stopped and resumed has t
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -96,6 +97,10 @@ class Place:
         if len(rows) % self.world:
             raise ValueError(f"a batch of {len(rows)} cannot be shared evenly by {self.world} processes")
         return rows[self.rank :: self.world]
+
+    def first(self) -> AbstractContextManager[None]:
+        """A block that the first process goes through before the others: it makes the files that they then find."""
+        return nullcontext() if self.world == 1 else _accelerate().PartialState().main_process_first()
 
     def seed(self, seed: int) -> int:
         """A seed of noise for this process; the first one's is the recipe's."""
