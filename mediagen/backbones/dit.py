@@ -4,14 +4,14 @@ It is arXiv:2212.09748 with the cross-attention and the shared modulation of arX
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.blocks import Block
-from ..nn.embed import TimeEmbed, tokens, untokens
+from ..nn.embed import ScalarEmbed, TimeEmbed, tokens, untokens
 from ..nn.norm import RMSNorm
 from ..nn.rope import positions, rotation
 
@@ -19,7 +19,8 @@ from ..nn.rope import positions, rotation
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
     """channels: of the latent; patch: latent cells per token, one entry an axis; text: width of the text states;
-    modulation: rank of the modulation that each block has of its own, 0 for none (one for the whole network)."""
+    modulation: rank of the modulation that each block has of its own, 0 for none (one for the whole network); scalars:
+    numbers that condition it beside the text, name -> width of the code (`conditioners.scalar.Scalar`)."""
 
     channels: int = 16
     patch: tuple[int, ...] = (2, 2)
@@ -29,6 +30,7 @@ class DiTConfig:
     hidden: int = 864
     text: int = 384
     modulation: int = 0
+    scalars: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -36,8 +38,9 @@ class DiTConfig:
 
 
 class DiT(nn.Module):
-    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text] and,
-    optionally, "skip_layers" (a tuple of block numbers left out: the perturbed branch of skip-layer guidance)."""
+    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], the code of each
+    scalar [B, its width] and, optionally, "skip_layers" (a tuple of block numbers left out: the perturbed branch of
+    skip-layer guidance)."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -49,6 +52,7 @@ class DiT(nn.Module):
         self.time_embed = TimeEmbed(width)
         self.text_embed = nn.Sequential(RMSNorm(config.text), nn.Linear(config.text, width))
         self.pooled_embed = nn.Linear(config.text, width)
+        self.scalar_embed = ScalarEmbed(config.scalars, width)
         self.modulation_embed = nn.Linear(width, Block.PARTS * width)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, width, config.hidden, config.modulation) for _ in range(config.depth)
@@ -67,7 +71,7 @@ class DiT(nn.Module):
         h = self.patch_embed(tokens(x, c.patch))
         rope = rotation(positions(cells, x.device), c.width // c.heads)
         mask = cond["text_mask"]
-        pooled = self.pooled_embed(cond["text_pooled"].to(h.dtype))
+        pooled = self.scalar_embed(self.pooled_embed(cond["text_pooled"].to(h.dtype)), cond)
         time = F.silu(self.time_embed(token_times(t, c.patch)) + pooled[:, None])
         modulation = self.modulation_embed(time).unflatten(-1, (Block.PARTS, c.width))
         text = self.text_embed(cond["text"].to(h.dtype))

@@ -4,7 +4,7 @@ Residual blocks everywhere, attention (to itself and to the text) where the grid
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..nn.attention import Attention
 from ..nn.blocks import FeedForward
 from ..nn.conv import Down, ResBlock, Up, conv
-from ..nn.embed import TimeEmbed
+from ..nn.embed import ScalarEmbed, TimeEmbed
 from ..nn.norm import ChannelNorm, RMSNorm
 from ..nn.rope import positions, rotation
 
@@ -22,7 +22,8 @@ from ..nn.rope import positions, rotation
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """dims: axes; channels: of the latent; widths: of each level, each half as fine as the one before; depth: residual
-    blocks a level and side; attention: the levels that attend; head: width of a head; text: width of the text states.
+    blocks a level and side; attention: the levels that attend; head: width of a head; text: width of the text states;
+    scalars: as the DiT's.
     """
 
     dims: int = 2
@@ -32,6 +33,7 @@ class UNetConfig:
     attention: tuple[int, ...] = (1,)
     head: int = 64
     text: int = 384
+    scalars: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bad = [w for level, w in enumerate(self.widths) if level in self.attention and w % self.head]
@@ -94,6 +96,7 @@ class UNet(nn.Module):
         halves = (2,) * dims
         self.time_embed = TimeEmbed(embed)
         self.pooled_embed = nn.Linear(config.text, embed)
+        self.scalar_embed = ScalarEmbed(config.scalars, embed)
         self.text_norm = RMSNorm(config.text)
         self.enter_embed = conv(dims, config.channels, widths[0])
         self.down = nn.ModuleList(Stage(config, i, embed) for i in range(last + 1) for _ in range(config.depth))
@@ -135,6 +138,7 @@ class UNet(nn.Module):
     def _embed(self, t: Tensor, cond: Mapping[str, Any], level: int) -> Tensor:
         """[B, E], or [B, *grid of the level, E] for a time of its own at each place."""
         pooled = self.pooled_embed(cond["text_pooled"].to(self.pooled_embed.weight.dtype))
+        pooled = self.scalar_embed(pooled, cond)
         if t.ndim > 1:
             pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.config.dims - 1]
             t = pool(t, 2**level)[:, 0]

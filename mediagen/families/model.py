@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..autoencoders.base import Autoencoder, LatentSpec
+from ..conditioners.scalar import Scalar
 from ..conditioners.text import TextEncoder
 from ..core.denoiser import Denoiser
 
@@ -17,6 +18,8 @@ class Model:
 
     multiple: what every side of the media must be a multiple of (the autoencoder's stride times the patch).
     preview: whitened latents -> a small picture, quickly; None where a model has none.
+    scalars: the numbers that condition it beside the text; the denoiser's condition has a code of each, or its null.
+    rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
     """
 
     name: str
@@ -29,6 +32,9 @@ class Model:
     preview: Callable[[Tensor], Tensor] | None
     defaults: Mapping[str, Any]
     hash: str
+    scalars: tuple[Scalar, ...] = ()
+    rate: int | None = None
+    seconds: float | None = None
 
     @property
     def spec(self) -> LatentSpec:

@@ -1,5 +1,6 @@
 """Models that this project trained: those that ship inside the package, and folders written by `mediagen train`."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import config
+from ..autoencoders import build as build_autoencoder
 from ..autoencoders.base import LatentSpec
-from ..autoencoders.conv import ConvVAE, ConvVAEConfig
+from ..autoencoders.whitened import Whitened
 from ..backbones import build
+from ..conditioners.scalar import Scalar
 from ..conditioners.text import TextEncoder
 from ..core import path as paths
 from ..core.denoiser import Denoiser
@@ -39,17 +42,21 @@ def load(folder: Path) -> Model:
     denoiser, multiple = load_denoiser(folder / card["denoiser"])
     autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
     files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
+    multiple *= autoencoder.spec.stride[0]
     return Model(
         name=card["name"],
         modality=card["modality"],
-        size=tuple(card["size"]),
-        multiple=multiple * autoencoder.spec.stride[0],
+        size=size_of(card, multiple),
+        multiple=multiple,
         text=TextEncoder.load(text_folder),
         denoiser=denoiser,
         autoencoder=autoencoder,
         preview=load_preview(folder / card["preview"]) if card.get("preview") else None,
         defaults=card.get("defaults", {}),
         hash=digest([*files, text_folder / "model.safetensors"]),
+        scalars=scalars_of(card, denoiser.net.config.scalars, folder),
+        rate=card.get("rate"),
+        seconds=card.get("seconds"),
     )
 
 
@@ -59,12 +66,34 @@ def read_card(folder: Path) -> Mapping[str, Any]:
 
     try:
         card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
-        missing = {"name", "modality", "size", "text", "denoiser"} - set(card)
+        size = {"rate", "seconds"} if "seconds" in card else {"size"}
+        missing = {"name", "modality", "text", "denoiser"} | size
+        missing -= set(card)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise ValueError(f"{folder} holds no readable model card: {error}") from error
     if missing:
         raise ValueError(f"{folder / 'card.yaml'} lacks {', '.join(sorted(missing))}")
     return card
+
+
+def size_of(card: Mapping[str, Any], multiple: int) -> tuple[int, ...]:
+    """The size that a model is best at: the card's, or its seconds in samples, up to the next one that it can make."""
+    if "size" in card:
+        return tuple(card["size"])
+    return (multiple * math.ceil(card["seconds"] * card["rate"] / multiple),)
+
+
+def scalars_of(card: Mapping[str, Any], known: Mapping[str, int], folder: Path) -> tuple[Scalar, ...]:
+    """The card's numbers; ValueError unless they are those that the network knows."""
+    scalars = tuple(
+        config.build(Scalar, values, f"{folder / 'card.yaml'}: scalars") for values in card.get("scalars", ())
+    )
+    widths = {scalar.name: scalar.width for scalar in scalars}
+    if widths != known:
+        raise ValueError(
+            f"{folder / 'card.yaml'} has scalars of the widths {widths}, its denoiser was made for {known}"
+        )
+    return scalars
 
 
 def load_denoiser(file: Path) -> tuple[Denoiser, int]:
@@ -78,10 +107,11 @@ def load_denoiser(file: Path) -> tuple[Denoiser, int]:
     return Denoiser(net.eval().requires_grad_(False), paths.find(**about["path"]), about["prediction"]), multiple
 
 
-def load_autoencoder(file: Path) -> ConvVAE:
+def load_autoencoder(file: Path) -> Whitened:
+    """Weights of any kind of autoencoder, of pictures or of sound -> the autoencoder, frozen."""
     tensors, about = weights.load(file)
     with torch.device("meta"):
-        vae = ConvVAE(config.build(ConvVAEConfig, about["config"]))
+        vae = build_autoencoder(about.get("kind"), about.get("config", {}), str(file))
     weights.fit(vae, tensors, file)
     return vae.eval().requires_grad_(False)
 

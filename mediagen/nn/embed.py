@@ -1,7 +1,8 @@
 """Numbers to vectors, and media to tokens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,23 @@ class TimeEmbed(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         return self.layers(fourier(t, self.features).to(self.layers[0].weight.dtype))
+
+
+class ScalarEmbed(nn.Module):
+    """Adds the codes of numbers (`conditioners.scalar`) to a vector, each through a matrix of its own.
+
+    widths: the name of each number and how wide its code is. A code of zeros, the null condition, adds nothing.
+    """
+
+    def __init__(self, widths: Mapping[str, int], width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict({name: nn.Linear(n, width, bias=False) for name, n in widths.items()})
+
+    def forward(self, x: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        """x [B, width]; cond[name] [B, widths[name]] for each name. ValueError for one that is missing."""
+        if missing := [name for name in self.layers if name not in cond]:
+            raise ValueError(f"the condition lacks {', '.join(missing)}: give a number, or the null condition's zeros")
+        return x + sum(layer(cond[name].to(x.dtype)) for name, layer in self.layers.items())
 
 
 def tokens(x: Tensor, patch: Sequence[int]) -> Tensor:

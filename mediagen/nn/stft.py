@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+HERE = "cpu"  # windows and filters are made anew, not loaded, and so are real in a module on the meta device too
 FLOOR = 1e-12  # added to squared magnitudes under a power, whose gradient at zero is not finite
 
 
@@ -27,7 +28,7 @@ class STFT(nn.Module):
         super().__init__()
         check_frames(n_fft, hop)
         self.n_fft, self.hop, self.pad = n_fft, hop, (n_fft - hop) // 2
-        window = torch.sin(math.pi * (torch.arange(n_fft, dtype=torch.float64) + 0.5) / n_fft)
+        window = torch.sin(math.pi * (torch.arange(n_fft, dtype=torch.float64, device=HERE) + 0.5) / n_fft)
         self.register_buffer("window", (window * (2 * hop / n_fft) ** 0.5).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,8 +121,8 @@ def mel_filters(mel: Mel, n_fft: int) -> Tensor:
     ValueError if a triangle falls between two bins.
     """
     low, high = (2595 * math.log10(1 + f / 700) for f in (mel.low, mel.high))
-    corners = 700 * (10 ** (torch.linspace(low, high, mel.mels + 2, dtype=torch.float64) / 2595) - 1)
-    bins = torch.linspace(0, mel.rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+    corners = 700 * (10 ** (torch.linspace(low, high, mel.mels + 2, dtype=torch.float64, device=HERE) / 2595) - 1)
+    bins = torch.linspace(0, mel.rate / 2, n_fft // 2 + 1, dtype=torch.float64, device=HERE)
     rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
     filters = torch.minimum(rising, falling).clamp_min(0)
@@ -139,7 +140,7 @@ class LogMel(nn.Module):
     def __init__(self, mel: Mel) -> None:
         super().__init__()
         self.n_fft, self.hop = mel.n_fft, mel.hop
-        window = torch.hann_window(mel.n_fft)
+        window = torch.hann_window(mel.n_fft, device=HERE)
         self.register_buffer("window", window * (2 / window.sum()), persistent=False)
         self.register_buffer("filters", mel_filters(mel, mel.n_fft), persistent=False)
 

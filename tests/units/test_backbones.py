@@ -16,8 +16,9 @@ def network(name: str, dims: int = 2) -> nn.Module:
     torch.manual_seed(0)
     dit = {"channels": 3, "patch": [2] * dims, "width": 24, "depth": 3, "heads": 2, "hidden": 32, "text": 8}
     unet = {"dims": dims, "channels": 3, "widths": [8, 16], "depth": 1, "attention": [1], "head": 8, "text": 8}
-    own = dit | {"modulation": 4}
-    net = build(name.split("-")[0], {"dit": dit, "unet": unet, "dit-own": own}[name])
+    numbers = {"scalars": {"seconds": 6, "start": 4}}
+    variants = {"dit-own": dit | {"modulation": 4}, "dit-numbers": dit | numbers, "unet-numbers": unet | numbers}
+    net = build(name.split("-")[0], ({"dit": dit, "unet": unet} | variants)[name])
     for p in net.parameters():
         nn.init.normal_(p, std=0.2)
     return net
@@ -25,7 +26,8 @@ def network(name: str, dims: int = 2) -> nn.Module:
 
 def condition(batch: int, length: int = 5) -> dict[str, Any]:
     mask = torch.arange(length) < torch.arange(batch)[:, None] % length + 2
-    return {"text": torch.randn(batch, length, 8), "text_mask": mask, "text_pooled": torch.randn(batch, 8)}
+    numbers = {"seconds": torch.randn(batch, 6), "start": torch.randn(batch, 4)}  # only some networks ask for them
+    return {"text": torch.randn(batch, length, 8), "text_mask": mask, "text_pooled": torch.randn(batch, 8)} | numbers
 
 
 def row(cond: dict[str, Any], i: int) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def row(cond: dict[str, Any], i: int) -> dict[str, Any]:
 
 
 both = pytest.mark.parametrize("name", ["dit", "dit-own", "unet"])
+numbered = pytest.mark.parametrize("name", ["dit-numbers", "unet-numbers"])
 
 
 @both
@@ -46,6 +49,24 @@ def test_any_number_of_axes(name: str, dims: int) -> None:
 @pytest.mark.parametrize("grid", [(2, 2), (2, 14), (16, 4)])
 def test_any_size_and_aspect_ratio(name: str, grid: tuple[int, int]) -> None:
     assert network(name)(torch.randn(1, 3, *grid), torch.tensor([0.5]), condition(1)).shape == (1, 3, *grid)
+
+
+@numbered
+def test_numbers_act_each_for_itself_and_zeros_say_nothing(name: str) -> None:
+    net, x, cond, t = network(name, 1), torch.randn(2, 3, 8), condition(2), torch.rand(2)
+    for number in ("seconds", "start"):
+        other = cond[number].clone()
+        other[0] += 1
+        changed = (net(x, t, cond | {number: other}) - net(x, t, cond)).abs().amax((1, 2))
+        assert changed[0] > 1e-3 and changed[1] < 1e-4
+    null = {number: torch.zeros_like(cond[number]) for number in ("seconds", "start")}
+    bare = build(name.split("-")[0], {k: v for k, v in vars(net.config).items() if k != "scalars"})
+    bare.load_state_dict(
+        {k: v for k, v in net.state_dict().items() if "scalar_embed" not in k}
+    )  # all the rest is equal
+    assert torch.equal(net(x, t, cond | null), bare(x, t, cond))
+    with pytest.raises(ValueError, match="the condition lacks start"):
+        net(x, t, {k: v for k, v in cond.items() if k != "start"})
 
 
 @both
@@ -65,7 +86,7 @@ def test_times_of_places_act(name: str) -> None:
     assert not torch.allclose(net(x, t, cond), net(x, mixed, cond), atol=1e-3)
 
 
-@both
+@pytest.mark.parametrize("name", ["dit", "dit-own", "dit-numbers", "unet", "unet-numbers"])
 def test_a_sample_alone_is_the_sample_in_a_batch(name: str) -> None:
     net, x, cond, t = network(name), torch.randn(4, 3, 4, 8), condition(4), torch.rand(4)
     whole = net(x, t, cond)
@@ -90,7 +111,7 @@ def test_leaving_out_layers_acts(name: str) -> None:
     assert not torch.allclose(net(x, t, cond | {"skip_layers": (1,)}), net(x, t, cond), atol=1e-3)
 
 
-@both
+@pytest.mark.parametrize("name", ["dit", "dit-own", "dit-numbers", "unet", "unet-numbers"])
 def test_every_parameter_feels_the_loss(name: str) -> None:
     net = network(name)
     net(torch.randn(2, 3, 4, 8), torch.rand(2), condition(2)).square().mean().backward()
