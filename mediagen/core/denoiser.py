@@ -72,7 +72,7 @@ class Denoiser(nn.Module):
         told = t if self.clock is None else self.clock(t, *level)
         told = _per_sample(told, x)
         scaled = x if self.scale is None else x * narrow(self.scale(*level), x)
-        return self.net(scaled.to(self.dtype), told, cond).to(x.dtype)
+        return _cast(self.net(_cast(scaled, self.dtype), told, cond), x.dtype)
 
     def forward(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:
         level = self.coefficients(x, t)
@@ -116,6 +116,11 @@ def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Ten
     return (x * (q / det)).add_(y, alpha=-s / det)
 
 
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in this dtype; asked first, since even a `.to` that does nothing takes a microsecond."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 def narrow(value: Any, x: Tensor) -> Any:
     """A coefficient in x's dtype (floats pass)."""
     return value.to(x.dtype) if isinstance(value, Tensor) else value
@@ -150,5 +155,5 @@ def loss(denoiser: Denoiser, x0: Tensor, eps: Tensor, t: Tensor, cond: Cond | No
 def _per_sample(t: Any, x: Tensor) -> Tensor:
     """Float32 time [B] from a float or scalar; [B] and per-token times pass."""
     if not isinstance(t, Tensor):
-        return torch.full((len(x),), float(t), dtype=torch.float32, device=x.device)
+        return torch.full((x.shape[0],), float(t), dtype=torch.float32, device=x.device)
     return t.to(x.device, torch.float32).expand(len(x)) if t.ndim == 0 else t.to(x.device, torch.float32)

@@ -69,12 +69,10 @@ class _Guided:
     plans: dict[Any, _Plan] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, t: Any) -> Tensor:
-        plan = self._plan([at(term.weight, t) for term in self.terms], len(x))
+        plan = self._plan([at(term.weight, t) for term in self.terms], x.shape[0])
         if not plan.active:
             return self.positive(x, t)
-        found: dict[Any, Tensor] = {}
-        for group, keys in plan.stacks:
-            found.update(zip(keys, group(x, t), strict=True))
+        found = {k: x0 for group, keys in plan.stacks for k, x0 in zip(keys, group(x, t), strict=True)}
         total = _sum(plan.shares, found, x)
         for term, weight in plan.active:
             if term.bend is not None:
@@ -138,6 +136,10 @@ def _nothing(weight: Any) -> bool:
 
 
 def _sum(shares: dict[Any, Any], found: dict[Any, Tensor], x: Tensor) -> Tensor:
+    """The shares' sum, which is 1, of the branches: of two, it lies on the line through both."""
+    if len(shares) == 2 and not any(isinstance(share, Tensor) for share in shares.values()):
+        (first, _), (second, share) = shares.items()
+        return torch.lerp(found[first], found[second], share)
     total: Any = None
     for branch, share in shares.items():
         if isinstance(share, Tensor):

@@ -111,6 +111,8 @@ def _nodes(step: Step, past: Sequence[Past]) -> list[float]:
 
 def _blend(first: Tensor, others: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """first + sum of w_k (other_k - first): exactly `first` where all agree."""
+    if len(shares) == 1:
+        return torch.lerp(first, others[0], shares[0])
     total = first
     for other, share in zip(others, shares, strict=False):
         total = torch.add(total, other - first, alpha=share)
