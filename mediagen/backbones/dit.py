@@ -38,7 +38,7 @@ class DiTConfig:
 
 
 class DiT(nn.Module):
-    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], the code of each
+    """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], a code of each
     scalar [B, its width] and, optionally, "skip_layers" (a tuple of block numbers left out: the perturbed branch of
     skip-layer guidance)."""
 
