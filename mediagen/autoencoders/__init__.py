@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from .whitened import Whitened
 
 
-def build(kind: str, sizes: dict[str, Any], where: str = "autoencoder") -> "Whitened":
+def build(kind: str, sizes: Any, where: str = "autoencoder") -> "Whitened":
     """An autoencoder by the kind that its weights file says and its sizes (the fields of its config). ValueError, from
     `where`, for what is no autoencoder and for sizes that do not fit."""
     from .. import config

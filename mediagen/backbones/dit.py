@@ -36,6 +36,16 @@ class DiTConfig:
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
 
+    @property
+    def dims(self) -> int:
+        """Axes of the latent grid."""
+        return len(self.patch)
+
+    @property
+    def multiple(self) -> int:
+        """What each side of the latent grid must be a multiple of."""
+        return max(self.patch)
+
 
 class DiT(nn.Module):
     """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], a code of each

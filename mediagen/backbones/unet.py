@@ -40,6 +40,11 @@ class UNetConfig:
         if bad:
             raise ValueError(f"width {bad[0]} of an attending level is not a multiple of head {self.head}")
 
+    @property
+    def multiple(self) -> int:
+        """What each side of the latent grid must be a multiple of."""
+        return 2 ** (len(self.widths) - 1)
+
 
 class Attend(nn.Module):
     """Self-attention, cross-attention and feed-forward over the positions of a grid; the identity at first."""
@@ -146,6 +151,6 @@ class UNet(nn.Module):
         return F.silu(self.time_embed(t) + pooled)
 
     def _check(self, x: Tensor) -> None:
-        factor = 2 ** (len(self.config.widths) - 1)
+        factor = self.config.multiple
         if any(n % factor for n in x.shape[2:]):
             raise ValueError(f"the latent grid {tuple(x.shape[2:])} is not a multiple of {factor} along each axis")

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import config
-from ..autoencoders import build as build_autoencoder
 from ..autoencoders.base import LatentSpec
-from ..autoencoders.whitened import Whitened
 from ..backbones import build
 from ..conditioners.scalar import Scalar
 from ..conditioners.text import TextEncoder
 from ..core import path as paths
 from ..core.denoiser import Denoiser
 from ..training import weights
+from ..training.weights import load_autoencoder
 from .model import Model
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -102,18 +101,8 @@ def load_denoiser(file: Path) -> tuple[Denoiser, int]:
     with torch.device("meta"):
         net = build(about["backbone"], about["model"])
     weights.fit(net, tensors, file)
-    sizes = net.config
-    multiple = max(sizes.patch) if hasattr(sizes, "patch") else 2 ** (len(sizes.widths) - 1)
-    return Denoiser(net.eval().requires_grad_(False), paths.find(**about["path"]), about["prediction"]), multiple
-
-
-def load_autoencoder(file: Path) -> Whitened:
-    """Weights of any kind of autoencoder, of pictures or of sound -> the autoencoder, frozen."""
-    tensors, about = weights.load(file)
-    with torch.device("meta"):
-        vae = build_autoencoder(about.get("kind"), about.get("config", {}), str(file))
-    weights.fit(vae, tensors, file)
-    return vae.eval().requires_grad_(False)
+    denoiser = Denoiser(net.eval().requires_grad_(False), paths.find(**about["path"]), about["prediction"])
+    return denoiser, net.config.multiple
 
 
 def load_preview(file: Path) -> nn.Module:

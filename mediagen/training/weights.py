@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..autoencoders import build
+from ..autoencoders.whitened import Whitened
+
 
 def save(
     path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], dtype: torch.dtype = torch.float32
@@ -58,3 +61,13 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path, assi
         module.load_state_dict(tensors, assign=assign)
     except RuntimeError as error:
         raise ValueError(f"the weights {path} do not fit this network: {error}") from error
+
+
+def load_autoencoder(path: str | Path) -> Whitened:
+    """Weights of any kind of autoencoder, of pictures or of sound -> the autoencoder, frozen. ValueError if the file is
+    missing, broken or something else."""
+    tensors, about = load(path)
+    with torch.device("meta"):
+        vae = build(str(about.get("kind")), about.get("config"), str(path))
+    fit(vae, tensors, path)
+    return vae.eval().requires_grad_(False)
