@@ -10,19 +10,16 @@ OUT/READY                   written last
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import chunks
 from .fetch import Report, unreported
 from .scenes import Split, scene
 from .sprites import PACKAGES, Sprites, load_sprites
@@ -64,11 +61,11 @@ def build(
     _check(size=size, train=train, heldout=heldout, workers=workers)
     world = world if isinstance(world, World) else load_world(world)
     out = Path(out)
-    sprites = load_sprites(world, size, report=progress)
-    _claim(out, recipe(world, size=size, train=train, heldout=heldout, seed=seed))
+    load_sprites(world, size, report=progress)  # fetched and drawn before any worker asks
+    chunks.claim(out, recipe(world, size=size, train=train, heldout=heldout, seed=seed), "scenes")
     for split, count in (("heldout", heldout), ("train", train)):
         job = Job(world=world, size=size, seed=seed, split=split)
-        _build_split(job, out / split, count, workers, progress, sprites)
+        _build_split(job, out / split, count, workers, progress)
     (out / "READY").write_text("complete\n")
     return out
 
@@ -110,43 +107,19 @@ def _check(**numbers: int) -> None:
             raise ValueError(f"{name} is {value}; it must be at least {least[name]}")
 
 
-def _claim(out: Path, wanted: dict[str, Any]) -> None:
-    """Writes world.json, or makes sure that the folder was begun with the same recipe."""
-    file = out / "world.json"
-    wanted = json.loads(json.dumps(wanted))
-    if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if differing := [key for key in wanted if found.get(key) != wanted[key]]:
-            what = ", ".join(differing)
-            raise ValueError(f"{out} holds a data set of another recipe ({what} differ); choose another or delete it")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no data set of scenes; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _replace(file, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
-
-
-def _replace(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)
-
-
-def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Report, sprites: Sprites) -> None:
+def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Report) -> None:
     folder.mkdir(exist_ok=True)
     images = _opened(folder / "images.npy", (count, job.size, job.size, 3))
-    done = _finished(folder, count)
+    records = chunks.Records(folder / "scenes.jsonl")
+    done = min(records.begin(), count)
     progress(job.split, done, count)
-    starts = range(done, count, CHUNK)
-    spans = [(start, min(start + CHUNK, count)) for start in starts]
-    with (folder / "scenes.jsonl").open("a", encoding="utf-8") as lines:
-        for (start, stop), (pictures, records) in zip(spans, _made(job, spans, workers, sprites), strict=True):
-            images[start:stop] = pictures
-            images.flush()
-            lines.write(records)
-            lines.flush()
-            _replace(folder / "progress", f"{stop}\n")
-            progress(job.split, stop, count)
+    spans = chunks.spans(done, count, CHUNK)
+    made = chunks.in_order(spans, workers, partial(_making, job))
+    for (start, stop), (pictures, lines) in zip(spans, made, strict=True):
+        images[start:stop] = pictures
+        images.flush()
+        records.append(lines, stop)
+        progress(job.split, stop, count)
 
 
 def _opened(file: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -172,66 +145,15 @@ def _empty(file: Path, shape: tuple[int, ...]) -> Any:
     return empty
 
 
-def _finished(folder: Path, count: int) -> int:
-    """How many scenes are complete; cuts off records that were written after the last complete chunk."""
-    records, file = folder / "scenes.jsonl", folder / "progress"
-    done = int(file.read_text()) if file.exists() else 0
-    if records.exists():
-        with records.open("rb+") as stream:
-            for _ in range(done):
-                stream.readline()
-            stream.truncate(stream.tell())
-    if not file.exists():
-        _replace(file, "0\n")
-    return min(done, count)
+Chunk = tuple[np.ndarray, str]  # pictures and the lines of their records
 
 
-Span = tuple[int, int]
-Chunk = tuple[np.ndarray, str]
+def _making(job: Job) -> Callable[[chunks.Span], Chunk]:
+    """What a process makes chunks with: the sprites are read once."""
+    return partial(_chunk, job, load_sprites(job.world, job.size))
 
 
-def _made(job: Job, spans: list[Span], workers: int, sprites: Sprites) -> Iterator[Chunk]:
-    """The chunks in order, from this process or from several that run at most a few chunks ahead."""
-    if workers == 1 or len(spans) < 2:
-        yield from (_chunk(job, sprites, span) for span in spans)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
-    try:
-        yield from _ahead(pool, spans, 3 * workers)
-    except BrokenProcessPool as error:
-        raise ValueError(
-            "a worker process of the builder died; a script must call build() under `if __name__ == '__main__':`, "
-            "or pass workers=1"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ahead(pool: ProcessPoolExecutor, spans: Iterable[Span], most: int) -> Iterator[Chunk]:
-    waiting: list[Future[Chunk]] = []
-    for span in spans:
-        waiting.append(pool.submit(_work, span))
-        if len(waiting) >= most:
-            yield waiting.pop(0).result()
-    yield from (future.result() for future in waiting)
-
-
-_job: tuple[Job, Sprites] | None = None  # of a worker process, set once by its initializer
-
-
-def _begin(job: Job) -> None:
-    global _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
-    _job = (job, load_sprites(job.world, job.size))
-
-
-def _work(span: Span) -> Chunk:
-    assert _job is not None
-    return _chunk(*_job, span)
-
-
-def _chunk(job: Job, sprites: Sprites, span: Span) -> Chunk:
+def _chunk(job: Job, sprites: Sprites, span: chunks.Span) -> Chunk:
     made = [scene(job.world, sprites, job.seed, i, job.split, job.size) for i in range(*span)]
-    return np.stack([picture for picture, _ in made]), "".join(
-        json.dumps(record, ensure_ascii=False) + "\n" for _, record in made
-    )
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for _, record in made]
+    return np.stack([picture for picture, _ in made]), "".join(lines)

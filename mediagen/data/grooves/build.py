@@ -16,18 +16,16 @@ import json
 import math
 import os
 import shutil
-import signal
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ... import config
+from .. import chunks
 from ..fetch import Report, sha256, unreported
 from .clips import Clip, clip
 from .outline import Split
@@ -81,13 +79,13 @@ def build_grooves(
     world = world if isinstance(world, GroovesWorld) else load_grooves(world)
     out = Path(out)
     font = Path(soundfont) if soundfont else soundfont_file(progress)
-    _claim(out, recipe(world, font, train=train, heldout=heldout, seed=seed))
+    chunks.claim(out, recipe(world, font, train=train, heldout=heldout, seed=seed), "clips")
     _check_room(world, out, train + heldout)
     splits: tuple[tuple[Split, int], ...] = (("heldout", heldout), ("train", train))
     for split, count in splits:
         job = Job(world=world, soundfont=font, seed=seed, split=split, folder=out / split)
         _build_split(job, count, workers, progress)
-    _replace(out / "READY", "complete\n")
+    chunks.replace(out / "READY", "complete\n")
     return out
 
 
@@ -107,21 +105,6 @@ def recipe(world: GroovesWorld, font: Path, *, train: int, heldout: int, seed: i
     }
 
 
-def _claim(out: Path, wanted: dict[str, Any]) -> None:
-    """Writes world.json, or makes sure that the folder was begun with the same recipe."""
-    file = out / "world.json"
-    if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if differing := [key for key in wanted if found.get(key) != wanted[key]]:
-            what = ", ".join(differing)
-            raise ValueError(f"{out} holds a data set of another recipe ({what} differ); choose another or delete it")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no data set of clips; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _replace(file, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
-
-
 def _check_room(world: GroovesWorld, out: Path, count: int) -> None:
     """ValueError where the disk cannot hold what is still to come, by the mean length of a clip."""
     low, high = world.seconds
@@ -132,87 +115,24 @@ def _check_room(world: GroovesWorld, out: Path, count: int) -> None:
         raise ValueError(f"{out} needs about {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
 
 
-def _replace(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)
-
-
 def _build_split(job: Job, count: int, workers: int, progress: Report) -> None:
     (job.folder / "audio").mkdir(parents=True, exist_ok=True)
-    done = _finished(job.folder)
+    records = chunks.Records(job.folder / "clips.jsonl")
+    done = records.begin()
     progress(job.split, done, count)
-    spans = [(start, min(start + CHUNK, count)) for start in range(done, count, CHUNK)]
-    with (job.folder / "clips.jsonl").open("a", encoding="utf-8") as lines:
-        for (_, stop), records in zip(spans, _made(job, spans, workers), strict=True):
-            lines.write(records)
-            lines.flush()
-            _replace(job.folder / "progress", f"{stop}\n")
-            progress(job.split, stop, count)
+    spans = chunks.spans(done, count, CHUNK)
+    made = chunks.in_order(spans, workers, partial(_making, job), ahead=2)
+    for (_, stop), lines in zip(spans, made, strict=True):
+        records.append(lines, stop)
+        progress(job.split, stop, count)
 
 
-def _finished(folder: Path) -> int:
-    """How many clips are complete; cuts off records that were written after the last complete chunk."""
-    records, file = folder / "clips.jsonl", folder / "progress"
-    done = int(file.read_text()) if file.exists() else 0
-    if records.exists():
-        with records.open("rb+") as stream:
-            for _ in range(done):
-                stream.readline()
-            stream.truncate(stream.tell())
-    if not file.exists():
-        _replace(file, "0\n")
-    return done
+def _making(job: Job) -> Callable[[chunks.Span], str]:
+    """What a process makes chunks with: the soundfont is read once."""
+    return partial(chunk, job, Soundfont(job.soundfont))
 
 
-Span = tuple[int, int]
-
-
-def _made(job: Job, spans: list[Span], workers: int) -> Iterator[str]:
-    """The records of the chunks in order, from this process or from several that run a few chunks ahead."""
-    if not spans:
-        return
-    if workers == 1 or len(spans) < 2:
-        font = Soundfont(job.soundfont)
-        yield from (chunk(job, font, span) for span in spans)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
-    try:
-        yield from _ahead(pool, spans, 2 * workers)
-    except BrokenProcessPool as error:
-        raise ValueError(
-            "a worker process of the builder died; a script must call build_grooves() under "
-            "`if __name__ == '__main__':`, or pass workers=1"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ahead(pool: ProcessPoolExecutor, spans: list[Span], most: int) -> Iterator[str]:
-    waiting: list[Future[str]] = []
-    for span in spans:
-        waiting.append(pool.submit(_work, span))
-        if len(waiting) >= most:
-            yield waiting.pop(0).result()
-    yield from (future.result() for future in waiting)
-
-
-_held: tuple[Job, Soundfont] | None = None  # of a worker process, set once by its initializer
-
-
-def _begin(job: Job) -> None:
-    global _held
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
-    _held = (job, Soundfont(job.soundfont))
-
-
-def _work(span: Span) -> str:
-    if _held is None:
-        raise RuntimeError("this worker process was not begun")
-    return chunk(*_held, span)
-
-
-def chunk(job: Job, font: Soundfont, span: Span) -> str:
+def chunk(job: Job, font: Soundfont, span: chunks.Span) -> str:
     """Makes the clips of a span, writes their audio as one file (whole or not at all), returns their records."""
     number, start = span[0] // CHUNK, 0
     audio: list[np.ndarray] = []
