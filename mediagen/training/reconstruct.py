@@ -1,6 +1,7 @@
 """Training an autoencoder: reconstruction, KL, edges, and an adversarial stage."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +16,15 @@ from .trainer import Player
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
     """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between
-    neighbours (edges), KL to the unit Gaussian (nats a latent element), and the adversary from `adversarial_start` on.
-    """
+    neighbours (edges), KL to the unit Gaussian (nats a latent element), the squared distance of the latents from those
+    that `init` would give (drift: an encoder may get better, and a denoiser of the old latents needs little to follow),
+    and the adversary from `adversarial_start` on."""
 
     absolute: float = 1.0
     squared: float = 1.0
     edges: float = 0.5
     kl: float = 1e-4
+    drift: float = 0.0
     adversarial: float = 0.0
     adversarial_start: int = 0
 
@@ -39,7 +42,9 @@ def edges(error: Tensor) -> Tensor:
 
 
 def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Tensor], seed: int = 0) -> list[Player]:
-    """The autoencoder, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in [-1, 1]."""
+    """The autoencoder as it is now, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in
+    [-1, 1]."""
+    origin = frozen(deepcopy(vae.encoder)) if weights.drift else None
     adversary = None if not weights.adversarial else PatchDiscriminator(vae.config.dims, vae.config.media_channels)
     latest: dict[str, Tensor] = {}
 
@@ -49,6 +54,11 @@ def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Te
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + step)).to(mean)
         recon = vae.decoder(mean + noise * torch.exp(0.5 * logvar))
         terms = weights.terms(recon, x, mean, logvar)
+        if origin is not None:
+            with torch.no_grad():
+                before = origin(x)[0]
+            terms["drift"] = F.mse_loss(mean, before)
+            terms["loss"] = terms["loss"] + weights.drift * terms["drift"]
         latest.update(real=x, fake=recon.detach().float())
         if adversary is not None and step >= weights.adversarial_start:
             frozen(adversary)

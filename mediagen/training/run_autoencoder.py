@@ -25,6 +25,8 @@ def run(recipe: AutoencoderRecipe, out: Path) -> Iterator[Progress]:
     pictures.check_crop(media, recipe.crop)
     if recipe.decoder_only and not recipe.init:
         raise ValueError("decoder_only keeps the encoder of other weights: name them as init")
+    if recipe.loss.drift and not recipe.init:
+        raise ValueError("drift is the distance from the latents of other weights: name them as init")
     torch.manual_seed(recipe.schedule.seed)
     vae = start(recipe)
     journal = Journal(out, recipe.schedule.log_every)
