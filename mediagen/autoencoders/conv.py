@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..nn.conv import Down, ResBlock, Up, conv
 from ..nn.norm import ChannelNorm
 from .base import LatentSpec, smaller
+from .reach import Interval, through_decoder, through_encoder
 from .whitened import Whitened
 
 
@@ -108,19 +109,10 @@ class ConvVAE(Whitened):
 
     @property
     def reach(self) -> int:
-        """How many latent positions away a decoded pixel can still feel, rounded up: the margin of exact tiling."""
-        c, scale, reach = self.config, 1.0, 1.0
-        for level in reversed(range(len(c.grows))):
-            reach += scale * (2 * c.decoder_depths[level] + 1)
-            scale /= c.grows[level]
-        return math.ceil(reach)
+        """How many latent positions away a decoded pixel can still feel: the margin of exact tiling."""
+        return through_decoder(Interval(0, 0).finer(self.spec.stride[0]), self.config).reach
 
     @property
     def encoder_reach(self) -> int:
-        """How many latent positions away a latent can still feel the media, rounded up."""
-        c, reach = self.config, 1.0
-        scale = 1 / math.prod(c.strides)
-        for level, stride in enumerate(c.strides):
-            scale *= stride
-            reach += scale * (2 * c.encoder_depths[level] + 1)
-        return math.ceil(reach)
+        """How many latent positions away a latent can still feel the media."""
+        return through_encoder(Interval(0, 0), self.config).coarser(self.spec.stride[0]).reach

@@ -4,9 +4,13 @@ Chunks computed with a margin of this size are the whole's. Each function takes 
 returns the interval of inputs that it depends on, both ends included.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from .conv import ConvVAEConfig
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conv import ConvVAEConfig
 
 
 @dataclass(frozen=True)
@@ -16,23 +20,23 @@ class Interval:
     first: int
     last: int
 
-    def widened(self, by: int) -> "Interval":
+    def widened(self, by: int) -> Interval:
         """Through convolutions that look `by` positions to both sides."""
         return Interval(self.first - by, self.last + by)
 
-    def coarser(self, factor: int) -> "Interval":
+    def coarser(self, factor: int) -> Interval:
         """Out of a grid that is `factor` times finer than the one that it is made from."""
         return Interval(self.first // factor, self.last // factor)
 
-    def finer(self, factor: int) -> "Interval":
+    def finer(self, factor: int) -> Interval:
         """Into a grid that is `factor` times finer."""
         return Interval(self.first * factor, self.last * factor + factor - 1)
 
-    def framed(self, n_fft: int, hop: int) -> "Interval":
+    def framed(self, n_fft: int, hop: int) -> Interval:
         """The samples that frames are cut from (`nn.stft`)."""
         return self.finer(hop).widened((n_fft - hop) // 2)
 
-    def overlapped(self, n_fft: int, hop: int) -> "Interval":
+    def overlapped(self, n_fft: int, hop: int) -> Interval:
         """The frames that samples are overlapped from."""
         return self.widened((n_fft - hop) // 2).coarser(hop)
 
