@@ -8,4 +8,4 @@ job = pipeline.job("a rocket in outer space", n=4, seed=0, steps=12, previews=Tr
 for event in pipeline.stream(job):
     if event.stage == "step" and event.preview is not None:
         print(f"step {event.step} of {event.total}, preview {tuple(event.preview.shape)}")
-sheet(event.images, columns=4).save("rockets.png")
+sheet(event.results, columns=4).save("rockets.png")

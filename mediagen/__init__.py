@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .audio_stream import Stream
+    from .modalities.audio import Audio
     from .modalities.image import Image
-    from .pipeline import Pipeline
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "image", "load", "models", "replay"]
+__all__ = ["__version__", "audio", "image", "load", "models", "replay", "stream"]
 
-_loaded: dict[str, "Pipeline"] = {}
+_loaded: dict[str, Any] = {}
 
 
 def image(  # noqa: PLR0913 (the public face names what most calls use)
@@ -35,11 +36,49 @@ def image(  # noqa: PLR0913 (the public face names what most calls use)
     one each time; it is written into the picture. options: `generators.diffusion.Walk`. ValueError for what cannot be.
     """
     asked = {"steps": steps, "seed": seed, "guidance": guidance, "solver": solver, "negative": negative}
-    return _cached(model).generate(prompt, size=size, n=n, **asked, **options)
+    return _cached(model, "image").generate(prompt, size=size, n=n, **asked, **options)
 
 
-def load(name_or_path: "str | Path") -> "Pipeline":
-    """A model by name or folder, as a Pipeline with `generate`, `vary` and `inpaint`."""
+def audio(  # noqa: PLR0913 (the public face names what most calls use)
+    prompt: Any,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    guidance: float | None = None,
+    solver: str | None = None,
+    negative: str | None = None,
+    n: int = 1,
+    model: str = "mini-audio",
+    lufs: float | None = None,
+    **options: Any,
+) -> "Audio | list[Audio]":
+    """Music or sound from text (a list of clips for n > 1), by a model that ships inside or any that `load` takes.
+
+    >>> mediagen.audio("slow jazz, piano and double bass, 90 bpm", seconds=10, seed=7).save("jazz.flac")
+
+    prompt: text, [(text, weight), ...] to compose, or a timeline [(0, "calm piano"), (20, "drums enter")]. seconds: 0.5
+    to 600. lufs: the loudness to bring it to. options: bars, beats and bpm for a seamless loop instead of seconds, and
+    `generators.diffusion.Walk`. ValueError for what cannot be.
+    """
+    asked = {"steps": steps, "seed": seed, "guidance": guidance, "solver": solver, "negative": negative, "lufs": lufs}
+    return _cached(model, "audio").generate(prompt, seconds=seconds, n=n, **asked, **options)
+
+
+def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audio", **options: Any) -> "Stream":
+    """Sound that is made while it is heard: an iterator of clips that follow one another without a gap.
+
+    >>> for clip in mediagen.stream("driving techno, 130 bpm", seconds=60): play(clip.samples)
+
+    seconds: None for no end. The `prompt` and `guidance` of what is returned may be changed while it runs. options:
+    seed, negative, window and `generators.diffusion.Walk`. ValueError for what cannot be.
+    """
+    return _cached(model, "audio").live(prompt, seconds=seconds, **options)
+
+
+def load(name_or_path: "str | Path") -> Any:
+    """A model by name or folder: an `image_pipeline.ImagePipeline` or `audio_pipeline.AudioPipeline`, which have
+    `generate`, `vary`, `inpaint` and more."""
     from .pipeline import load
 
     return load(name_or_path)
@@ -53,14 +92,18 @@ def models() -> dict[str, "Path"]:
 
 
 def replay(path: "str | Path") -> Any:
-    """Make a saved picture again from its own metadata; says whether the pixels are equal (`replay.Replay`)."""
+    """Make a saved picture or clip again from its own metadata; says whether its pixels or samples are equal
+    (`replaying.Replay`)."""
     from .replaying import replay
 
     return replay(path)
 
 
-def _cached(name: str) -> "Pipeline":
-    """Pipelines stay loaded: the second picture does not pay for loading."""
+def _cached(name: str, modality: str | None = None) -> Any:
+    """Pipelines stay loaded: the second picture does not pay for loading. ValueError for another modality's model."""
     if name not in _loaded:
         _loaded[name] = load(name)
+    made = _loaded[name].model.modality
+    if modality not in (None, made):
+        raise ValueError(f"the model {name} makes {made}, not {modality}")
     return _loaded[name]

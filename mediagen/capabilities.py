@@ -1,13 +1,15 @@
 """What works with which model, and what is refused and why; computed from the models themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .families.native import read_card
 from .pipeline import models
 
 TASKS = {
     "image": ("generate", "vary", "inpaint", "regions", "loop", "window"),
+    "audio": ("generate", "vary", "inpaint", "extend", "loop", "timeline", "window", "stream"),
 }
 
 
@@ -15,7 +17,7 @@ def capabilities(folder: Path) -> dict[str, str]:
     """Task -> "" if it works, else the reason why it is refused."""
     card = read_card(folder)
     answers = dict.fromkeys(TASKS.get(card["modality"], ()), "")
-    if not card.get("preview"):
+    if card["modality"] == "image" and not card.get("preview"):
         answers["preview"] = "the model has no preview decoder"
     return answers
 
@@ -24,7 +26,13 @@ def describe() -> Iterator[str]:
     """One line a shipped model, for people."""
     for name, folder in models().items():
         card = read_card(folder)
-        size = "x".join(map(str, reversed(card["size"])))
         able = capabilities(folder)
         works = ", ".join(task for task, reason in able.items() if not reason)
-        yield f"{name}  {card['modality']} {size}  {works}  {card.get('summary', '')}".rstrip()
+        yield f"{name}  {card['modality']} {size(card)}  {works}  {card.get('summary', '')}".rstrip()
+
+
+def size(card: Mapping[str, Any]) -> str:
+    """What a model makes best: "128x128", or "10 s at 44100 Hz"."""
+    if "seconds" in card:
+        return f"{card['seconds']:g} s at {card['rate']} Hz"
+    return "x".join(map(str, reversed(card["size"])))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import _cached
+from . import _cached, models
 from .modalities.image import Image, sheet
 from .pipeline import Event
 
@@ -18,6 +18,9 @@ PROMPTS = (
     "a sailboat at the beach",
     "a yellow car on a green meadow",
 )
+MUSIC = "mini-audio"
+TUNE = "slow jazz, piano and double bass, 90 bpm"
+GROOVE = "funk, drums and bass, 120 bpm"
 
 
 def run(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:
@@ -35,12 +38,23 @@ def run(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:
     yield from made(pipeline, out / "11-wide.png", "two balloons in the sky", size=(256, 128), seed=seed)
     sheet([*pictures, varied, tile], columns=5).save(out / "sheet.png")
     yield out / "sheet.png", None
+    if MUSIC in models():
+        yield from music(out, seed)
+
+
+def music(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:
+    """A clip, its picture, and a loop of two bars."""
+    pipeline = _cached(MUSIC)
+    clip = yield from made(pipeline, out / "12-music.flac", TUNE, seed=seed)
+    clip.plot().save(out / "12-music.png")
+    yield out / "12-music.png", None
+    yield from made(pipeline, out / "13-loop.flac", GROOVE, bars=2, bpm=120.0, seed=seed)
 
 
 def made(pipeline: Any, file: Path, prompt: str, **options: Any) -> Iterator[tuple[Path, Event | None]]:
-    """Run one job, save its picture, and give it back."""
+    """Run one job, save what it made, and give it back."""
     for event in pipeline.stream(pipeline.job(prompt, **options)):
         yield file, event
-    event.images[0].save(file)
+    event.results[0].save(file)
     yield file, None
-    return event.images[0]
+    return event.results[0]

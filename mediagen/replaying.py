@@ -1,68 +1,130 @@
-"""Making a saved picture again from what it carries."""
+"""Making a saved picture or clip again from what it carries."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import _cached
 from .config import plain
+from .modalities import audio as audio_modality
 from .modalities import image as image_modality
+from .modalities.audio_formats import FORMATS as SOUNDS
 from .request import Request, Source
+
+GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "lufs")
+GIVEN += ("seed", "sample", "negative", "strength", "regions")
+FULL_SCALE = {"pixel": 255, "sample": 32768}  # the steps that differences are told in
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """equal: every pixel as it was made; difference: the largest to the file's own pixels, in steps of 0..255 (above 0
-    where the file was compressed with losses, or edited); same_model: whether the weights are the same."""
+    """equal: every pixel or sample as it was made; difference: the largest to the file's own, in steps of 0..255 of a
+    pixel or of 16 bits of a sample (above 0 where the file was compressed with losses, or edited); same_model: whether
+    the weights are the same."""
 
-    image: image_modality.Image
+    result: Any
     request: Request
     equal: bool
     difference: int
     same_model: bool
 
+    @property
+    def image(self) -> Any:
+        """The picture, where it is one."""
+        return self.result
+
+    @property
+    def unit(self) -> str:
+        """What it is made of: "pixel" or "sample"."""
+        return "sample" if isinstance(self.result, audio_modality.Audio) else "pixel"
+
+
+def media_of(path: str | Path) -> Any:
+    """The modality of a file, by its ending."""
+    return audio_modality if Path(path).suffix.lower() in SOUNDS else image_modality
+
 
 def request_of(path: str | Path) -> Request:
     """The request that a file carries; ValueError if it carries none."""
-    picture = image_modality.load(path)
-    if not picture.metadata:
+    return _request(media_of(path).load(path), path)
+
+
+def _request(media: Any, path: str | Path) -> Request:
+    if not media.metadata:
         raise ValueError(
             f"{path} carries no mediagen request: it was not made by mediagen, or its metadata was stripped"
         )
-    return Request.from_json(picture.metadata)
+    return Request.from_json(media.metadata)
 
 
 def replay(path: str | Path) -> Replay:
     """Run a file's own request again and compare.
 
-    ValueError if the file carries none, or the picture that it started from has changed or is gone.
+    ValueError if the file carries none, or the picture or clip that it started from has changed or is gone.
     """
-    before, request = image_modality.load(path), request_of(path)
+    modality = media_of(path)
+    before = modality.load(path)
+    request = _request(before, path)
     pipeline = _cached(request.model)
-    inputs = {"start": _found(request.source), "mask": _found(request.mask)}
-    asked = {
-        "seed": request.seed,
-        "negative": request.negative,
-        "strength": request.strength,
-        "regions": request.regions,
-    }
-    prompt = request.prompts if len(request.prompts) > 1 else request.prompts[0][0]
-    job = pipeline.job(prompt, size=request.size, sample=request.sample, **inputs, **asked, **plain(request.walk))
-    [after] = pipeline.run(job)
-    difference = int(np.abs(after.numpy().astype(int) - before.numpy()).max())
-    same = pipeline.model.hash == request.model_hash
-    made = json.loads(before.metadata).get("pixels")
-    equal = after.sha256 == made if made else difference == 0
-    return Replay(image=after, request=request, equal=equal, difference=difference, same_model=same)
+    after = _streamed(pipeline, request, before) if request.task == "stream" else _made(pipeline, request, modality)
+    made = json.loads(before.metadata).get("samples" if modality is audio_modality else "pixels")
+    difference = _difference(after, before)
+    return Replay(
+        result=after,
+        request=request,
+        equal=after.sha256 == made if made else difference == 0,
+        difference=difference,
+        same_model=pipeline.model.hash == request.model_hash,
+    )
 
 
-def _found(source: Source | None) -> str | None:
+def _made(pipeline: Any, request: Request, modality: Any) -> Any:
+    asked = {name: getattr(request, name) for name in GIVEN}
+    asked = {name: value for name, value in asked.items() if value not in (None, ())}
+    inputs = {"start": _found(request.source, modality), "mask": _found(request.mask, modality)}
+    asked |= {name: file for name, file in inputs.items() if file is not None}
+    if request.source or request.bars:  # they say how long it is
+        asked.pop("seconds", None)
+    [after] = pipeline.run(pipeline.job(_prompt(request), **asked, **plain(request.walk)))
+    return after
+
+
+def _streamed(pipeline: Any, request: Request, before: audio_modality.Audio) -> audio_modality.Audio:
+    """As much of a stream as the file holds."""
+    options = {"seed": request.seed, "negative": request.negative, **plain(request.walk)}
+    clips, count = [], round(before.samples.shape[1] * pipeline.rate / before.rate)
+    for clip in pipeline.live(_prompt(request), seconds=request.seconds, **options):
+        clips.append(clip.samples)
+        if sum(samples.shape[1] for samples in clips) >= count:
+            break
+    return audio_modality.Audio(np.concatenate(clips, axis=1)[:, :count], pipeline.rate)
+
+
+def _prompt(request: Request) -> Any:
+    if request.timeline:
+        return request.timeline
+    return request.prompts if len(request.prompts) > 1 else request.prompts[0][0]
+
+
+def _difference(after: Any, before: Any) -> int:
+    if isinstance(after, image_modality.Image):
+        return int(np.abs(after.numpy().astype(int) - before.numpy()).max())
+    before = audio_modality.load(before, rate=after.rate, channels=after.channels)
+    count = min(after.samples.shape[1], before.samples.shape[1])
+    steps = [np.rint(clip.samples[:, :count] * FULL_SCALE["sample"]).clip(max=32767) for clip in (after, before)]
+    return int(np.abs(steps[0] - steps[1]).max())
+
+
+def _found(source: Source | None, modality: Any) -> str | None:
     if source is None:
         return None
+    what = "clip" if modality is audio_modality else "picture"
     if source.path is None or not Path(source.path).exists():
-        raise ValueError(f"the picture that it started from is not at {source.path}: put it back there to replay")
-    if image_modality.load(source.path).sha256 != source.sha256:
-        raise ValueError(f"{source.path} has changed since: its pixels are not those that were started from")
+        raise ValueError(f"the {what} that it started from is not at {source.path}: put it back there to replay")
+    if modality.load(source.path).sha256 != source.sha256:
+        parts = "samples" if modality is audio_modality else "pixels"
+        raise ValueError(f"{source.path} has changed since: its {parts} are not those that were started from")
     return source.path

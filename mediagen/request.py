@@ -1,4 +1,4 @@
-"""Everything that was asked for, as plain data: what a picture carries in its metadata, and `replay` makes again."""
+"""Everything that was asked for, as plain data: what a file carries in its metadata, and `replay` makes again."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from . import config
 from .generators.diffusion import Walk
 
-TASKS = ("generate", "vary", "inpaint")
+TASKS = ("generate", "vary", "inpaint", "extend", "loop", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,27 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One sample. size: (width, height) in pixels; sample: its number in the batch that it was made in (a part of the
-    noise's key); prompts: (text, weight), several to compose; regions: (text, (left, top, right, bottom) in 0..1)."""
+    """One sample. sample: its number in the batch that it was made in (a part of the noise's key); prompts: (text,
+    weight), several to compose.
+
+    Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
+    Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
+    that are made anew; left, right: seconds put to its ends; bars, beats (a bar) and bpm of a loop; lufs: loudness.
+    """
 
     task: str = "generate"
     prompts: tuple[tuple, ...]
     negative: str | None = None
-    size: tuple[int, ...]
+    size: tuple[int, ...] = ()
+    seconds: float | None = None
+    timeline: tuple[tuple, ...] = ()
+    between: tuple[float, ...] = ()
+    left: float | None = None
+    right: float | None = None
+    bars: int | None = None
+    beats: int | None = None
+    bpm: float | None = None
+    lufs: float | None = None
     seed: int
     sample: int = 0
     walk: Walk = field(default_factory=Walk)
@@ -46,10 +60,12 @@ class Request:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, not {self.seed!r}")
 
-    def to_json(self, pixels: str | None = None) -> str:
-        """What a file carries: the request, and a hash of the pixels as they were made (a lossy file changes them)."""
-        values = {"mediagen": config.plain(self)} | ({"pixels": pixels} if pixels else {})
-        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+    def to_json(self, pixels: str | None = None, samples: str | None = None) -> str:
+        """What a file carries: the request without what was not asked for, and a hash of the pixels or samples as they
+        were made (a lossy file changes them)."""
+        asked = {k: v for k, v in config.plain(self).items() if v not in (None, [])}
+        made = {k: v for k, v in (("pixels", pixels), ("samples", samples)) if v}
+        return json.dumps({"mediagen": asked, **made}, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Request":

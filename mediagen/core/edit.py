@@ -73,10 +73,12 @@ def regional(base: Denoise, *regions: tuple[Denoise, Tensor]) -> Denoise:
         raise ValueError("a region's mask must be 0 or more everywhere")
     total = sum((mask for _, mask in regions), torch.zeros(()))
     rest, divide = (1 - total).clamp(min=0), total.clamp(min=1)
+    shares = [(part, mask / divide) for part, mask in regions]
+    if float(rest.max()) > 1e-6:  # else the base has no place and is not asked
+        shares = [(base, rest), *shares]
 
     def mixed(x: Tensor, t: Any) -> Tensor:
-        parts = [(part, mask / divide) for part, mask in regions]
-        return rest * base(x, t) + sum((share * part(x, t) for part, share in parts), torch.zeros_like(x))
+        return sum((share * part(x, t) for part, share in shares), torch.zeros_like(x))
 
     return mixed
 

@@ -1,6 +1,6 @@
 """Diffusion: conditions and noise -> the walk of `core.solve.sample`, guided and edited as the settings say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,27 +64,38 @@ class Start:
     keep: Tensor | None = None
 
 
-Conditions = Sequence[tuple[Cond, float]]
+Box = tuple[slice, ...]
+"""A window's part of the grid, one slice an axis; () is all of it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """What a batch is to become.
+
+    prompts: [(cond, weight)], one for a plain prompt, several to compose them. null: what guidance leads away from.
+    regions: (cond, mask [1, 1, *grid]), prompts by place over the first one. told: what a window is told of its place,
+    as entries of the condition; an entry that is zero in a condition (nothing was asked for: the null's) stays so.
+    """
+
+    prompts: Sequence[tuple[Cond, float]]
+    null: Cond
+    regions: Sequence[tuple[Cond, Tensor]] = ()
+    told: Callable[[Box], Cond] | None = None
+
+    def at(self, cond: Cond, box: Box) -> Cond:
+        """A condition as the window at `box` sees it."""
+        if self.told is None or not box:
+            return cond
+        return {**cond, **{k: v for k, v in self.told(box).items() if k in cond and bool(cond[k].any())}}
 
 
 def generate(
-    model: Denoiser,
-    conditions: Conditions,
-    null: Cond,
-    like: Tensor,
-    keyed: Keyed,
-    walk: Walk,
-    start: Start | None = None,
-    regions: Sequence[tuple[Cond, Tensor]] = (),
+    model: Denoiser, asked: Asked, like: Tensor, keyed: Keyed, walk: Walk, start: Start | None = None
 ) -> Iterator[solve.State]:
-    """States of one batch; the last one's x is the result [B, C, *grid], shaped like `like`.
-
-    conditions: [(cond, weight)], one for a plain prompt, several to compose them. null: what guidance leads away from.
-    regions: (cond, mask [1, 1, *grid]) prompts by place over the first condition.
-    """
+    """States of one batch; the last one's x is the result [B, C, *grid], shaped like `like`."""
     path = model.path
     times = timing.grid(timing.find(**walk.timing), walk.steps, path)
-    denoise = _conditioned(model, conditions, null, walk, times, regions)
+    denoise = _Guide(model=model, asked=asked, walk=walk, times=times).denoise(like.shape[2:])
     eps = keyed_start(keyed, like)
     x = path(float(times[0]))[1] * eps
     if start is not None:
@@ -93,8 +104,6 @@ def generate(
             denoise = edit.inpaint(denoise, start.known, start.keep)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
-    if walk.loop:
-        denoise = edit.looped(denoise, axes=walk.loop)
     noise = Keyed(seed=keyed.seed, samples=keyed.samples, purpose="step")
     return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise)
 
@@ -104,32 +113,58 @@ def keyed_start(keyed: Keyed, like: Tensor) -> Tensor:
     return keyed(0, like)
 
 
-def _conditioned(
-    model: Denoiser,
-    conditions: Conditions,
-    null: Cond,
-    walk: Walk,
-    times: Tensor,
-    regions: Sequence[tuple[Cond, Tensor]],
-) -> Denoise:
-    """The first condition, or all of them composed, with the regions' prompts in their places."""
-    if len(conditions) > 1:
-        base = _composed(model, conditions, null, walk)
-    else:
-        base = _guided(model, conditions[0][0], null, walk, times)
-    places = [(_windowed(_guided(model, cond, null, walk, times), walk), mask) for cond, mask in regions]
-    base = _windowed(base, walk)
-    return edit.regional(base, *places) if places else base
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Guide:
+    """Everything that was asked for, as one Denoise."""
+
+    model: Denoiser
+    asked: Asked
+    walk: Walk
+    times: Tensor
+
+    def denoise(self, grid: Sequence[int]) -> Denoise:
+        """A loop rolls the state before each call, so places in it are known outside of the roll only; without one,
+        each window asks for no other prompts than those that have a place in it."""
+        if not self.walk.loop:
+            return _windows(self.seen, self.walk.window, grid)
+        base, *others = (self.rolled(number, grid) for number in range(1 + len(self.asked.regions)))
+        masks = [mask for _, mask in self.asked.regions]
+        return edit.regional(base, *zip(others, masks, strict=True)) if others else base
+
+    def rolled(self, number: int, grid: Sequence[int]) -> Denoise:
+        windows = _windows(lambda _: self.prompt(number, ()), self.walk.window, grid)
+        return edit.looped(windows, axes=self.walk.loop)
+
+    def seen(self, box: Box) -> Denoise:
+        """All the prompts that a window sees, each in its place."""
+        masks = [(number, mask[..., *box]) for number, (_, mask) in enumerate(self.asked.regions, start=1)]
+        places = [(self.prompt(number, box), mask) for number, mask in masks if bool(mask.any())]
+        base = self.prompt(0, box)
+        return edit.regional(base, *places) if places else base
+
+    def prompt(self, number: int, box: Box) -> Denoise:
+        """The first prompt, or all of them composed (0), or that of a region (1 ...), guided."""
+        null = self.asked.at(self.asked.null, box)
+        prompts = [(self.asked.at(cond, box), weight) for cond, weight in self.asked.prompts]
+        if number:
+            prompts = [(self.asked.at(self.asked.regions[number - 1][0], box), 1.0)]
+        if len(prompts) > 1:
+            return _composed(self.model, prompts, null, self.walk)
+        return _guided(self.model, prompts[0][0], null, self.walk, self.times)
 
 
-def _windowed(denoise: Denoise, walk: Walk) -> Denoise:
-    """Seen in windows that overlap by half, along the last axes of the state."""
-    for axis, side in enumerate(walk.window, start=-len(walk.window)):
-        denoise = edit.windowed(denoise, size=side, overlap=side // 2, axis=axis)
-    return denoise
+def _windows(build: Callable[[Box], Denoise], sides: Sequence[int], grid: Sequence[int], box: Box = ()) -> Denoise:
+    """`build(box)` for each of the windows, which overlap by half, blended; sides: one an axis, none for the whole."""
+    if not sides:
+        return build(box)
+    side, axis = sides[-1], -1 - len(box)
+    begins = edit.starts(grid[axis], side, side // 2)
+    boxes = [(slice(begin, min(begin + side, grid[axis])), *box) for begin in begins]
+    parts = [_windows(build, sides[:-1], grid, inner) for inner in boxes]
+    return edit.windowed(lambda number: parts[number], size=side, overlap=side // 2, axis=axis, per_window=True)
 
 
-def _composed(model: Denoiser, conditions: Conditions, null: Cond, walk: Walk) -> Denoise:
+def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: Cond, walk: Walk) -> Denoise:
     if walk.method != "cfg" or walk.skip_layers:
         raise ValueError("several prompts are composed by cfg alone: leave out method and skip_layers")
     branches = [(model.bind(cond), _scale(weight * walk.guidance, walk, rest=0.0)) for cond, weight in conditions]

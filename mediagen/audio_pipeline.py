@@ -1,0 +1,252 @@
+"""Sound: a prompt and seconds, and a clip to vary, mend or extend, bars to loop, or a timeline -> clips."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from .audio_canvas import Canvas, canvas, round_resampled, timeline_masks, told
+from .audio_checks import (
+    LONGEST,
+    check_between,
+    check_edits,
+    check_measure,
+    check_seconds,
+    check_sides,
+    is_number,
+    split_timeline,
+)
+from .families.model import Model
+from .generators.diffusion import Box
+from .modalities import audio as audio_modality
+from .pipeline import Job, Pipeline, batch, prompts_of, result_of
+from .request import Request, Source
+
+if TYPE_CHECKING:
+    from .audio_stream import Stream
+
+Audio = audio_modality.Audio
+SHORTEST = 0.1  # seconds
+EDITS = ("between", "left", "right", "bars", "beats", "bpm", "lufs")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AudioJob(Job):
+    """samples: how many a result has; first: where in the piece the latents begin, in samples; canvas: what an edit
+    keeps."""
+
+    samples: int
+    first: int = 0
+    canvas: Canvas | None = None
+
+
+class AudioPipeline(Pipeline):
+    """A loaded model of sound and what can be done with it. Clips come and go as a path, (array, rate) or Audio; one at
+    another rate or number of channels than the model's is converted first."""
+
+    tile = 256  # latents: some 12 s of sound
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        if model.rate is None:
+            raise ValueError(f"the model {model.name} makes sound, but its card names no rate")
+        self.rate: int = model.rate
+        self.stride = model.spec.stride[-1]
+
+    def generate(self, prompt: Any, *, seconds: float | None = None, n: int = 1, **options: Any) -> Any:
+        """Sound from text, an Audio or a list of them.
+
+        prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
+        [(second, text), ...], the first second 0. seconds: 0.5 to 600, None for the model's own; what is longer goes in
+        windows that overlap by half. options: seed, negative, lufs (loudness), loop=True (an end that goes on with the
+        beginning), window (seconds) and the fields of `generators.diffusion.Walk`. ValueError for anything that cannot
+        be done.
+        """
+        return result_of(self.run(self.job(prompt, seconds=seconds, n=n, **options)), prompt)
+
+    def vary(self, clip: Any, prompt: Any, *, strength: float = 0.6, n: int = 1, **options: Any) -> Any:
+        """The clip made anew from its noised self: strength near 0 keeps it, 1 keeps nothing."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, strength=strength, **options)), prompt)
+
+    def inpaint(self, clip: Any, start: float, end: float, prompt: Any, *, n: int = 1, **options: Any) -> Any:
+        """The seconds from start to end made anew; each sample outside of them stays as it is."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, between=(start, end), **options)), prompt)
+
+    def extend(
+        self, clip: Any, prompt: Any, *, left: float = 0.0, right: float = 0.0, n: int = 1, **options: Any
+    ) -> Any:
+        """So many seconds more before and after the clip, each sample of which stays as it is."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, left=left, right=right, **options)), prompt)
+
+    def loop(
+        self, prompt: Any, *, bars: int = 4, bpm: float = 120.0, beats: int = 4, n: int = 1, **options: Any
+    ) -> Any:
+        """Bars of so many beats that go on for ever without a seam: bars * beats * 60 / bpm seconds, to the sample."""
+        return result_of(self.run(self.job(prompt, n=n, bars=bars, beats=beats, bpm=bpm, **options)), prompt)
+
+    def live(self, prompt: Any, *, seconds: float | None = None, **options: Any) -> "Stream":
+        """Sound that is made while it is heard, without an end or for so many seconds: `audio_stream.Stream`."""
+        from .audio_stream import Stream
+
+        if seconds is not None:
+            check_seconds(seconds, self.shortest, math.inf)
+        text, timeline = split_timeline(prompt, math.inf if seconds is None else seconds)
+        common = self._common(self._walking(dict(options)))
+        if common["walk"].loop:
+            raise ValueError("a stream goes on and has no loop: leave out loop, or generate a clip")
+        [prompts, *_] = prompts_of(text)
+        return Stream(
+            self, Request(task="stream", prompts=prompts, seconds=seconds, timeline=timeline, **common), prompt
+        )
+
+    def job(
+        self,
+        prompt: Any,
+        *,
+        seconds: float | None = None,
+        n: int = 1,
+        start: Any = None,
+        previews: bool = False,
+        **options: Any,
+    ) -> AudioJob:
+        """Check everything that was asked for and put it into a job; nothing is computed yet.
+
+        start: the clip to begin from; with `between` (start, end) it is mended, with `left` or `right` extended, with
+        none of them varied. bars, beats, bpm: a loop instead of `seconds`. The rest is as for `generate`."""
+        edits = {name: options.pop(name, None) for name in EDITS}
+        edits = {name: value for name, value in edits.items() if value is not None}
+        check_edits(edits, seconds, start, options.get("loop"))
+        if "bars" in edits:
+            options["loop"], edits = True, {"beats": 4, "bpm": 120.0, **edits}
+        clip = None if start is None else audio_modality.load(start)
+        cover = None if clip is None else self._canvas(clip, edits)
+        count = self._count(seconds, edits) if cover is None else cover.samples.shape[1]
+        text, timeline = split_timeline(prompt, count / self.rate)
+        request = Request(
+            task=_task(clip, edits, options),
+            prompts=(),
+            seconds=count / self.rate,
+            timeline=timeline,
+            source=None if clip is None else Source(path=clip.path, sha256=clip.sha256),
+            **edits,
+            **self._common(self._walking(options)),
+        )
+        requests = batch(request, prompts_of(text), n)
+        if cover is None:
+            return AudioJob(requests=requests, grid=self._grid(count, request), samples=count, previews=previews)
+        known = cover.known(self.model.multiple)
+        return AudioJob(
+            requests=requests,
+            grid=self.model.spec.grid(known.shape[2:]),
+            known=known,
+            keep=cover.keep(self.model.multiple),
+            previews=previews,
+            samples=count,
+            first=cover.shown[0],
+            canvas=cover,
+        )
+
+    # ---- what was asked for, in samples
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that the model can be told of at least."""
+        return max([SHORTEST, *(scalar.low for scalar in self.model.scalars if scalar.name == "seconds")])
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the model can be told of at most."""
+        return min([math.inf, *(scalar.high for scalar in self.model.scalars if scalar.name == "seconds")])
+
+    def _count(self, seconds: float | None, edits: Mapping[str, Any]) -> int:
+        if "bars" in edits:
+            seconds = check_measure(edits["bars"], edits["beats"], edits["bpm"])
+        elif seconds is None:
+            seconds = self.model.seconds or self.model.size[0] / self.rate
+        check_seconds(seconds, self.shortest, LONGEST)
+        return round(seconds * self.rate)
+
+    def _grid(self, count: int, request: Request) -> tuple[int, ...]:
+        """Latents for so many samples: as many as cover them or, for a loop, which is stretched, the nearest number."""
+        parts = count / self.model.multiple
+        whole = max(round(parts), 1) if request.walk.loop else math.ceil(parts)
+        return self.model.spec.grid((whole * self.model.multiple,))
+
+    def _canvas(self, clip: Audio, edits: dict[str, Any]) -> Canvas:
+        """The clip, in the model's rate and channels, and what of it is made anew; checks the seconds in `edits`."""
+        clip = audio_modality.load(clip, rate=self.rate, channels=self.model.spec.media_channels)
+        left, right = check_sides(edits)
+        hole = None
+        if "between" in edits:
+            edits["between"] = check_between(edits["between"], clip.seconds)
+            start, end = (round(second * self.rate) for second in edits["between"])
+            hole = (min(start, end - 1), end)
+        elif not left and not right:
+            check_seconds(clip.seconds, self.shortest, LONGEST, "the clip's seconds")
+        room = {"left": round(left * self.rate), "right": round(right * self.rate)}
+        return canvas(clip.samples, self.model.size[0], self.model.multiple, hole=hole, **room)
+
+    def _walking(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A window in samples (None: what the model is best at; a number: seconds), and the axis of a loop."""
+        window = options.get("window")
+        if window is None:
+            window = self.model.defaults.get("window", self.model.size)
+        if is_number(window):
+            check_seconds(window, self.shortest, LONGEST, "window")
+            window = (max(round(window * self.rate / self.model.multiple), 1) * self.model.multiple,)
+        loop = options.get("loop") or ()
+        loop = (-1,) if loop is True else tuple(loop)
+        if loop not in ((), (-1,)):
+            raise ValueError(f"loop must be True or left out, not {loop}: sound has one axis, its time")
+        return {**options, "window": tuple(window), "loop": loop or None}
+
+    # ---- what the pipeline asks
+
+    def _places(self, job: Job) -> list[tuple[str, Tensor]]:
+        timeline = job.requests[0].timeline
+        begins = [second - job.first / self.rate for second, _ in timeline]
+        masks = timeline_masks(begins, job.grid[-1], self.stride / self.rate)
+        return [(text, mask) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)] if timeline else []
+
+    def _numbers(self, job: Job, box: Box) -> Mapping[str, float]:
+        request, position = job.requests[0], self.stride / self.rate
+        first, last = (box[-1].start, box[-1].stop) if box else (0, job.grid[-1])
+        if request.walk.loop:  # the middle of a longer piece: neither a beginning nor an end
+            seconds = min(3 * request.seconds, self.longest)
+            begin = max(seconds - request.seconds, 0.0) / 2
+        else:
+            begin = job.first / self.rate + first * position
+            seconds, begin = told(request.seconds, begin, (last - first) * position, self.longest)
+        return {"seconds": max(seconds, self.shortest), "start": begin}
+
+    def _finished(self, media: Tensor, job: Job) -> list[Audio]:
+        return [self._made(sound, request, job) for sound, request in zip(media, job.requests, strict=True)]
+
+    def _made(self, sound: Tensor, request: Request, job: Any) -> Audio:
+        """[C, M] -> the clip with as many samples as were asked for, carrying its request and a hash of them."""
+        if request.walk.loop:
+            sound = round_resampled(sound, job.samples)
+        sound = sound[:, : job.samples] if job.canvas is None else job.canvas.joined(sound, self.rate)
+        clip = Audio.from_tensor(sound, self.rate)
+        if request.lufs is not None:
+            clip = _round_normalized(clip, request.lufs) if request.walk.loop else clip.normalized(request.lufs)
+        return replace(clip, metadata=request.to_json(samples=clip.sha256))
+
+
+PIPELINE = AudioPipeline
+
+
+def _task(clip: Audio | None, edits: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    if clip is None:
+        return "loop" if options.get("loop") else "generate"
+    return "inpaint" if "between" in edits else "extend" if "left" in edits or "right" in edits else "vary"
+
+
+def _round_normalized(clip: Audio, lufs: float) -> Audio:
+    """A loop as loud as asked for, by what its neighbours in time need too: its middle one of three in a row."""
+    count = clip.samples.shape[1]
+    thrice = replace(clip, samples=np.tile(clip.samples, 3)).normalized(lufs)
+    return replace(thrice, samples=thrice.samples[:, count : 2 * count].copy())

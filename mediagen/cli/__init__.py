@@ -1,0 +1,92 @@
+"""The command line: parses, calls the public face, draws progress. Anything wrong is one line and exit code 2."""
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .audio import audio, live
+from .files import replay, show
+from .image import image
+from .options import Seed
+from .terminal import make_folder, tell
+from .training import data_app, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Images, music and video from one API; small models ship inside and run offline.",
+)
+app.add_typer(data_app, name="data")
+for command in (image, audio, live, train, show, replay):
+    app.command()(command)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("mediagen-demo"),
+    seed: Seed = 0,
+) -> None:
+    """Make pictures and music with the shipped models, offline: single ones, a variation, a loop, a contact sheet."""
+    from ..demo import run
+
+    make_folder(out)
+    for file, event in run(out, seed or 0):
+        if event is None:
+            tell(str(file))
+    tell(f"open {out / 'sheet.png'} to see them together")
+
+
+@app.command()
+def models() -> None:
+    """List the shipped models and what each can do."""
+    from ..capabilities import describe
+
+    for line in describe():
+        tell(line)
+
+
+@app.command()
+def bench(what: Annotated[str, typer.Argument(help="image, loop, orders, quality or pixel-latent.")] = "image") -> None:
+    """Measure: image (wall times, memory), loop (against diffusers), orders (of the solvers), quality, pixel-latent."""
+    from importlib import import_module
+
+    rooms = ("image", "loop", "orders", "pixel_latent", "quality")
+    if what.replace("-", "_") not in rooms:
+        raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
+    tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())
+
+
+def main() -> None:
+    """The entry point: every error that a user can cause is one line on standard error and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        tell(f"mediagen: {' '.join(told(error).split())}", aside=True)
+        sys.exit(2)
+
+
+def told(error: Exception) -> str:
+    """The error in words; a badly spelled option's value is named, which the parser's own message leaves out."""
+    if not hasattr(error, "format_message"):
+        return str(error) or type(error).__name__
+    options = getattr(getattr(error, "param", None), "opts", ())
+    values = [repr(b) for a, b in pairwise(sys.argv) if a in options]
+    return f"{error.format_message()} {f'(got {values[-1]})' if values else ''}"
+
+
+def is_expected(error: Exception) -> bool:
+    """What a user can cause: bad values, unreadable or unwritable files, a missing optional library, bad usage."""
+    return isinstance(error, (ValueError, OSError, ImportError, MemoryError)) or hasattr(error, "format_message")

@@ -1,0 +1,83 @@
+"""mediagen train and mediagen data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import make_folder, progress_bar, tell
+
+data_app = typer.Typer(no_args_is_help=True, help="Build the data that the shipped models train on.")
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, such as configs/quick.yaml.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; a run that is there is resumed.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Another number of steps than the recipe's.")] = None,
+) -> None:
+    """Train what a recipe says; run it again to resume."""
+    import dataclasses
+
+    from ..metrics import reader_training
+    from ..training import recipes, run_audio_autoencoder
+
+    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, "reader": reader_training.ReaderRecipe}
+    asked = recipes.read(recipe, kinds)
+    if steps is not None:
+        if steps < 1:
+            raise ValueError(f"steps must be 1 or more, not {steps}")
+        asked = dataclasses.replace(asked, schedule=dataclasses.replace(asked.schedule, steps=steps))
+    folder = out or Path("runs") / recipe.stem
+    make_folder(folder)
+    rooms = {reader_training.ReaderRecipe: reader_training.run} | dict.fromkeys(
+        run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run
+    )
+    draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
+    tell(str(folder))
+
+
+@data_app.command("build")
+def data_build(
+    kind: Annotated[str, typer.Argument(help="What to build: scenes (pictures) or grooves (music).")] = "scenes",
+    world: Annotated[str | None, typer.Option(help="Of scenes: small, whole, or a YAML file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; a build that is there is finished.")] = None,
+    size: Annotated[int, typer.Option(help="Pixels a side, of scenes.")] = 128,
+    count: Annotated[int | None, typer.Option(help="How many to train on: 40000 scenes, 4000 grooves.")] = None,
+    heldout: Annotated[int | None, typer.Option(help="How many of held-out combinations: 2000, 400.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives others.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+) -> None:
+    """Fetch the sources and build captioned scenes or music; resumes, and gives the same bytes every time."""
+    if kind not in ("scenes", "grooves"):
+        raise ValueError(f"unknown data set {kind!r}; known: scenes, grooves")
+    from rich.progress import Progress
+
+    folder = out or Path("data") / (f"scenes-{Path(world or 'small').stem}" if kind == "scenes" else "grooves")
+    given = {"train": count, "heldout": heldout}
+    options = {k: v for k, v in given.items() if v is not None} | {"seed": seed, "workers": workers}
+    with Progress(transient=True) as bar:
+        bars: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = bar.add_task(stage, total=total or None)
+            bar.update(bars[stage], completed=done)
+
+        if kind == "scenes":
+            from ..data.build import build
+
+            build(world or "small", folder, size=size, progress=progress, **options)
+        else:
+            from ..data.grooves.build import build_grooves
+
+            build_grooves(world or "grooves", folder, progress=progress, **options)
+    tell(str(folder))
+
+
+def draw_training(steps: Iterator[Any]) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("training", total=None)
+        for step in steps:
+            losses = "  ".join(f"{k.split('/')[-1]} {v:.3f}" for k, v in list(step.losses.items())[:3])
+            bar.update(task, completed=step.step, total=step.steps, description=losses)
