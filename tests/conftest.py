@@ -38,3 +38,36 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a model of sound: 2 s of stereo at 8 kHz, 64 ms a latent, told seconds and start."""
+    from mediagen import config
+    from mediagen.autoencoders.waveform import WaveformVAE, WaveformVAEConfig
+    from mediagen.backbones import build
+    from mediagen.training import weights
+
+    folder = tmp_path_factory.mktemp("tiny-audio")
+    torch.manual_seed(0)
+    frames = {"rate": 8000, "n_fft": 256, "hop": 128, "strides": (1, 2, 2), "latent_channels": 4}
+    small = {f"{side}_{what}": (value,) * 3 for side in ("encoder", "decoder") for what, value in (("widths", 8),)}
+    depths = {"encoder_depths": (0, 0, 0), "decoder_depths": (1, 1, 1)}
+    sizes = WaveformVAEConfig(**frames, **small, **depths)
+    vae = WaveformVAE(sizes)
+    about = {"kind": "waveform_vae", "config": config.plain(sizes)}
+    weights.save(folder / "vae.safetensors", vae.state_dict(), about)
+    scalars = [{"name": "seconds", "low": 0.5, "high": 8.0, "width": 8, "log": True}]
+    scalars += [{"name": "start", "low": 0.0, "high": 8.0, "width": 8}]
+    model = {"channels": 4, "patch": [1], "width": 32, "depth": 2, "heads": 2, "hidden": 48}
+    model["scalars"] = {scalar["name"]: scalar["width"] for scalar in scalars}
+    net = build("dit", model)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    header = {"kind": "denoiser", "backbone": "dit", "model": model, "path": {"name": "Flow"}, "prediction": "flow"}
+    weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
+    card = {"name": "tiny-audio", "family": "native", "modality": "audio", "rate": 8000, "seconds": 2.0}
+    card |= {"text": str(MINILM), "denoiser": "denoiser.safetensors", "autoencoder": "vae.safetensors"}
+    card |= {"scalars": scalars, "defaults": {"steps": 2, "guidance": 2.0}}
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    return folder

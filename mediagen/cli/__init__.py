@@ -64,9 +64,7 @@ def bench(what: Annotated[str, typer.Argument(help="image, loop, orders, quality
 def main() -> None:
     """The entry point: every error that a user can cause is one line on standard error and exit code 2."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        sys.exit(app(standalone_mode=False) or 0)  # what a command returns, or the code of a typer.Exit
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:

@@ -19,10 +19,11 @@ def train(
     """Train what a recipe says; run it again to resume."""
     import dataclasses
 
-    from ..metrics import reader_training
+    from ..metrics import music_reader_training, reader_training
     from ..training import recipes, run_audio_autoencoder
 
-    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, "reader": reader_training.ReaderRecipe}
+    readers = {"reader": reader_training.ReaderRecipe, "music-reader": music_reader_training.MusicReaderRecipe}
+    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **readers}
     asked = recipes.read(recipe, kinds)
     if steps is not None:
         if steps < 1:
@@ -30,9 +31,8 @@ def train(
         asked = dataclasses.replace(asked, schedule=dataclasses.replace(asked.schedule, steps=steps))
     folder = out or Path("runs") / recipe.stem
     make_folder(folder)
-    rooms = {reader_training.ReaderRecipe: reader_training.run} | dict.fromkeys(
-        run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run
-    )
+    rooms = dict.fromkeys(run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run)
+    rooms |= {readers["reader"]: reader_training.run, readers["music-reader"]: music_reader_training.run}
     draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
     tell(str(folder))
 
