@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
+from mediagen import config
 from mediagen.data.fetch import cache_folder
 from mediagen.data.grooves import build as building
 from mediagen.data.grooves.build import build_grooves
@@ -29,7 +30,7 @@ from mediagen.data.grooves.effects import EFFECTS
 from mediagen.data.grooves.outline import holds
 from mediagen.data.grooves.picture import piano_roll
 from mediagen.data.grooves.plan import Note, Piece
-from mediagen.data.grooves.render import CEILING, RATE, SOUNDFONT, Heard, Soundfont, heard, loudness, render
+from mediagen.data.grooves.render import CEILING, RATE, SOUNDFONT, Heard, Soundfont, heard, loudness, render, roomed
 from mediagen.data.grooves.sounds import sounds
 from mediagen.data.grooves.stored import Grooves
 from mediagen.data.grooves.theory import chord, key_name, scale_classes, voiced, voicings
@@ -239,10 +240,15 @@ def test_the_truth_holds_the_exact_grid(pieces: list[Piece], truths: list[dict])
     for p, truth in zip(pieces, truths, strict=True):
         form = p.outline
         bar = form.metre.beats * 60 / form.tempo
-        assert truth["bars"] == pytest.approx([i * bar for i in range(form.bars)], abs=1e-3)
-        assert truth["chords"][-1][0] == pytest.approx(truth["bars"][-1], abs=1e-3)
-        assert sum(length for _, length, _ in truth["chords"]) == pytest.approx(form.bars * bar, abs=0.01)
-        assert truth["seconds"] > form.bars * bar and json.loads(json.dumps(truth)) == truth
+        assert truth["bars"] == pytest.approx([i * bar for i in range(form.heard)], abs=1e-3)
+        assert sum(length for _, length, _ in truth["chords"]) == pytest.approx(form.heard * bar, abs=0.01)
+        assert json.loads(json.dumps(truth)) == truth
+        if truth["ends"]:
+            assert truth["chords"][-1][0] == pytest.approx(truth["bars"][-1], abs=1e-3)
+            assert truth["seconds"] > form.bars * bar
+        else:
+            assert truth["seconds"] == pytest.approx(form.body * bar, abs=1e-5)
+    assert 0.6 < np.mean([truth["ends"] for truth in truths]) < 0.95
 
 
 def test_captions_are_true(world: GroovesWorld, truths: list[dict]) -> None:
@@ -321,6 +327,44 @@ def test_a_broken_world_is_refused(world: GroovesWorld) -> None:
         load_grooves("nowhere")
 
 
+def test_the_small_world_is_a_part_of_the_whole_one(world: GroovesWorld) -> None:
+    small = load_grooves("small")
+    assert len(small.genres) == 12 and len(small.instruments) == 30 and small.seconds == (4, 12) and not small.effects
+    assert {i: small.instruments[i] for i in small.instruments}.items() <= world.instruments.items()
+    made = [piece(small, 0, i) for i in range(60)]
+    assert {p.outline.mode for p in made} == {"major", "minor"}
+    assert all((p.outline.metre.name == "3/4") == (p.outline.genre.name == "waltz") for p in made)
+    assert {p.outline.genre.name for p in made if "pad" in p.by_role} == {"ambient"}
+    assert all(4 <= p.seconds <= 12 for p in made)
+    assert 0.2 < np.mean([p.outline.ends for p in made]) < 0.6
+    assert holds(small, *(lambda f: (f.genre.name, f.instruments))(piece(small, 0, 0, "heldout").outline))
+
+
+def test_a_built_set_tells_its_world(world: GroovesWorld) -> None:
+    for one in (world, load_grooves("small")):
+        assert read_grooves(json.loads(json.dumps(config.plain(one)))) == one
+
+
+def test_a_world_may_be_based_on_another(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+
+    def mine(**content: object) -> GroovesWorld:
+        file.write_text(yaml.safe_dump({"base": "grooves", "name": "mine", **content}))
+        return load_grooves(file)
+
+    made = mine(seconds=[5, 9], only={"genres": ["jazz"], "metres": ["4/4"]}, genres={"jazz": {"tempo": [90, 100]}})
+    assert list(made.genres) == ["jazz"] and made.seconds == (5, 9) and made.genres["jazz"].tempo == (90, 100)
+    assert made.genres["jazz"].metres == {"4/4": 0.85} and made.genres["jazz"].roles["drums"].play == 0.88
+    bare = mine(only={"genres": ["tango"], "instruments": ["piano", "violin"]})
+    assert bare.genres["tango"].roles["bass"].play == 0 and bare.genres["tango"].solo == ("piano",)
+    with pytest.raises(ValueError, match="only, genres: unknown 'polka'"):
+        mine(only={"genres": ["polka"]})
+    with pytest.raises(ValueError, match="nothing is left of harmony of the genre 'tango'"):
+        mine(only={"genres": ["tango"], "modes": ["major"]})
+    with pytest.raises(ValueError, match="only: unknown key 'kits'"):
+        mine(only={"kits": ["jazz"]})
+
+
 # sound
 
 
@@ -376,7 +420,7 @@ def _short(pieces: list[Piece]) -> Piece:
     bands = (
         p for p in pieces if p.outline.arrangement == "band" and len(p.parts) >= 4 and p.outline.genre.energy > 0.4
     )
-    return min(bands, key=lambda p: p.seconds)
+    return min((p for p in bands if p.outline.ends), key=lambda p: p.seconds)
 
 
 def test_a_note_starts_on_its_frame_and_nothing_is_left_of_the_one_before(font: Soundfont) -> None:
@@ -400,6 +444,18 @@ def test_stems_sum_to_the_mix_at_the_asked_loudness(world: GroovesWorld, pieces:
     assert peak <= CEILING + 1e-4 and np.abs(made.mix[-50:]).max() < 1e-3
     assert made.levels["mix"] == pytest.approx(world.loudness, abs=0.2) or peak > CEILING - 1e-3
     assert loudness(np.zeros((RATE, 2), np.float32)) == -70
+
+
+def test_a_room_is_a_convolution_and_nothing_stays_beside_zero() -> None:
+    rng = np.random.default_rng(0)
+    dry = (0.1 * rng.normal(size=(150_000, 2)) + 0.03).astype(np.float32)
+    plain, wet = roomed(dry, (0.2, 0.6), 0.0), roomed(dry, (0.2, 0.6), 1.0)
+    assert abs(plain[20_000:].mean()) < 5e-4 and plain.dtype == np.float32 and plain.shape == dry.shape
+    assert np.abs(plain - (dry - 0.03))[20_000:].std() < 0.01  # what can be heard stays as it is
+    echo = wet - plain
+    assert not np.abs(echo[:500]).max() > 1e-5 and np.abs(echo[2_000:]).std() > 0.005  # it starts 12 ms later
+    parts = roomed(dry[:70_000], (0.2, 0.6), 1.0)
+    assert np.abs(parts - wet[:70_000]).max() < 1e-5  # the future does not matter, nor where blocks end
 
 
 def test_attacks_fall_on_the_grid(world: GroovesWorld, pieces: list[Piece], font: Soundfont) -> None:

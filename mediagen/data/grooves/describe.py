@@ -55,6 +55,7 @@ def describe(piece: Piece, levels: Mapping[str, float] | None = None) -> dict[st
     """
     form = piece.outline
     facts = gather(piece)
+    chords = piece.chords if form.ends else [s for s in piece.chords if s.start < form.body * form.metre.beats]
     return {
         "kind": "music",
         "genre": form.genre.name,
@@ -68,9 +69,10 @@ def describe(piece: Piece, levels: Mapping[str, float] | None = None) -> dict[st
         "swing": round(form.swing, 3),
         "seconds": round(piece.seconds, 6),
         "beat": round(form.beat, 6),
-        "bars": [round(bar * form.metre.beats * form.beat, 4) for bar in range(form.bars)],
+        "ends": form.ends,
+        "bars": [round(bar * form.metre.beats * form.beat, 4) for bar in range(form.heard)],
         "phrase": form.phrase,
-        "chords": [[round(s.start * form.beat, 4), round(s.length * form.beat, 4), s.chord.name] for s in piece.chords],
+        "chords": [[round(s.start * form.beat, 4), round(s.length * form.beat, 4), s.chord.name] for s in chords],
         "fills": [[round(a * form.beat, 4), round(b * form.beat, 4)] for a, b in piece.fills],
         "onsets": round(facts.onsets, 2),
         "density": "sparse" if facts.onsets < SPARSE else "busy" if facts.onsets > BUSY else None,
@@ -85,12 +87,13 @@ def gather(piece: Piece) -> Facts:
     form = piece.outline
     lead = piece.by_role.get("lead", piece.by_role.get("chords"))
     third = "minor" if is_minor(form.mode) else "major"
-    starts = {round(note.start * 48) for part in piece.parts for note in part.notes}
+    beats = form.heard * form.metre.beats
+    starts = {round(note.start * 48) for part in piece.parts for note in part.notes if note.start < beats}
     return Facts(
         bpm=form.tempo,
         third=third if set(TONAL) & set(piece.by_role) else "",
         energy=form.genre.energy if "drums" in piece.by_role else 0.8 * form.genre.energy,
-        onsets=len(starts) / (form.beats * form.beat),
+        onsets=len(starts) / (beats * form.beat),
         drums="drums" in piece.by_role,
         bass="bass" in piece.by_role,
         pad="pad" in piece.by_role,

@@ -14,7 +14,7 @@ from .world import METRES, Genre, GroovesWorld, Instrument, Kit
 
 Split = Literal["train", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "heldout")
-BODIES = (1, 2, 4, 8, 12, 16, 24)  # bars before the last
+BODIES = (1, 2, 4, 8, 12, 16, 24)  # bars before the last; a single one only where two are too long
 TRIES = 20_000
 ALONE = ("drums", "bass", "lead", "chords")
 FIXED = {"duo": ("lead", "chords"), "rhythm": ("bass", "drums"), **{role: (role,) for role in ALONE}}
@@ -109,8 +109,10 @@ def _formed(
 ) -> Outline | None:
     metre = METRES[pick(rng, genre.metres)]
     tempo = round(float(rng.uniform(*genre.tempo)))
-    tail = float(rng.uniform(0.7, 1.5)) + 0.8 * (genre.energy < 0.3)
-    body = _body(world, rng, metre.beats * 60 / tempo, tail)
+    tail = float(rng.uniform(0.4, 0.8)) + 0.5 * genre.room[1]
+    ends = bool(rng.random() < world.endings)
+    bar = metre.beats * 60 / tempo
+    body = _body(world, rng, {n: (n + 1) * bar + tail if ends else n * bar for n in BODIES})
     if body is None:
         return None
     patterns = {role: str(one(rng, world.fitting(genre, role, metre))) for role in instruments}
@@ -125,6 +127,7 @@ def _formed(
         mode=pick(rng, {mode: h.weight for mode, h in genre.harmony.items()}),
         bars=body + 1,
         phrase=phrase,
+        ends=ends,
         tail=tail,
         instruments=instruments,
         patterns=patterns,
@@ -132,12 +135,16 @@ def _formed(
     )
 
 
-def _body(world: GroovesWorld, rng: np.random.Generator, bar: float, tail: float) -> int | None:
-    """Bars before the last, so that the clip is nearest to a length drawn log-uniformly; None if none fits."""
+def _body(world: GroovesWorld, rng: np.random.Generator, seconds: Mapping[int, float]) -> int | None:
+    """Bars before the last, so that the clip is nearest to a length drawn log-uniformly; None if none fits.
+
+    seconds: bars -> length of the clip.
+    """
     low, high = world.seconds
     wanted = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    lengths = {n: (n + 1) * bar + tail for n in BODIES if low <= (n + 1) * bar + tail <= high}
-    return min(lengths, key=lambda n: abs(np.log(lengths[n] / wanted))) if lengths else None
+    fitting = [n for n, length in seconds.items() if low <= length <= high]
+    several = [n for n in fitting if n > 1] or fitting
+    return min(several, key=lambda n: abs(np.log(seconds[n] / wanted))) if several else None
 
 
 def _entries(rng: np.random.Generator, arrangement: str, roles: list[str], body: int) -> dict[str, int]:

@@ -92,6 +92,7 @@ class _Page:
         key = f"{key_name(form.tonic, form.mode)} {form.mode}"
         text = (
             f"{form.genre.name}, {form.arrangement}, {key}, {form.metre.name}, {form.tempo} bpm, {form.seconds:.1f} s"
+            f"{'' if form.ends else ', stops before the last bar'}"
         )
         self.draw.text((6, 4), f"{text}   swing {form.swing:.2f}", fill=(30, 30, 30))
         x = 640

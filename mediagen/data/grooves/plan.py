@@ -61,7 +61,8 @@ class Span:
 class Outline:
     """The form of a piece, before its notes. bars: all, of which the last holds the final tonic. phrase: bars of one.
 
-    instruments and patterns by role; enters: role -> bar; tail: seconds that ring after the last bar.
+    ends: whether the clip has that last bar and `tail` seconds in which it rings; else it stops where the bar would
+    begin, after whole bars, as a loop does. instruments and patterns by role; enters: role -> bar.
     """
 
     genre: Genre
@@ -73,6 +74,7 @@ class Outline:
     mode: str
     bars: int
     phrase: int
+    ends: bool
     tail: float
     instruments: dict[str, Instrument | Kit]
     patterns: dict[str, str]
@@ -85,13 +87,18 @@ class Outline:
 
     @property
     def beats(self) -> int:
-        """Beats of all bars."""
+        """Beats of all bars, the last one included though the clip may stop before it."""
         return self.bars * self.metre.beats
+
+    @property
+    def heard(self) -> int:
+        """Bars that the clip has."""
+        return self.bars if self.ends else self.body
 
     @property
     def seconds(self) -> float:
         """Of the whole clip, its tail included."""
-        return self.beats * self.beat + self.tail
+        return self.heard * self.metre.beats * self.beat + (self.tail if self.ends else 0.0)
 
     @property
     def body(self) -> int:

@@ -35,6 +35,7 @@ WET = {"lead": 1.0, "drums": 0.25, "bass": 0.0, "chords": 0.9, "pad": 1.2}
 CEILING = 0.95  # of the mix's peak
 SILENT = -70.0  # LUFS
 FADE = 0.35  # seconds at the end of a clip
+LOWEST = 15.0  # Hz; below lies only the offset from zero of some instruments, up to 3 % of full scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,22 +176,47 @@ def loudness(audio: np.ndarray) -> float:
 
 
 def roomed(dry: np.ndarray, room: tuple[float, float], wet: float) -> np.ndarray:
-    """Dry sound and the room's answer to it, which starts 12 ms later and is stereo: float32 [frames, 2].
+    """Dry sound without what no ear hears, and the room's answer to it, which starts 12 ms later and is stereo: float32
+    [frames, 2].
 
-    room: share and decay in seconds; wet: how much of it this part gets.
+    room: share and decay in seconds; wet: how much of it this part gets. The sound goes block by block through one
+    convolution for both (overlap and add); its spectra are kept for every room.
     """
-    share, seconds = room[0] * wet, room[1]
-    if not share:
-        return dry
     from scipy import fft
 
-    answer = _room(seconds)
-    size = fft.next_fast_len(len(dry) + len(answer), real=True)
-    spectrum = fft.rfft(dry.mean(axis=1), size)[:, None] * fft.rfft(answer, size, axis=0)
-    return dry + np.float32(share) * fft.irfft(spectrum, size, axis=0)[: len(dry)].astype(np.float32)
+    share = np.float32(room[0] * wet)
+    straight, answer, length = _spectra(room[1] if share else 0.0)
+    size = 2 * (len(straight) - 1)
+    out = np.zeros((2, len(dry) + size), np.float32)
+    for start in range(0, len(dry), size - length + 1):
+        spectrum = fft.rfft(dry[start : start + size - length + 1].T, size)
+        heard = spectrum * straight
+        if share:
+            heard += share * spectrum.mean(axis=0) * answer
+        out[:, start : start + size] += fft.irfft(heard, size)
+    return np.ascontiguousarray(out[:, : len(dry)].T)
 
 
 @lru_cache(maxsize=32)
+def _spectra(seconds: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """Of the high-pass [bins] and of a room [2, bins] (nothing for 0 seconds), and the samples of the longer answer."""
+    from scipy import fft
+
+    straight, answer = _high_pass(), _room(seconds).T if seconds else np.zeros((2, 1), np.float32)
+    length = max(len(straight), answer.shape[1])
+    size = 1 << (2 * length - 1).bit_length()
+    return fft.rfft(straight, size), fft.rfft(answer, size), length
+
+
+def _high_pass() -> np.ndarray:
+    """Impulse response float32 [n] of a filter of first order that lets pass what lies above 15 Hz, and no constant."""
+    r = np.exp(-2 * np.pi * LOWEST / RATE)
+    answer = -(1 - r) * (1 + r) / 2 * r ** np.arange(-1, round(0.15 * RATE), dtype=np.float64)
+    answer[0] = (1 + r) / 2
+    answer[0] -= answer.sum()
+    return answer.astype(np.float32)
+
+
 def _room(seconds: float) -> np.ndarray:
     """Impulse response float32 [n, 2] of a room: noise that dies away by 60 dB in `seconds`, darker with time.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import config
+from .based import based
 from .theory import MODES, SCALES, chord
 
 ROLES = ("lead", "chords", "pad", "bass", "drums")
@@ -122,6 +123,7 @@ class GroovesWorld:
     heldout: float
     stems: float
     effects: float
+    endings: float
     arrangements: dict[str, float]
     instruments: dict[str, Instrument]
     kits: dict[str, Kit]
@@ -154,14 +156,20 @@ class GroovesWorld:
 
 
 def load_grooves(name: str | Path = "grooves") -> GroovesWorld:
-    """The world that ships (by name) or one of your own (path of a YAML file); ValueError names what is wrong in it."""
+    """A world that ships (by name) or one of your own (path of a YAML file); ValueError names what is wrong in it."""
+    return read_grooves(_content(name))
+
+
+def _content(name: str | Path) -> dict[str, Any]:
+    """The content of a world's file, laid over that of its base where it names one."""
     import yaml
 
     file = resources.files(__package__) / f"{name}.yaml"
     file = file if file.is_file() else Path(name)
     if not file.is_file():
-        raise ValueError(f"unknown grooves world {str(name)!r}; give 'grooves' or the path of a YAML file")
-    return read_grooves(yaml.safe_load(file.read_text(encoding="utf-8")))
+        raise ValueError(f"unknown grooves world {str(name)!r}; give 'grooves', 'small' or the path of a YAML file")
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return based(content, _content(content["base"])) if isinstance(content, dict) and "base" in content else content
 
 
 def read_grooves(content: dict[str, Any]) -> GroovesWorld:
@@ -195,7 +203,9 @@ def _genre(name: str, entry: dict[str, Any]) -> Genre:
     return _entry(Genre, name, {**entry, "harmony": modes, "roles": roles})
 
 
-def _groove(name: str, entry: dict[str, str]) -> Groove:
+def _groove(name: str, entry: dict[str, Any]) -> Groove:
+    if "lanes" in entry:  # as world.json of a built data set has it
+        entry = {**entry["lanes"], "metre": entry["metre"]["name"]}
     lanes = {lane: _plain(text) for lane, text in entry.items() if lane != "metre"}
     return Groove(name=name, metre=_metre(entry["metre"], f"groove {name!r}"), lanes=lanes)
 
@@ -221,6 +231,8 @@ def _check(world: GroovesWorld) -> None:
     for share in ("heldout", "stems", "effects"):
         if not 0 <= getattr(world, share) < 1:
             raise ValueError(f"{share} is {getattr(world, share)}; it must be at least 0 and below 1")
+    if not 0 <= world.endings <= 1:
+        raise ValueError(f"endings is {world.endings}; it must be a share, from 0 to 1")
     _known("arrangements", world.arrangements, ARRANGEMENTS)
     for name, by_metre in [*world.comping.items(), *world.basslines.items()]:
         for metre, texts in by_metre.items():
@@ -243,6 +255,8 @@ def _check_genre(world: GroovesWorld, genre: Genre) -> None:
     for role, voice in genre.roles.items():
         _known(f"{where}, {role}, instruments", voice.instruments, world.kits if role == "drums" else world.instruments)
         _known(f"{where}, {role}, patterns", voice.patterns, patterns[role])
+        if voice.play and not voice.instruments:
+            raise ValueError(f"{where}: {role} has no instrument; name one, or let it play 0")
         for metre in genre.metres:
             if not world.fitting(genre, role, METRES[metre]):
                 raise ValueError(f"{where}: {role} has no pattern in {metre}")
