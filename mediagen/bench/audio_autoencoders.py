@@ -112,7 +112,7 @@ def opened(file: Path) -> Codec:
     name = file.absolute().parent.name
     if weights.load(file)[1].get("kind") == "vocoder":
         return vocoded(name, run_audio_autoencoder.load_vocoder(file))
-    vae = run_audio_autoencoder.load(file)
+    vae = weights.load_autoencoder(file)
     (stride,) = vae.spec.stride
     return Codec(
         name=name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +46,7 @@ class Folder:
             raise ValueError(f"fit is {fit!r}; it must be 'crop', 'pad' or 'stretch'")
         if not self.folder.is_dir():
             raise ValueError(f"{self.folder} is no folder")
-        self.entries = _entries(self.folder)
+        self.entries = entries(self.folder, ENDINGS, "pictures")
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -71,16 +72,19 @@ class Folder:
 Entry = tuple[Path, tuple[str, ...]]
 
 
-def _entries(folder: Path) -> list[Entry]:
+def entries(folder: Path, endings: Collection[str], what: str) -> list[Entry]:
+    """The files of a folder that have one of the `endings` (`what` they are, for errors), and the captions of each.
+
+    ValueError naming the file where a file, a caption or everything is missing."""
     for name, read in (("metadata.jsonl", _json_rows), ("metadata.csv", _csv_rows)):
         if (folder / name).is_file():
             return [_described(folder, name, number, row) for number, row in enumerate(read(folder / name), 1)]
-    pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
-    if not pictures:
+    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    if not found:
         raise ValueError(
-            f"{folder} holds no pictures ({', '.join(sorted(ENDINGS))}) and no metadata.jsonl or metadata.csv"
+            f"{folder} holds no {what} ({', '.join(sorted(endings))}) and no metadata.jsonl or metadata.csv"
         )
-    return [(file, _beside(file)) for file in pictures]
+    return [(file, _beside(file)) for file in found]
 
 
 def _json_rows(file: Path) -> list[dict[str, Any]]:
@@ -103,20 +107,20 @@ def _described(folder: Path, name: str, number: int, row: dict[str, Any]) -> Ent
     where = f"{folder / name} entry {number}"
     if not row.get("file_name"):
         raise ValueError(f"{where} has no file_name")
-    picture = folder / row["file_name"]
-    if not picture.is_file():
+    described = folder / row["file_name"]
+    if not described.is_file():
         raise ValueError(f"{where} names {row['file_name']!r}, which is not there")
     said = next((row[key] for key in TEXTS if row.get(key)), None)
     captions = tuple(str(text).strip() for text in ([said] if isinstance(said, str) else said or ()))
     if not captions or not all(captions):
         raise ValueError(f"{where} has no caption; give it a 'text' or a list of 'captions'")
-    return picture, captions
+    return described, captions
 
 
-def _beside(picture: Path) -> tuple[str, ...]:
-    file = picture.with_suffix(".txt")
+def _beside(described: Path) -> tuple[str, ...]:
+    file = described.with_suffix(".txt")
     if not file.is_file():
-        raise ValueError(f"{picture} has no caption: {file.name} is missing beside it")
+        raise ValueError(f"{described} has no caption: {file.name} is missing beside it")
     captions = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     if not captions:
         raise ValueError(f"{file} is empty; it must hold a caption")

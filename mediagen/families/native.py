@@ -79,7 +79,7 @@ def size_of(card: Mapping[str, Any], multiple: int) -> tuple[int, ...]:
     """The size that a model is best at: the card's, or its seconds in samples, up to the next one that it can make."""
     if "size" in card:
         return tuple(card["size"])
-    return (multiple * math.ceil(card["seconds"] * card["rate"] / multiple),)
+    return (multiple * math.ceil(round(card["seconds"] * card["rate"]) / multiple),)
 
 
 def scalars_of(card: Mapping[str, Any], known: Mapping[str, int], folder: Path) -> tuple[Scalar, ...]:

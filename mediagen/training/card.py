@@ -2,24 +2,26 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+from .. import config
 from .recipes import SHIPPED_TEXT, DenoiserRecipe
 
 
-def write_card(recipe: DenoiserRecipe, out: Path) -> None:
-    """Write `out/card.yaml`: the parts, where they lie, and how to sample. A text that is null is the encoder that
-    ships: a run folder may be moved to another machine."""
+def write_card(recipe: DenoiserRecipe, out: Path, medium: dict[str, Any]) -> None:
+    """Write `out/card.yaml`: what it makes (`medium`: modality and size), the parts, where they lie, and how to sample.
+    A text that is null is the encoder that ships: a run folder may be moved to another machine."""
     import yaml
 
     card = {
         "name": out.resolve().name,
         "family": "native",
-        "modality": "image",
-        "size": [recipe.size, recipe.size],
+        **medium,
         "denoiser": "denoiser.safetensors",
         "autoencoder": seen_from(out, recipe.vae),
         "preview": seen_from(out, recipe.preview),
         "text": None if Path(recipe.text) == Path(SHIPPED_TEXT) else seen_from(out, recipe.text),
+        **({"scalars": [config.plain(scalar) for scalar in recipe.scalars]} if recipe.scalars else {}),
         "defaults": {"steps": 20, "guidance": 4.0, "solver": "dpmpp_2m", "timing": {"name": "Uniform"}},
     }
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False), encoding="utf-8")

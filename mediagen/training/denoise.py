@@ -1,6 +1,7 @@
 """Training a denoiser: the core's one loss on latents (or pixels), captions dropped now and then for guidance."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,12 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..conditioners.scalar import Scalar
 from ..core import denoiser as core
 from ..core import timing
 from .trainer import Player
 
-Batch = tuple[Tensor, Sequence[str]]
 Cond = Mapping[str, Any]
+Numbers = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars."""
+
+    x0: Tensor
+    captions: Sequence[str]
+    numbers: Numbers
 
 
 class Text(Protocol):
@@ -21,24 +32,49 @@ class Text(Protocol):
 
     def __call__(self, prompts: Sequence[str]) -> Cond: ...
 
-    def null(self, n: int, length: int) -> Cond: ...
+    def null(self, n: int, length: int | None = None) -> Cond: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning:
+    """Text and numbers as one condition. Its null is the text's, and zeros for the codes of the numbers."""
+
+    text: Text
+    scalars: tuple[Scalar, ...] = ()
+
+    def __call__(self, captions: Sequence[str], numbers: Numbers) -> Cond:
+        """ValueError for a number outside its scalar's range."""
+        return self._joined(self.text(captions), [scalar(numbers[scalar.name]) for scalar in self.scalars])
+
+    def null(self, n: int, length: int | None = None) -> Cond:
+        """The condition of n empty prompts, their text padded to `length` tokens."""
+        return self._joined(self.text.null(n, length), [scalar.null(n) for scalar in self.scalars])
+
+    def _joined(self, text: Cond, codes: Sequence[Cond]) -> Cond:
+        device = text["text"].device
+        return {**text, **{name: code.to(device) for part in codes for name, code in part.items()}}
 
 
 def player(
-    model: core.Denoiser, text: Text, batch: Callable[[int], Batch], density: timing.Timing, dropout: float, seed: int
+    model: core.Denoiser,
+    condition: Conditioning,
+    batch: Callable[[int], Batch],
+    density: timing.Timing,
+    dropout: float,
+    seed: int,
 ) -> Player:
-    """The denoiser as a player. `batch(step)` gives x0 [B, C, *grid] and B captions; `dropout` of them become the null
-    condition (classifier-free guidance, arXiv:2207.12598). All draws are functions of (seed, step)."""
+    """The denoiser as a player. `dropout` of the conditions, text and numbers, become the null condition
+    (classifier-free guidance, arXiv:2207.12598). All draws are functions of (seed, step)."""
 
     def loss(step: int) -> dict[str, Tensor]:
         draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        x0, captions = batch(step)
-        x0 = x0.to(next(model.parameters()).device)
+        given = batch(step)
+        x0 = given.x0.to(next(model.parameters()).device)
         eps = torch.randn(x0.shape, generator=draw).to(x0)
         u = stratified(len(x0), draw)
         t = timing.draw(density, u, model.path).float().to(x0.device)
         dropped = torch.rand(len(x0), generator=draw) < dropout
-        cond = drop(rounded(text(captions)), text, dropped)
+        cond = drop(rounded(condition(given.captions, given.numbers)), condition.null, dropped)
         losses = core.loss(model, x0, eps, t, cond)
         return {
             "loss": losses.mean(),
@@ -62,15 +98,23 @@ def rounded(cond: Cond, to: int = 8) -> dict[str, Tensor]:
     return {**cond, **padded}
 
 
-def drop(cond: Cond, text: Text, dropped: Tensor) -> dict[str, Tensor]:
-    """The condition with the rows where `dropped` is true replaced by the null condition."""
-    null = text.null(len(dropped), cond["text"].shape[1])
+def drop(cond: Cond, null_of: Callable[[int, int], Cond], dropped: Tensor) -> dict[str, Tensor]:
+    """The condition with the rows where `dropped` is true replaced by the null condition, `null_of(rows, tokens)`."""
+    null = null_of(len(dropped), cond["text"].shape[1])
 
     def mixed(name: str) -> Tensor:
         where = dropped.to(cond[name].device).view(-1, *(1,) * (cond[name].ndim - 1))
         return torch.where(where, null[name], cond[name])
 
     return {name: mixed(name) for name in cond}
+
+
+def repeated(kinds: Sequence[str], repeat: Mapping[str, int]) -> np.ndarray:
+    """The indices of one epoch: examples of a kind that `repeat` names come that many times. ValueError for a kind that
+    is not there, or fewer than one time."""
+    if unknown := [k for k, times in repeat.items() if k not in kinds or times < 1]:
+        raise ValueError(f"repeat {unknown[0]}: {repeat[unknown[0]]}; kinds are {sorted(set(kinds))}, times 1 or more")
+    return np.repeat(np.arange(len(kinds)), [repeat.get(kind, 1) for kind in kinds])
 
 
 def shuffled(seed: int, step: int, batch: int, count: int) -> np.ndarray:

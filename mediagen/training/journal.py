@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: numbers and pictures for tensorboard, and the pictures as PNG files too."""
+"""What a run tells while it goes on: numbers, pictures and sounds for tensorboard, and the latter two as files too."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +39,18 @@ class Journal:
             self._writer.add_image(name, sheet, step, dataformats="HWC")
         write_picture(self.out / "samples" / f"{name}-{step:06d}.png", sheet)
 
+    def sounds(self, step: int, name: str, media: Tensor, rate: int) -> None:
+        """media [N, C, T] in [-1, 1] at `rate` Hz, one after the other in one file; tensorboard plays each in mono."""
+        from ..modalities import audio_files
+
+        heard = media.detach().float().clamp(-1, 1).cpu()
+        if self._writer is not None:
+            for number, sound in enumerate(heard):
+                self._writer.add_audio(f"{name}/{number}", sound.mean(0, keepdim=True), step, sample_rate=rate)
+        file = self.out / "samples" / f"{name}-{step:06d}.flac"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        audio_files.write(file, [rearrange(heard, "n c t -> c (n t)").numpy()], rate, heard.shape[1])
+
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -51,6 +63,11 @@ def contact_sheet(media: Tensor, across: int = 8) -> Tensor:
     filled = media.new_zeros(len(media) + missing, *media.shape[1:])
     filled[: len(media)] = media.clamp(-1, 1)
     return rearrange(((filled + 1) * 127.5).round().byte().cpu(), "(r n) c h w -> (r h) (n w) c", n=across)
+
+
+def shades(pictures: Tensor) -> Tensor:
+    """Mel pictures [N, C, frames, mels] -> grey ones [N, 3, mels, frames], low tones below, of the channels' mean."""
+    return pictures.mean(1, keepdim=True).mT.flip(2).expand(-1, 3, -1, -1)
 
 
 def write_picture(file: Path, pixels: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Pictures and captions as batches, from a built dataset or a user's own folder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +10,11 @@ import torch
 from einops import reduce
 from torch import Tensor
 
+from ..autoencoders.base import Autoencoder
 from ..data.folder import Folder
 from ..data.stored import Scenes
+from . import denoise, latents
+from .trainer import Place
 
 
 class Source(Protocol):
@@ -73,15 +76,35 @@ def repeated(pictures: Source, repeat: Mapping[str, int]) -> np.ndarray:
         return np.arange(len(pictures))
     if not isinstance(scenes, Scenes):
         raise ValueError(f"repeat {dict(repeat)} names kinds of scenes, and the data are pictures of a folder")
-    kinds = [scenes.kind(i) for i in range(len(scenes))]
-    if unknown := [k for k, times in repeat.items() if k not in kinds or times < 1]:
-        raise ValueError(f"repeat {unknown[0]}: {repeat[unknown[0]]}; kinds are {sorted(set(kinds))}, times 1 or more")
-    return np.repeat(np.arange(len(kinds)), [repeat.get(kind, 1) for kind in kinds])
+    return denoise.repeated([scenes.kind(i) for i in range(len(scenes))], repeat)
 
 
 def whole(pictures: Source, indices: Iterable[int]) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1]; an index past the end starts again."""
     return scaled(np.stack([pictures.images(i % len(pictures)) for i in indices]))
+
+
+def latents_of(
+    pictures: Source, vae: Autoencoder, weights: str | Path, data: str | Path, here: Place
+) -> latents.Latents:
+    """The cached latents of a data folder's pictures, one position each."""
+    shrunk = f"-{pictures.factor}th" if isinstance(pictures, Shrunk) else ""
+    with here.first():
+        file = latents.file_of(data, weights, shrunk)
+        return latents.cached(file, [1] * len(pictures), encoded(pictures, vae, device=here.device))
+
+
+def encoded(
+    pictures: Source, vae: Autoencoder, batch: int = 64, device: torch.device | str = "cpu"
+) -> Iterator[Tensor]:
+    """The latents [n, C, H, W] of all pictures in order, `batch` at a time; the autoencoder lies on `device`."""
+    for start in range(0, len(pictures), batch):
+        yield vae.encode(whole(pictures, range(start, min(start + batch, len(pictures)))).to(device))
+
+
+def pick(cache: latents.Latents, indices: Iterable[int]) -> Tensor:
+    """Cached latents of pictures [B, C, H, W] in float32."""
+    return torch.from_numpy(np.stack([cache.rows[i] for i in indices])).float()
 
 
 def crops(pictures: Source, rng: np.random.Generator, count: int, side: int) -> Tensor:

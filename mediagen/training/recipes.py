@@ -8,6 +8,7 @@ from typing import Any
 from .. import config
 from ..autoencoders.conv import ConvVAEConfig
 from ..autoencoders.preview import PreviewConfig
+from ..conditioners.scalar import Scalar
 from .reconstruct import ReconstructionLoss
 from .trainer import Progress, Schedule
 
@@ -34,18 +35,26 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiserRecipe:
-    """data: a built dataset, or a folder of pictures with captions, fitted to `size`; vae: its weights, or null for
-    training in pixel space; text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
-    path, prediction, density: names and options in `core`; dropout: share of captions dropped; repeat: how many times
-    an epoch shows the scenes of a kind (single, pair, count), 1 where nothing is said;
+    """modality: image or audio; data: a built dataset, or a folder of pictures or sounds with captions; size: pixels a
+    side that pictures are fitted to; seconds: of the stretches that are seen of sounds, and shorter: the share of the
+    batches that see half of that, so that a short grid is no surprise; vae: the autoencoder's weights, or null for
+    training in pixel space; scalars: numbers of the data (of sounds: seconds, start) that the network is told;
+    text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
+    path, prediction, density: names and options in `core`; dropout: share of captions, and numbers, that are dropped;
+    repeat: how many times an epoch shows the scenes (single, pair, count) or sounds (music, effect, stem) of a kind, 1
+    where nothing is said;
     compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
-    samples: pictures of held-out captions that are made at each checkpoint; heldout: held-out scenes whose loss is
+    samples: media of held-out captions that are made at each checkpoint; heldout: held-out examples whose loss is
     measured there; preview: weights of a preview decoder, for the model card."""
 
     kind: str = "denoiser"
+    modality: str = "image"
     data: str
     size: int = 128
+    seconds: float = 10.0
+    shorter: float = 0.0
     vae: str | None = None
+    scalars: tuple[Scalar, ...] = ()
     text: str = SHIPPED_TEXT
     backbone: str = "dit"
     model: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +76,10 @@ class DenoiserRecipe:
             raise ValueError(f"dropout is a share of the captions, from 0 to 1, not {self.dropout}")
         if self.batch < 1 or self.size < 1 or self.samples < 0 or self.heldout < 0:
             raise ValueError("batch and size must be 1 or more, samples and heldout 0 or more")
+        if not self.seconds > 0 or not 0 <= self.shorter <= 1:
+            raise ValueError(f"seconds must be above 0 and shorter 0 to 1, not {self.seconds} and {self.shorter}")
+        if "scalars" in self.model:
+            raise ValueError("scalars stand beside the model in a recipe, not in it: the network takes their widths")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,11 @@ from ..autoencoders.spectrogram import SpectrogramVAE, SpectrogramVAEConfig, sma
 from ..autoencoders.vocoder import Vocoder, VocoderConfig
 from ..autoencoders.waveform import WaveformVAE, WaveformVAEConfig
 from ..autoencoders.whitened import Whitened
-from ..modalities import audio_files
 from ..nn.stft import LogMel, Mel
 from . import reconstruct, weights
 from .clips import Clips, beginnings, crops, source
 from .ema import EMA
-from .journal import Journal
+from .journal import Journal, shades
 from .reconstruct import ReconstructionLoss, measure_latents
 from .reconstruct_audio import AudioLoss, autoencoded, players, vocoded
 from .spectral import mel_distance, si_sdr, stft_distance
@@ -216,37 +215,16 @@ def shown(recipe: AudioRecipe, journal: Journal, rate: int) -> Callable[[int, nn
         found = {"stft": stft_distance(made, real), "mel": mel_distance(made, real, mel), "si_sdr": si_sdr(made, real)}
         journal.numbers(step, {f"heldout/{name}": float(value.mean()) for name, value in found.items()})
         journal.pictures(step, "spectrograms", torch.cat([shades(mel(real)), shades(mel(made))], dim=2))
-        heard = rearrange(torch.stack((real, made), dim=1), "n k c t -> c (n k t)").clamp(-1, 1)
-        audio_files.write(journal.out / "samples" / f"heard-{step:06d}.flac", [heard.numpy()], rate, heard.shape[0])
+        journal.sounds(step, "heard", rearrange([real, made], "k n c t -> (n k) c t"), rate)
 
     return show
 
 
-def shades(pictures: Tensor) -> Tensor:
-    """Mel pictures [N, C, frames, mels] -> grey ones [N, 3, mels, frames], low tones below, of the channels' mean."""
-    return pictures.mean(1, keepdim=True).mT.flip(2).expand(-1, 3, -1, -1)
-
-
-def load(file: str | Path) -> Whitened:
-    """Trained weights of either kind -> the autoencoder, frozen. ValueError if the file is missing, broken or something
-    else."""
-    kinds = {
-        "waveform_vae": (WaveformVAE, WaveformVAEConfig),
-        "spectrogram_vae": (SpectrogramVAE, SpectrogramVAEConfig),
-    }
-    return _loaded(file, kinds, "an autoencoder of sound")
-
-
 def load_vocoder(file: str | Path) -> Vocoder:
-    """Trained weights -> the vocoder, frozen. ValueError as in `load`."""
-    return _loaded(file, {"vocoder": (Vocoder, VocoderConfig)}, "a vocoder")
-
-
-def _loaded(file: str | Path, kinds: dict[str, tuple[type, type]], wanted: str) -> nn.Module:
+    """Trained weights -> the vocoder, frozen. ValueError if the file is missing, broken or something else."""
     tensors, about = weights.load(file)
-    if about.get("kind") not in kinds:
-        raise ValueError(f"{file} holds a {about.get('kind')!r}, not {wanted}")
-    network, sizes = kinds[about["kind"]]
-    module = network(config.build(sizes, about["config"], str(file)))
-    weights.fit(module, tensors, file, assign=False)
-    return module.eval().requires_grad_(False)
+    if about.get("kind") != "vocoder":
+        raise ValueError(f"{file} holds a {about.get('kind')!r}, not a vocoder")
+    vocoder = Vocoder(config.build(VocoderConfig, about["config"], str(file)))
+    weights.fit(vocoder, tensors, file, assign=False)
+    return vocoder.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""A run of a denoiser's recipe: transformer or U-Net, on latents or on pixels."""
+"""A run of a denoiser's recipe: transformer or U-Net, on the latents of any medium or on pixels."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .. import config
-from ..autoencoders.conv import ConvVAE
+from ..autoencoders.whitened import Whitened
 from ..backbones import build
 from ..conditioners.text import TextEncoder
 from ..core import path as paths
 from ..core import predict, timing
 from ..core.denoiser import Denoiser
-from . import denoise, pictures, run_autoencoder, weights
+from . import denoise, medium, weights
 from .card import write_card
+from .denoise import Batch, Conditioning
 from .ema import EMA
 from .journal import Journal
-from .latents import latents_of, pick
+from .medium import Medium
 from .recipes import DenoiserRecipe
-from .sampling import sample_pictures
+from .sampling import sampled
 from .texts import stored
 from .trainer import Place, Progress, place, train
 
@@ -32,32 +32,32 @@ def run(recipe: DenoiserRecipe, out: Path) -> Iterator[Progress]:
     """Train, writing `out/denoiser.safetensors` (averaged weights) at each checkpoint, and `out/card.yaml`, with which
     `mediagen.load(out)` opens the model."""
     here = place()
-    media = pictures.fitted(pictures.source(recipe.data, "train", recipe.size), recipe.size)
     torch.manual_seed(recipe.schedule.seed)
-    model = start(recipe)
-    vae = None if recipe.vae is None else run_autoencoder.load(recipe.vae).to(here.device)
+    model, density = start(recipe), timing.find(**recipe.density)
+    vae = None if recipe.vae is None else weights.load_autoencoder(recipe.vae).to(here.device)
+    check_latents(recipe, model, vae)
+    media = medium.find(recipe, vae, model.net.config.multiple, here)
     text = TextEncoder.load(recipe.text).to(here.device)
-    density = timing.find(**recipe.density)
     journal = Journal(out, recipe.schedule.log_every)
-    batch = batches(recipe, media, vae, here)
-    shows = [show(recipe, vae, text, journal) for show in observers(recipe)]
+    shows = [show(recipe, media, text, journal) for show in observers(recipe)]
 
     def keep(step: int, ema: EMA) -> None:
         network = {k.removeprefix("net."): v for k, v in ema.weights.items()}
         weights.save(out / "denoiser.safetensors", network, header(recipe, step))
-        write_card(recipe, out)
+        write_card(recipe, out, media.card())
         if shows:
             average = fresh(recipe).to(here.device).eval()
             average.load_state_dict(ema.weights)
             for show in shows:
                 show(step, average)
 
-    told = texts(recipe, text, media, here)
-    player = denoise.player(model, told, batch, density, recipe.dropout, here.seed(recipe.schedule.seed))
+    condition = Conditioning(text=texts(recipe, text, media, here), scalars=recipe.scalars)
+    batch, seed = batches(recipe, media, here), here.seed(recipe.schedule.seed)
+    player = denoise.player(model, condition, batch, density, recipe.dropout, seed)
     yield from train([player], recipe.schedule, out, keep, journal)
 
 
-def texts(recipe: DenoiserRecipe, text: TextEncoder, media: pictures.Source, here: Place) -> denoise.Text:
+def texts(recipe: DenoiserRecipe, text: TextEncoder, media: Medium, here: Place) -> denoise.Text:
     """Stored captions where the run sees more of them than there are; a short run encodes what it sees."""
     seen, there = recipe.schedule.steps * recipe.batch, len(media) * len(media.captions(0))
     return stored(text, recipe.text, media, recipe.data, here) if seen >= there else text
@@ -65,7 +65,13 @@ def texts(recipe: DenoiserRecipe, text: TextEncoder, media: pictures.Source, her
 
 def fresh(recipe: DenoiserRecipe) -> Denoiser:
     """The recipe's network with random weights, as a denoiser."""
-    return Denoiser(build(recipe.backbone, recipe.model), *process(recipe))
+    return Denoiser(build(recipe.backbone, sizes(recipe)), *process(recipe))
+
+
+def sizes(recipe: DenoiserRecipe) -> dict[str, Any]:
+    """The network's sizes, the widths of its scalars among them."""
+    scalars = {scalar.name: scalar.width for scalar in recipe.scalars}
+    return {**recipe.model, "scalars": scalars} if scalars else recipe.model
 
 
 def start(recipe: DenoiserRecipe) -> Denoiser:
@@ -81,31 +87,29 @@ def start(recipe: DenoiserRecipe) -> Denoiser:
     return model
 
 
-def batches(
-    recipe: DenoiserRecipe, media: pictures.Source, vae: ConvVAE | None, here: Place
-) -> Callable[[int], denoise.Batch]:
-    """step -> clean states [B, C, *grid] and captions, this process' share of them."""
-    clean = cleans(recipe, media, vae, here)
-    places = pictures.repeated(media, recipe.repeat)
+def check_latents(recipe: DenoiserRecipe, model: Denoiser, vae: Whitened | None) -> None:
+    """ValueError unless the network is for latents such as the autoencoder has."""
+    if vae is None:
+        return
+    mine, theirs = ((c.dims, c.channels) for c in (model.net.config, vae.spec))
+    if mine != theirs:
+        raise ValueError(f"the model is for latents of (axes, channels) {mine}; those of {recipe.vae} have {theirs}")
 
-    def batch(step: int) -> denoise.Batch:
-        chosen = places[denoise.shuffled(recipe.schedule.seed, step, recipe.batch, len(places))]
-        told = np.random.default_rng((recipe.schedule.seed, step, 1)).integers(1 << 30, size=len(chosen))
-        chosen, told = here.share(chosen), here.share(told)
-        captions = [media.captions(int(i)) for i in chosen]
-        return clean(chosen), [c[k % len(c)] for c, k in zip(captions, told, strict=True)]
+
+def batches(recipe: DenoiserRecipe, media: Medium, here: Place) -> Callable[[int], Batch]:
+    """step -> this process' share of the batch. What is drawn is drawn for all processes alike, and then shared."""
+    places, seed = media.epoch(), recipe.schedule.seed
+
+    def batch(step: int) -> Batch:
+        chosen = places[denoise.shuffled(seed, step, recipe.batch, len(places))]
+        told = np.random.default_rng((seed, step, 1)).integers(1 << 30, size=len(chosen))
+        cuts = media.cuts(chosen, np.random.default_rng((seed, step, 2)))
+        captions = [media.captions(int(i)) for i in here.share(chosen)]
+        x0, numbers = media.states(here.share(cuts))
+        said = [c[k % len(c)] for c, k in zip(captions, here.share(told), strict=True)]
+        return Batch(x0=x0, captions=said, numbers=numbers)
 
     return batch
-
-
-def cleans(
-    recipe: DenoiserRecipe, media: pictures.Source, vae: ConvVAE | None, here: Place
-) -> Callable[[np.ndarray], Tensor]:
-    """Indices -> clean states: cached latents, or the pixels themselves where there is no autoencoder."""
-    if vae is None:
-        return lambda chosen: pictures.whole(media, map(int, chosen))
-    cache = latents_of(media, vae, recipe.vae, recipe.data, here)
-    return lambda chosen: pick(cache, chosen)
 
 
 def observers(recipe: DenoiserRecipe) -> list[Callable[..., Show]]:
@@ -113,36 +117,28 @@ def observers(recipe: DenoiserRecipe) -> list[Callable[..., Show]]:
     return [*([heldout_loss] if recipe.heldout else []), *([heldout_samples] if recipe.samples else [])]
 
 
-def heldout_loss(recipe: DenoiserRecipe, vae: ConvVAE | None, text: TextEncoder, journal: Journal) -> Show:
-    """The loss of the averaged weights on the first held-out scenes, always with the same noise and times."""
-    x0, captions = heldout(recipe, vae, text, recipe.heldout)
+def heldout_loss(recipe: DenoiserRecipe, media: Medium, text: TextEncoder, journal: Journal) -> Show:
+    """The loss of the averaged weights on the first held-out examples, always with the same noise and times."""
+    known, condition = media.heldout(recipe.heldout), Conditioning(text=text, scalars=recipe.scalars)
 
     @torch.no_grad()
     def show(step: int, average: Denoiser) -> None:
-        fixed = denoise.player(average, text, lambda _: (x0, captions), timing.find(**recipe.density), 0.0, seed=0)
+        fixed = denoise.player(average, condition, lambda _: known, timing.find(**recipe.density), 0.0, seed=0)
         journal.numbers(step, {f"heldout/{name}": float(value) for name, value in fixed.loss(0).items()})
 
     return show
 
 
-def heldout_samples(recipe: DenoiserRecipe, vae: ConvVAE | None, text: TextEncoder, journal: Journal) -> Show:
-    """Pictures of the first held-out captions, always from the same noise."""
-    x0, captions = heldout(recipe, vae, text, recipe.samples)
-    decode = (lambda z: z) if vae is None else vae.decode
-    cond, null = text(captions), text.null(len(captions))
+def heldout_samples(recipe: DenoiserRecipe, media: Medium, text: TextEncoder, journal: Journal) -> Show:
+    """What is made of the first held-out captions, always from the same noise."""
+    known, condition = media.heldout(recipe.samples), Conditioning(text=text, scalars=recipe.scalars)
+    cond, null = condition(known.captions, known.numbers), condition.null(recipe.samples)
+    like = known.x0.to(text.empty.device)
 
     def show(step: int, average: Denoiser) -> None:
-        journal.pictures(step, "samples", decode(sample_pictures(average, x0, cond, null)))
+        media.show(journal, step, sampled(average, like, cond, null))
 
     return show
-
-
-def heldout(recipe: DenoiserRecipe, vae: ConvVAE | None, text: TextEncoder, count: int) -> tuple[Tensor, list[str]]:
-    """Clean states [count, C, *grid] and captions of the first held-out scenes (of a user's folder: the first ones)."""
-    media = pictures.fitted(pictures.source(recipe.data, "heldout", recipe.size), recipe.size)
-    x = pictures.whole(media, range(count)).to(text.empty.device)
-    with torch.no_grad():
-        return x if vae is None else vae.encode(x), [media.captions(i % len(media))[0] for i in range(count)]
 
 
 def process(recipe: DenoiserRecipe) -> tuple[paths.Path, predict.Row]:
@@ -152,5 +148,5 @@ def process(recipe: DenoiserRecipe) -> tuple[paths.Path, predict.Row]:
 
 def header(recipe: DenoiserRecipe, step: int) -> dict[str, Any]:
     """What a weights file says of itself: the network, and the path and prediction that it was trained with."""
-    names = ("backbone", "model", "path", "prediction")
-    return {"kind": "denoiser", "step": step, **{n: config.plain(getattr(recipe, n)) for n in names}}
+    about = {name: config.plain(getattr(recipe, name)) for name in ("backbone", "path", "prediction")}
+    return {"kind": "denoiser", "step": step, "model": config.plain(sizes(recipe)), **about}

@@ -13,7 +13,6 @@ from . import pictures, run_autoencoder, weights
 from .denoise import shuffled
 from .ema import EMA
 from .journal import Journal
-from .latents import latents_of, pick
 from .recipes import PreviewRecipe
 from .reconstruct import edges, psnr
 from .trainer import Player, Progress, place, train
@@ -25,7 +24,7 @@ def run(recipe: PreviewRecipe, out: Path) -> Iterator[Progress]:
     media = pictures.fitted(pictures.source(recipe.data, "train", recipe.size), recipe.size)
     vae = run_autoencoder.load(recipe.vae).to(here.device)
     factor = shrinks(recipe, vae.spec.stride[0], vae.spec.channels)
-    cache = latents_of(media, vae, recipe.vae, recipe.data, here)
+    cache = pictures.latents_of(media, vae, recipe.vae, recipe.data, here)
     torch.manual_seed(recipe.schedule.seed)
     preview = Preview(recipe.model)
     journal = Journal(out, recipe.schedule.log_every)
@@ -33,7 +32,7 @@ def run(recipe: PreviewRecipe, out: Path) -> Iterator[Progress]:
     def loss(step: int) -> dict[str, Tensor]:
         chosen = here.share(shuffled(recipe.schedule.seed, step, recipe.batch, len(media)))
         goal = smaller(pictures.whole(media, map(int, chosen)), factor).to(here.device)
-        made = preview(pick(cache, chosen).to(here.device))
+        made = preview(pictures.pick(cache, chosen).to(here.device))
         terms = {"absolute": (made - goal).abs().mean(), "edges": edges(made - goal)}
         return {"loss": terms["absolute"] + 0.5 * terms["edges"], **terms, "psnr": psnr(made.detach(), goal)}
 

@@ -10,7 +10,7 @@ from ..core.denoiser import Denoiser
 
 
 @torch.no_grad()
-def sample_pictures(
+def sampled(
     model: Denoiser, like: Tensor, cond: Mapping, null: Mapping, *, steps: int = 12, scale: float = 3.0, seed: int = 0
 ) -> Tensor:
     """Clean states of `like`'s shape [B, C, *grid] by a few Euler steps with classifier-free guidance, always from the

@@ -8,15 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..conditioners.text import TextEncoder
-from .pictures import Source
 from .trainer import Place
+
+
+class Captioned(Protocol):
+    """Anything with captions by index."""
+
+    def __len__(self) -> int: ...
+
+    def captions(self, i: int) -> tuple[str, ...]: ...
 
 
 class StoredText:
@@ -41,7 +48,7 @@ class StoredText:
         return self.text.null(n, length)
 
 
-def stored(text: TextEncoder, weights: str | Path, media: Source, data: str | Path, here: Place) -> StoredText:
+def stored(text: TextEncoder, weights: str | Path, media: Captioned, data: str | Path, here: Place) -> StoredText:
     """The states of all captions of a data folder; the file's name holds the hash of the encoder and the captions."""
     every = sorted({c for i in range(len(media)) for c in media.captions(i)})
     spans = placed(text, every)

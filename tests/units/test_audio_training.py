@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from trained import losses, resumed_equals_straight
 
 from mediagen import config
 from mediagen.autoencoders.conv import ConvVAEConfig
@@ -16,7 +16,7 @@ from mediagen.autoencoders.spectrogram import SpectrogramVAEConfig
 from mediagen.autoencoders.vocoder import Vocoder, VocoderConfig
 from mediagen.autoencoders.waveform import WaveformVAE, WaveformVAEConfig
 from mediagen.nn.stft import LogMel, Mel
-from mediagen.training import checkpoint, recipes, weights
+from mediagen.training import recipes, weights
 from mediagen.training import run_audio_autoencoder as runs
 from mediagen.training.clips import SoundFiles, beginnings, crops
 from mediagen.training.optim import Muon, parameter_groups
@@ -208,25 +208,6 @@ def spectrogram(data: Path, trained: Path, **changes: object) -> runs.Spectrogra
     return runs.SpectrogramRecipe(**given | {"vocoder": str(trained / "vocoder.safetensors")} | changes)
 
 
-def losses(recipe: runs.Recipe, out: Path, stop: int | None = None) -> list[Mapping[str, float]]:
-    """The losses of a run, left after `stop` steps if that is given."""
-    seen = []
-    for progress in runs.run(recipe, out):
-        seen.append(progress.losses)
-        if progress.step == stop:
-            break
-    return seen
-
-
-def resumed_equals_straight(recipe: runs.Recipe, tmp_path: Path) -> None:
-    straight = losses(recipe, tmp_path / "straight")
-    halves = losses(recipe, tmp_path / "halves", stop=3) + losses(recipe, tmp_path / "halves")
-    assert len(straight) == len(halves) == 6
-    assert straight == halves  # to the last bit
-    one, other = (checkpoint.load(tmp_path / run / "last.pt")["ema"] for run in ("straight", "halves"))
-    assert all(torch.equal(one[k], other[k]) for k in one)
-
-
 def test_a_resumed_run_with_its_adversary_has_the_same_losses(data: Path, tmp_path: Path) -> None:
     loss = AudioLoss(sizes=(256, 64), adversarial=0.1, features=0.1, adversarial_start=2)
     recipe = waveform(data, crop=4096, batch=2, loss=loss)
@@ -247,7 +228,7 @@ def test_runs_leave_autoencoders_that_load(data: Path, trained: Path, tmp_path: 
     """Whole ones, whitened, with what they were heard to make."""
     for name, recipe in (("w", waveform(data, samples=2)), ("s", spectrogram(data, trained, samples=2))):
         losses(recipe, tmp_path / name)
-        vae = runs.load(tmp_path / name / "vae.safetensors")
+        vae = weights.load_autoencoder(tmp_path / name / "vae.safetensors")
         z = vae.encode(runs.drawn(recipe, SoundFiles(data / "train", RATE), 0))
         assert z.isfinite().all() and 0.3 < z.std() < 3
         made = sorted(f.name for f in (tmp_path / name / "samples").iterdir())
@@ -259,8 +240,8 @@ def test_runs_leave_autoencoders_that_load(data: Path, trained: Path, tmp_path: 
         ]
     one, other = (weights.load(f)[0] for f in (trained / "vocoder.safetensors", tmp_path / "s" / "vae.safetensors"))
     assert all(torch.equal(one[k], other[f"vocoder.{k}"]) for k in one)
-    with pytest.raises(ValueError, match="holds a 'vocoder', not an autoencoder of sound"):
-        runs.load(trained / "vocoder.safetensors")
+    with pytest.raises(ValueError, match="holds a 'vocoder', not an autoencoder; known: conv_vae, waveform_vae"):
+        weights.load_autoencoder(trained / "vocoder.safetensors")
 
 
 def test_a_decoder_alone_keeps_the_latents(data: Path, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from trained import losses, resumed_equals_straight
 
 from mediagen.autoencoders.conv import ConvVAEConfig
 from mediagen.autoencoders.preview import PreviewConfig
@@ -17,7 +18,7 @@ from mediagen.data.stored import Scenes
 from mediagen.training import checkpoint, denoise, pictures, recipes, weights
 from mediagen.training.ema import EMA
 from mediagen.training.journal import Journal, contact_sheet
-from mediagen.training.latents import cached
+from mediagen.training.latents import cached, file_of
 from mediagen.training.optim import Muon, orthogonalise, parameter_groups
 from mediagen.training.reconstruct import ReconstructionLoss
 from mediagen.training.texts import stored
@@ -65,25 +66,6 @@ def autoencoder(data: Path, **changes: object) -> recipes.AutoencoderRecipe:
 def denoiser(data: Path, vae: Path | None, **changes: object) -> recipes.DenoiserRecipe:
     given = {"data": str(data), "size": 32, "vae": None if vae is None else str(vae), "model": DIT, "batch": 4}
     return recipes.DenoiserRecipe(**given | {"schedule": Schedule(steps=6, **SHORT)} | changes)
-
-
-def losses(recipe: recipes.Recipe, out: Path, stop: int | None = None) -> list[Mapping[str, float]]:
-    """The losses of a run, left after `stop` steps if that is given."""
-    seen = []
-    for progress in recipes.run(recipe, out):
-        seen.append(progress.losses)
-        if progress.step == stop:
-            break
-    return seen
-
-
-def resumed_equals_straight(recipe: recipes.Recipe, tmp_path: Path) -> None:
-    straight = losses(recipe, tmp_path / "straight")
-    halves = losses(recipe, tmp_path / "halves", stop=3) + losses(recipe, tmp_path / "halves")
-    assert len(straight) == len(halves) == 6
-    assert straight == halves  # to the last bit
-    one, other = (checkpoint.load(tmp_path / run / "last.pt")["ema"] for run in ("straight", "halves"))
-    assert all(torch.equal(one[k], other[k]) for k in one)
 
 
 def test_a_resumed_autoencoder_with_its_adversary_has_the_same_losses(data: Path, tmp_path: Path) -> None:
@@ -302,7 +284,7 @@ class Words:
 def test_dropped_rows_are_the_null_condition_and_others_stay() -> None:
     text, dropped = Words(), torch.tensor([True, False, True])
     cond = text(["one", "three", "fives"])
-    mixed = denoise.drop(cond, text, dropped)
+    mixed = denoise.drop(cond, text.null, dropped)
     null = text.null(3, 4)
     for name in cond:
         assert torch.equal(mixed[name][1], cond[name][1])
@@ -357,11 +339,26 @@ def test_latents_are_cached_once(data: Path, tmp_path: Path) -> None:
             calls.append(len(x))
             return x[..., ::2, ::2]
 
-    one = cached(media, Half(), tmp_path / "z.npy", batch=10)
-    two = cached(media, Half(), tmp_path / "z.npy", batch=10)
+    one, two = (cached(tmp_path / "z.npy", [1] * 24, pictures.encoded(media, Half(), batch=10)) for _ in range(2))
     assert calls == [10, 10, 4]
-    assert one.shape == (24, 3, 16, 16)
-    assert np.array_equal(one, two)
+    assert one.rows.shape == (24, 3, 16, 16)
+    assert np.array_equal(one.rows, two.rows)
+    assert torch.equal(pictures.pick(two, [3, 0])[0], torch.from_numpy(two.stretch(3, 0, 1)[0]).float())
+    grown = cached(tmp_path / "z.npy", [1] * 25, [torch.ones(25, 3, 16, 16)])
+    assert len(grown) == 25 and grown.rows.min() == 1
+
+
+@pytest.mark.parametrize("count", [0, 3, 5])
+def test_latents_that_are_not_those_of_the_media_are_refused(count: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"of 4 latents came|more latents than the 4"):
+        cached(tmp_path / "z.npy", [1, 3], [torch.zeros(1, 2)] * count)
+    assert not (tmp_path / "z.npy").exists()
+
+
+def test_latents_lie_under_the_hash_of_their_autoencoder(vae: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(vae.read_bytes() + b" ")
+    one, other = (file_of("data", file) for file in (vae, tmp_path / "other"))
+    assert one != other and one.parent == Path("data/train")
 
 
 def test_captions_are_encoded_once_and_as_the_encoder_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
