@@ -18,13 +18,15 @@ class ReconstructionLoss:
     """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between
     neighbours (edges), KL to the unit Gaussian (nats a latent element), the squared distance of the latents from those
     that `init` would give (drift: an encoder may get better, and a denoiser of the old latents needs little to follow),
-    and the adversary from `adversarial_start` on."""
+    and the adversary from `adversarial_start` on. noise: deviation of what is added to the whitened latents that the
+    decoder sees: it then forgives a denoiser's small errors."""
 
     absolute: float = 1.0
     squared: float = 1.0
     edges: float = 0.5
     kl: float = 1e-4
     drift: float = 0.0
+    noise: float = 0.0
     adversarial: float = 0.0
     adversarial_start: int = 0
 
@@ -51,8 +53,11 @@ def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Te
     def autoencode(step: int) -> dict[str, Tensor]:
         x = batch(step).to(next(vae.parameters()).device)
         mean, logvar = vae.encoder(x)
-        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + step)).to(mean)
-        recon = vae.decoder(mean + noise * torch.exp(0.5 * logvar))
+        draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        z = mean + torch.randn(mean.shape, generator=draw).to(mean) * torch.exp(0.5 * logvar)
+        if weights.noise:
+            z = vae.unwhiten(vae.whiten(z) + weights.noise * torch.randn(z.shape, generator=draw).to(z))
+        recon = vae.decoder(z)
         terms = weights.terms(recon, x, mean, logvar)
         if origin is not None:
             with torch.no_grad():
