@@ -182,8 +182,8 @@ class AudioPipeline(Pipeline):
         hole = None
         if "between" in edits:
             edits["between"] = check_between(edits["between"], clip.seconds)
-            start, end = (round(second * self.rate) for second in edits["between"])
-            hole = (min(start, end - 1), end)
+            start = min(round(edits["between"][0] * self.rate), clip.samples.shape[1] - 1)
+            hole = (start, max(round(edits["between"][1] * self.rate), start + 1))
         elif not left and not right:
             check_seconds(clip.seconds, self.shortest, LONGEST, "the clip's seconds")
         room = {"left": round(left * self.rate), "right": round(right * self.rate)}
@@ -207,9 +207,11 @@ class AudioPipeline(Pipeline):
 
     def _places(self, job: Job) -> list[tuple[str, Tensor]]:
         timeline = job.requests[0].timeline
+        if not timeline:
+            return []
         begins = [second - job.first / self.rate for second, _ in timeline]
         masks = timeline_masks(begins, job.grid[-1], self.stride / self.rate)
-        return [(text, mask) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)] if timeline else []
+        return [(text, mask) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)]
 
     def _numbers(self, job: Job, box: Box) -> Mapping[str, float]:
         request, position = job.requests[0], self.stride / self.rate

@@ -55,7 +55,7 @@ def test_the_same_seed_is_the_same_clip_alone_and_in_a_batch(pipeline) -> None:
     batch = pipeline.generate(["a piano", "drums"], seconds=1.0, seed=3)
     alone = pipeline.generate("drums", seconds=1.0, seed=3, sample=1)
     assert np.abs(batch[0].samples - one.samples).max() < 1e-4 and np.abs(batch[1].samples - alone.samples).max() < 1e-4
-    assert np.abs(one.samples - alone.samples).max() > 1e-2 and 1e-3 < one.peak < 1
+    assert np.abs(one.samples - alone.samples).max() > 0.1 * one.peak and 1e-4 < one.peak < 1
 
 
 @pytest.mark.parametrize("seconds", [None, 0.5, 1.23, 5.0])
@@ -82,7 +82,7 @@ def test_a_timeline_of_one_text_is_that_text_and_others_are_heard_from_their_sec
     assert len(calls) - count < 2 * count  # windows are asked only for what they hear
     changed = pipeline.generate([(0, "a piano"), (4.6, "loud drums")], seconds=6.0, seed=1).samples
     apart = np.abs(changed - plain).max(axis=0)
-    assert apart[: 2 * RATE].max() < 1e-4 and apart[5 * RATE :].max() > 1e-2
+    assert apart[: 2 * RATE].max() < 1e-4 and apart[5 * RATE :].max() > 1e-3 * np.abs(plain).max()
 
 
 @pytest.mark.parametrize("between", [(1.0, 1.5), (0.0, 0.7), (2.2, 3.0), (0.2, 2.9)])
@@ -179,7 +179,7 @@ def test_a_stream_goes_on_and_follows_its_prompt(pipeline) -> None:
 def test_every_task_replays_from_its_file(pipeline, tune, tmp_path) -> None:
     source = tune.save(tmp_path / "tune.wav")
     made = {
-        "plain": pipeline.generate("a piano", seconds=1.1, n=2, seed=5, solver="heun", negative="noise")[1],
+        "plain": pipeline.generate("a piano", seconds=1.1, sample=1, seed=5, solver="heun", negative="noise"),
         "composed": pipeline.generate([("a piano", 1.0), ("drums", 0.5)], seconds=1.0, seed=5),
         "timeline": pipeline.generate([(0, "a piano"), (1.5, "drums")], seconds=3.0, seed=5, window=1.0),
         "loop": pipeline.loop("drums", bars=1, bpm=97, seed=5),
@@ -207,7 +207,7 @@ def test_every_task_replays_from_its_file(pipeline, tune, tmp_path) -> None:
         ({"seconds": "long"}, "seconds must be from 0.5"),
         ({"bars": 0}, "bars must be"),
         ({"bars": 4, "bpm": 0}, "bpm must be"),
-        ({"bars": 200}, "seconds must be|bars"),
+        ({"bars": 300}, "bars must be"),
         ({"bars": 4, "seconds": 3}, "leave out seconds"),
         ({"bpm": 100.0}, "how many bars"),
         ({"lufs": 3.0}, "lufs must be from -60 to -5"),
