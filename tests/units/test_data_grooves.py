@@ -21,6 +21,7 @@ import yaml
 from mediagen import config
 from mediagen.data.fetch import cache_folder
 from mediagen.data.grooves import build as building
+from mediagen.data.grooves.based import based
 from mediagen.data.grooves.build import build_grooves
 from mediagen.data.grooves.captions import ALONE, LIMIT, MOOD_WORDS, captions, stem_captions
 from mediagen.data.grooves.clips import clip
@@ -345,12 +346,11 @@ def test_a_built_set_tells_its_world(world: GroovesWorld) -> None:
         assert read_grooves(json.loads(json.dumps(config.plain(one)))) == one
 
 
-def test_a_world_may_be_based_on_another(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
+def test_a_world_may_be_based_on_another() -> None:
+    whole = yaml.safe_load((Path(building.__file__).parent / "grooves.yaml").read_text())
 
     def mine(**content: object) -> GroovesWorld:
-        file.write_text(yaml.safe_dump({"base": "grooves", "name": "mine", **content}))
-        return load_grooves(file)
+        return read_grooves(based({"base": "grooves", "name": "mine", **content}, whole))
 
     made = mine(seconds=[5, 9], only={"genres": ["jazz"], "metres": ["4/4"]}, genres={"jazz": {"tempo": [90, 100]}})
     assert list(made.genres) == ["jazz"] and made.seconds == (5, 9) and made.genres["jazz"].tempo == (90, 100)
