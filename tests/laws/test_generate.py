@@ -1,0 +1,56 @@
+"""Loops, windows, regions, kept places and the step cache compose: for a network that sees one position at a time, the
+result is the same whichever of the first two are used."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mediagen.core import path, solve
+from mediagen.core.denoiser import Denoiser
+from mediagen.core.rng import Keyed
+from mediagen.generators.diffusion import Asked, Start, Walk, generate
+
+
+class Pixelwise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+
+    def forward(self, x: Tensor, t: Tensor, cond: dict[str, Any]) -> Tensor:
+        self.calls.append(x.shape[-1])
+        gain = cond["gain"].view(-1, 1, 1)
+        return torch.sin(x * (1 + gain)) + gain * t.view(-1, 1, 1)
+
+
+def asked(mask: Tensor) -> Asked:
+    conds = [{"gain": torch.tensor([value])} for value in (0.3, 0.0, 0.9)]
+    return Asked(prompts=[(conds[0], 1.0)], null=conds[1], regions=[(conds[2], mask)])
+
+
+def walked(net: Pixelwise, start: Start | None = None, **options: Any) -> Tensor:
+    mask = torch.zeros(1, 1, 24)
+    mask[..., 15:] = 1
+    walk = Walk(steps=6, guidance=2.0, **options)
+    keyed = Keyed(seed=1, samples=[0])
+    like = torch.empty(1, 2, 24)
+    return solve.last(generate(Denoiser(net, path.Flow(), "flow"), asked(mask), like, keyed, walk, start)).x
+
+
+@pytest.mark.parametrize("reuse", [0.0, 0.5])
+@pytest.mark.parametrize("options", [{"loop": (-1,)}, {"window": (8,)}, {"loop": (-1,), "window": (8,)}], ids=str)
+def test_loops_and_windows_leave_a_local_network_as_it_is(options: dict, reuse: float) -> None:
+    known, keep = torch.linspace(-1, 1, 48).view(1, 2, 24), torch.zeros(1, 1, 24)
+    keep[..., :5] = 1
+    start = Start(known=known, keep=keep)
+    plain = walked(Pixelwise(), start, reuse=reuse)
+    assert torch.allclose(walked(Pixelwise(), start, reuse=reuse, **options), plain, atol=1e-5)
+    assert torch.allclose(plain[..., :5], known[..., :5], atol=1e-6)
+
+
+def test_a_window_asks_for_the_prompts_in_it_alone() -> None:
+    net = Pixelwise()
+    walked(net, window=(8,))
+    # windows begin at 0, 4, 8, 12 and 16: two see the first prompt alone, two both, one the second alone
+    assert len(net.calls) == 6 * (2 + 2 * 2 + 1) and set(net.calls) == {8}
