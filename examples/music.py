@@ -14,7 +14,9 @@ pipeline = mediagen.load(model)
 clip = mediagen.audio("slow jazz, piano and double bass, 90 bpm", seconds=4, seed=7, model=model)
 clip.save("jazz.flac")
 clip.plot().save("jazz.png")
-print(f"{clip.seconds:g} s saved as jazz.flac; made again, sample for sample:", mediagen.replay("jazz.flac").equal)
+print(
+    f"{clip.seconds:g} s saved as jazz.flac; made again, sample for sample:", mediagen.replay("jazz.flac", model).equal
+)
 
 loop = pipeline.loop("funk, drums and bass, 120 bpm", bars=2, bpm=120, seed=1)
 loop.save("loop.wav")  # exactly 4 s, and its end goes on with its beginning

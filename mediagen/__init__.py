@@ -91,12 +91,12 @@ def models() -> dict[str, "Path"]:
     return dict(models())
 
 
-def replay(path: "str | Path") -> Any:
+def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
     """Make a saved picture or clip again from its own metadata; says whether its pixels or samples are equal
-    (`replaying.Replay`)."""
+    (`replaying.Replay`). model: its folder, if it does not ship."""
     from .replaying import replay
 
-    return replay(path)
+    return replay(path, model)
 
 
 def _cached(name: str, modality: str | None = None) -> Any:

@@ -60,15 +60,15 @@ def _request(media: Any, path: str | Path) -> Request:
     return Request.from_json(media.metadata)
 
 
-def replay(path: str | Path) -> Replay:
-    """Run a file's own request again and compare.
+def replay(path: str | Path, model: str | Path | None = None) -> Replay:
+    """Run a file's own request again and compare. model: where its model is, if it does not ship.
 
     ValueError if the file carries none, or the picture or clip that it started from has changed or is gone.
     """
     modality = media_of(path)
     before = modality.load(path)
     request = _request(before, path)
-    pipeline = _cached(request.model)
+    pipeline = _cached(str(model or request.model))
     after = _streamed(pipeline, request, before) if request.task == "stream" else _made(pipeline, request, modality)
     made = json.loads(before.metadata).get("samples" if modality is audio_modality else "pixels")
     difference = _difference(after, before)

@@ -36,6 +36,7 @@ def show(
 def replay(
     file: File,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write what was made again.")] = None,
+    model: Annotated[str | None, typer.Option(help="The folder of its model, if it does not ship.")] = None,
 ) -> None:
     """Make a file again from its own metadata, and say whether its pixels or samples are equal."""
     from .. import replay as run
@@ -43,7 +44,7 @@ def replay(
 
     if out is not None:
         check_writable(out, media_of(file).check_suffix)
-    result = run(file)
+    result = run(file, model)
     if out is not None:
         result.result.save(out)
     if not result.same_model:

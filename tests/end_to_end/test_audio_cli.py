@@ -48,6 +48,7 @@ def test_audio_show_plot_replay(run, capsys, tmp_path: Path) -> None:
     assert run("replay", "clip.flac", "-o", "again.flac") == 0
     assert capsys.readouterr().out.strip() == "equal: every sample is the same"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.flac", "clip.flac", "clip.png"]
+    assert run("replay", "clip.flac", "--model", "tiny-audio") == 0 and run("replay", "clip.flac", "--model", "no") == 2
     clip = audio.load("clip.flac")
     replace(clip, metadata=clip.metadata.replace('"seed": 4', '"seed": 5')).save("clip.flac")
     assert run("replay", "clip.flac") == 1 and "not equal: samples differ" in capsys.readouterr().out

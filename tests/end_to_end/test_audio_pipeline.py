@@ -254,3 +254,12 @@ def test_what_a_model_of_sound_can_do_is_told(tiny_audio) -> None:
     able = capabilities(tiny_audio)
     assert {"extend", "loop", "stream", "timeline"} <= set(able) and not any(able.values())
     assert size(read_card(tiny_audio)) == "2 s at 8000 Hz"
+
+
+def test_the_demo_makes_a_clip_its_picture_and_a_loop(pipeline, tmp_path, monkeypatch) -> None:
+    from mediagen import demo
+
+    monkeypatch.setitem(mediagen._loaded, demo.MUSIC, pipeline)
+    made = [file.name for file, event in demo.music(tmp_path, 0) if event is None]
+    assert made == ["12-music.flac", "12-music.png", "13-loop.flac"]
+    assert all((tmp_path / name).stat().st_size > 1000 for name in made)

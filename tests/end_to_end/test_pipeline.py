@@ -102,7 +102,7 @@ def test_events_tell_the_whole_story(pipeline) -> None:
     assert [(e.stage, e.step) for e in events] == [
         ("encode", 0), ("encode", 1), ("step", 1), ("step", 2), ("step", 3), ("decode", 0), ("done", 1)
     ]  # fmt: skip
-    assert len(events[-1].images) == 1
+    assert len(events[-1].results) == 1
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
