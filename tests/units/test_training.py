@@ -343,7 +343,7 @@ def test_latents_are_cached_once(data: Path, tmp_path: Path) -> None:
     assert calls == [10, 10, 4]
     assert one.rows.shape == (24, 3, 16, 16)
     assert np.array_equal(one.rows, two.rows)
-    assert torch.equal(pictures.pick(two, [3, 0])[0], torch.from_numpy(two.stretch(3, 0, 1)[0]).float())
+    assert torch.equal(pictures.pick(two, [3, 0])[0], torch.tensor(two.stretch(3, 0, 1)[0]).float())
     grown = cached(tmp_path / "z.npy", [1] * 25, [torch.ones(25, 3, 16, 16)])
     assert len(grown) == 25 and grown.rows.min() == 1
 
