@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import config
-from ..autoencoders.conv import ConvVAE, ConvVAEConfig
+from ..autoencoders.conv import ConvVAE
 from . import pictures, weights
 from .ema import EMA
 from .journal import Journal
@@ -104,13 +104,3 @@ def shown(recipe: AutoencoderRecipe, journal: Journal) -> Callable[[int, ConvVAE
         journal.pictures(step, "reconstructed", torch.cat([real, again], dim=3))
 
     return show
-
-
-def load(file: str | Path) -> ConvVAE:
-    """Trained weights -> the autoencoder, frozen. ValueError if the file is missing, broken or something else."""
-    tensors, about = weights.load(file)
-    if about.get("kind") != "conv_vae":
-        raise ValueError(f"{file} holds a {about.get('kind')!r}, not an autoencoder")
-    vae = ConvVAE(config.build(ConvVAEConfig, about["config"], str(file)))
-    vae.load_state_dict(tensors)
-    return vae.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ from torch import Tensor
 from .. import config
 from ..autoencoders.base import smaller
 from ..autoencoders.preview import Preview
-from . import pictures, run_autoencoder, weights
+from . import pictures, weights
 from .denoise import shuffled
 from .ema import EMA
 from .journal import Journal
@@ -22,7 +22,7 @@ def run(recipe: PreviewRecipe, out: Path) -> Iterator[Progress]:
     """Train on cached latents and shrunk pictures, writing `out/preview.safetensors` (averaged) at each checkpoint."""
     here = place()
     media = pictures.fitted(pictures.source(recipe.data, "train", recipe.size), recipe.size)
-    vae = run_autoencoder.load(recipe.vae).to(here.device)
+    vae = weights.load_autoencoder(recipe.vae).to(here.device)
     factor = shrinks(recipe, vae.spec.stride[0], vae.spec.channels)
     cache = pictures.latents_of(media, vae, recipe.vae, recipe.data, here)
     torch.manual_seed(recipe.schedule.seed)

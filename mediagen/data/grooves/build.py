@@ -33,7 +33,7 @@ from .render import RATE, SOUNDFONT, Soundfont, soundfont_file
 from .stored import chunk_name
 from .world import GroovesWorld, load_grooves
 
-VERSION = 1  # of the bytes that a recipe gives
+VERSION = 2  # of the bytes that a recipe gives
 CHUNK = 16  # clips of one file
 FULL = 32767
 
