@@ -40,7 +40,7 @@ def train(
 @data_app.command("build")
 def data_build(
     kind: Annotated[str, typer.Argument(help="What to build: scenes (pictures) or grooves (music).")] = "scenes",
-    world: Annotated[str | None, typer.Option(help="Of scenes: small, whole, or a YAML file.")] = None,
+    world: Annotated[str | None, typer.Option(help="small, whole (scenes), grooves (music), or a YAML file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; a build that is there is finished.")] = None,
     size: Annotated[int, typer.Option(help="Pixels a side, of scenes.")] = 128,
     count: Annotated[int | None, typer.Option(help="How many to train on: 40000 scenes, 4000 grooves.")] = None,
@@ -53,7 +53,9 @@ def data_build(
         raise ValueError(f"unknown data set {kind!r}; known: scenes, grooves")
     from rich.progress import Progress
 
-    folder = out or Path("data") / (f"scenes-{Path(world or 'small').stem}" if kind == "scenes" else "grooves")
+    world = world or {"scenes": "small", "grooves": "grooves"}[kind]
+    name = Path(world).stem
+    folder = out or Path("data") / (name if name == kind else f"{kind}-{name}")
     given = {"train": count, "heldout": heldout}
     options = {k: v for k, v in given.items() if v is not None} | {"seed": seed, "workers": workers}
     with Progress(transient=True) as bar:
@@ -67,11 +69,11 @@ def data_build(
         if kind == "scenes":
             from ..data.build import build
 
-            build(world or "small", folder, size=size, progress=progress, **options)
+            build(world, folder, size=size, progress=progress, **options)
         else:
             from ..data.grooves.build import build_grooves
 
-            build_grooves(world or "grooves", folder, progress=progress, **options)
+            build_grooves(world, folder, progress=progress, **options)
     tell(str(folder))
 
 
