@@ -15,8 +15,8 @@ from .frechet import frechet
 from .music_reader import MusicReader, listened, load
 from .music_score import Asked, all_of, score, told, world_of
 
-ROWS = ("instrument", "instruments", "drums", "tempo", "tempo_any_beat", "tempo_tracked", "tempo_tracked_any_beat")
-ROWS = (*ROWS, "genre", "key", "mode", "key_and_mode", "effect")
+TEMPI = ("tempo", "tempo_any_beat", "tempo_tracked", "tempo_tracked_any_beat")
+ROWS = ("instrument", "instruments", "drums", *TEMPI, "genre", "key", "mode", "key_and_mode", "effect")
 SECONDS = 10.0
 
 
