@@ -5,42 +5,19 @@ Files are read once before anything is timed, so that their caches are warm. Eve
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .fresh import Command, limited, machine, repeated
+
 PROMPT = "a cat left of a pizza"
 STEPS = 20
 BATCH = 16
 LIMITS = {"command": 6.0, "picture": 1.5, "memory": 1.5}  # seconds, seconds, GB
-
-# A child's peak memory counts that of the process it was forked from, so the command is started by a small one of its
-# own, not by this one, in which torch may be loaded.
-LAUNCH = """
-import json, resource, subprocess, sys, time
-begin = time.perf_counter()
-done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-seconds = time.perf_counter() - begin
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-print(json.dumps({"seconds": seconds, "peak": peak, "code": done.returncode, "error": done.stderr[-400:]}))
-"""
-COMMAND = "from mediagen.cli import main; main()"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A run of `mediagen image` in a fresh process: wall seconds from start to exit, peak resident bytes."""
-
-    seconds: float
-    peak: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +37,7 @@ def command(model: str, *, steps: int = STEPS, repeats: int = 3) -> Command:
     """
     with tempfile.TemporaryDirectory() as folder:
         asked = ["image", PROMPT, "-o", str(Path(folder) / "cat.png"), "--steps", str(steps), "--model", model]
-        runs = [_launched([sys.executable, "-c", COMMAND, *asked]) for _ in range(repeats + 1)]
-    return Command(seconds=median(r["seconds"] for r in runs[1:]), peak=max(r["peak"] for r in runs))
-
-
-def _launched(arguments: Sequence[str]) -> dict[str, Any]:
-    launched = subprocess.run(
-        [sys.executable, "-S", "-c", LAUNCH, *arguments], capture_output=True, text=True, check=True
-    )
-    run = json.loads(launched.stdout)
-    if run["code"]:
-        raise ValueError(f"the command failed with exit code {run['code']}: {run['error'].strip()}")
-    return run
+        return repeated(asked, repeats)
 
 
 def pictures(pipeline: Any, count: int, *, steps: int = STEPS, repeats: int = 3) -> Pictures:
@@ -99,32 +65,19 @@ def table(model: str = "mini-image", *, steps: int = STEPS, batch: int = BATCH, 
     many = pictures(pipeline, batch, steps=steps, repeats=repeats)
     lines = ["| what | measured | target | |", "| --- | --- | --- | --- |", *_lines(fresh, alone, many, steps)]
     width, height = pipeline.model.size[::-1]
-    return "\n".join([*lines, "", f"Model {pipeline.model.name}, {width}x{height}. {_machine()}"])
+    return "\n".join([*lines, "", f"Model {pipeline.model.name}, {width}x{height}. {machine()}"])
 
 
 def _lines(fresh: Command, alone: Pictures, many: Pictures, steps: int) -> list[str]:
     picture, gigabytes = alone.sampling + alone.decoding, fresh.peak / 1e9
     each = many.whole / many.count
     return [
-        _limited(f'`mediagen image "{PROMPT}" -o cat.png`, fresh process', fresh.seconds, LIMITS["command"], "s"),
-        _limited("its peak memory", gigabytes, LIMITS["memory"], "GB"),
-        _limited(f"{steps} steps of sampling and decoding, in process", picture, LIMITS["picture"], "s"),
+        limited(f'`mediagen image "{PROMPT}" -o cat.png`, fresh process', fresh.seconds, LIMITS["command"], "s"),
+        limited("its peak memory", gigabytes, LIMITS["memory"], "GB"),
+        limited(f"{steps} steps of sampling and decoding, in process", picture, LIMITS["picture"], "s"),
         f"| of which sampling | {alone.sampling:.2f} s | | |",
         f"| of which decoding | {alone.decoding:.3f} s | | |",
         f"| one picture alone, with its text | {alone.whole:.2f} s | | |",
-        _limited(f"each picture of a batch of {many.count}", each, alone.whole, "s"),
+        limited(f"each picture of a batch of {many.count}", each, alone.whole, "s"),
         f"| how much faster than alone | {alone.whole / each:.2f} times | | |",
     ]
-
-
-def _limited(what: str, value: float, limit: float, unit: str) -> str:
-    verdict = "reached" if value < limit else "missed"
-    return f"| {what} | {value:.2f} {unit} | under {limit:.2f} {unit} | {verdict} |"
-
-
-def _machine() -> str:
-    import os
-
-    import torch
-
-    return f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads."

@@ -51,11 +51,13 @@ def models() -> None:
 
 
 @app.command()
-def bench(what: Annotated[str, typer.Argument(help="image, loop, orders, quality or pixel-latent.")] = "image") -> None:
-    """Measure: image (wall times, memory), loop (against diffusers), orders (of the solvers), quality, pixel-latent."""
+def bench(
+    what: Annotated[str, typer.Argument(help="image, audio, loop, orders, quality or pixel-latent.")] = "image",
+) -> None:
+    """Measure: image, audio (times, memory), loop (against diffusers), orders (of solvers), quality, pixel-latent."""
     from importlib import import_module
 
-    rooms = ("image", "loop", "orders", "pixel_latent", "quality")
+    rooms = ("image", "audio", "loop", "orders", "pixel_latent", "quality")
     if what.replace("-", "_") not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())

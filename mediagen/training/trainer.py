@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from . import checkpoint
 from .ema import EMA
 from .journal import Journal
+from .memory import keep_freed_memory
 from .optim import Muon, parameter_groups
 
 
@@ -125,6 +126,7 @@ def train(
     The first player's weights are averaged; `watch(step, ema)` is called at each checkpoint (weights, samples,
     metrics).
     """
+    keep_freed_memory()
     accelerator = _accelerator(schedule.precision)
     modules = [accelerator.prepare_model(p.module, evaluation_mode=True) for p in players]  # gradients: see `_turn`
     optimizers = [

@@ -120,6 +120,19 @@ def test_a_distance_falls_with_the_error() -> None:
     assert found == sorted(found, reverse=True)
 
 
+def test_looks_in_turn_add_up_to_the_whole() -> None:
+    """Every size has its turn, and the mean of the steps of a round is the loss that looks at all sizes at once."""
+    x, made = chord(), chord() + 0.05 * noise(1, 2, RATE)
+    whole = AudioLoss(sizes=(512, 256, 128)).terms(made, x, {}, 0)["stft"]
+    for looks, steps in ((1, 3), (2, 3), (3, 1)):
+        loss = AudioLoss(sizes=(512, 256, 128), looks=looks)
+        assert {n for step in range(steps) for n in loss.looked_at(step)} == {512, 256, 128}
+        found = [loss.terms(made, x, {}, step)["stft"] for step in range(7, 7 + steps)]
+        assert torch.stack(found).mean() == pytest.approx(whole.item(), rel=1e-5)
+    with pytest.raises(ValueError, match="looks is 4; it must be 0 to 3"):
+        AudioLoss(sizes=(512, 256, 128), looks=4)
+
+
 # Training
 
 
@@ -130,8 +143,8 @@ def fit(module: torch.nn.Module, make, loss: AudioLoss, x: Tensor, steps: int) -
         for group in optimizer.param_groups:
             group["lr"] = 0.005 * min(1, (step + 1) / 10, 2 * (1 - step / steps))
         optimizer.zero_grad()
-        made, kl = make(x, step)
-        loss.terms(made, x, kl)["loss"].backward()
+        made, others = make(x, step)
+        loss.terms(made, x, others, step)["loss"].backward()
         optimizer.step()
     return si_sdr(made.detach(), x).item()
 
@@ -152,7 +165,7 @@ def test_one_second_of_a_chord_is_learned_to_18_db() -> None:
     )
     vae, x = WaveformVAE(sizes), chord()
     vae.frames.measure([x])
-    loss = AudioLoss(sizes=(512, 256, 128), kl=1e-4, samples=10.0)
+    loss = AudioLoss(sizes=(512, 256, 128), kl=1e-4, samples=10.0, frames=0.5, looks=2)
     assert fit(vae, autoencoded(vae, seed=0), loss, x, steps=120) > 18
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mediagen.bench import document, image, loop
+from mediagen.bench import audio, document, fresh, image, loop
 from mediagen.pipeline import load
 
 
@@ -56,7 +56,7 @@ def test_image_bench(tiny_model: Path) -> None:
 
 def test_peak_is_the_commands_own(tiny_model: Path) -> None:
     ballast = torch.ones(400_000_000, dtype=torch.uint8)
-    peak = image._launched([sys.executable, "-c", "pass"])["peak"]
+    peak = fresh._launched([sys.executable, "-c", "pass"])["peak"]
     assert 1e6 < peak < 1e8 < ballast.numel()
 
 
@@ -77,3 +77,15 @@ def test_tables_are_put_between_their_markers() -> None:
     assert document.put(page, "image", "") != page
     with pytest.raises(ValueError, match="<!-- other: begin -->"):
         document.put(page, "other", "")
+
+
+def test_audio_bench(tiny_audio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "STREAMED", 4.0)
+    text = audio.table(str(tiny_audio), repeats=1)
+    assert "fresh process" in text and "a stream of 4 s" in text and "Model tiny" in text and "8000 Hz" in text
+    assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_a_target_is_a_ceiling_or_a_floor() -> None:
+    assert fresh.limited("a", 1.0, 2.0, "s") == "| a | 1.00 s | under 2.00 s | reached |"
+    assert fresh.limited("a", 1.0, 2.0, "times", least=True) == "| a | 1.00 times | at least 2.00 times | missed |"
