@@ -25,11 +25,13 @@ def check_seconds(value: Any, low: float, high: float, name: str = "seconds") ->
 
 def check_edits(edits: Mapping[str, Any], seconds: Any, start: Any, loop: Any) -> None:
     """Refuse what contradicts itself: an edit of no clip, a length that follows from something else."""
-    changed = [name for name in ("between", "left", "right") if name in edits]
+    changed = [name for name in ("between", "left", "right", "alone") if name in edits]
     if changed and start is None:
         raise ValueError(f"{changed[0]} is of a clip that is there already: give one to start from")
     if start is not None and (seconds is not None or loop or "bars" in edits):
         raise ValueError("seconds, bars and loop are of new sound: a clip to start from has its own length")
+    if "alone" in edits and len(changed) > 1:
+        raise ValueError(f"alone accompanies the clip and {changed[0]} changes it: one after the other")
     if "between" in edits and len(changed) > 1:
         raise ValueError(f"between mends the inside and {changed[1]} extends the outside: one after the other")
     if "bars" in edits and seconds is not None:

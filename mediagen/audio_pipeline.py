@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .audio_canvas import Canvas, canvas, round_resampled, timeline_masks, told
@@ -30,17 +32,18 @@ if TYPE_CHECKING:
 
 Audio = audio_modality.Audio
 SHORTEST = 0.1  # seconds
-EDITS = ("between", "left", "right", "bars", "beats", "bpm", "lufs")
+EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AudioJob(Job):
     """samples: how many a result has; first: where in the piece the latents begin, in samples; canvas: what an edit
-    keeps."""
+    keeps; mixed: sound [C, samples] that a result is heard with."""
 
     samples: int
     first: int = 0
     canvas: Canvas | None = None
+    mixed: Tensor | None = None
 
 
 class AudioPipeline(Pipeline):
@@ -81,6 +84,11 @@ class AudioPipeline(Pipeline):
         """So many seconds more before and after the clip, each sample of which stays as it is."""
         return result_of(self.run(self.job(prompt, n=n, start=clip, left=left, right=right, **options)), prompt)
 
+    def accompany(self, clip: Any, prompt: Any, *, alone: bool = False, n: int = 1, **options: Any) -> Any:
+        """The clip with another part, which hears it and plays along: "drums only", "solo bass". alone: that part by
+        itself. ValueError for a model that was not trained on stems and what plays beside them."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, alone=alone, **options)), prompt)
+
     def loop(
         self, prompt: Any, *, bars: int = 4, bpm: float = 120.0, beats: int = 4, n: int = 1, **options: Any
     ) -> Any:
@@ -115,15 +123,20 @@ class AudioPipeline(Pipeline):
         """Check everything that was asked for and put it into a job; nothing is computed yet.
 
         start: the clip to begin from; with `between` (start, end) it is mended, with `left` or `right` extended, with
-        none of them varied. bars, beats, bpm: a loop instead of `seconds`. The rest is as for `generate`."""
+        `alone` (True or False) accompanied, with none of them varied. bars, beats, bpm: a loop instead of `seconds`.
+        The rest is as for `generate`."""
         edits = {name: options.pop(name, None) for name in EDITS}
         edits = {name: value for name, value in edits.items() if value is not None}
         check_edits(edits, seconds, start, options.get("loop"))
         if "bars" in edits:
             options["loop"], edits = True, {"beats": 4, "bpm": 120.0, **edits}
         clip = None if start is None else audio_modality.load(start)
-        cover = None if clip is None else self._canvas(clip, edits)
-        count = self._count(seconds, edits) if cover is None else cover.samples.shape[1]
+        heard = self._heard(clip, options) if "alone" in edits else None
+        cover = None if clip is None or heard is not None else self._canvas(clip, edits)
+        if heard is not None:
+            count = heard.shape[1]
+        else:
+            count = self._count(seconds, edits) if cover is None else cover.samples.shape[1]
         text, timeline = split_timeline(prompt, count / self.rate)
         request = Request(
             task=_task(clip, edits, options),
@@ -136,7 +149,12 @@ class AudioPipeline(Pipeline):
         )
         requests = batch(request, prompts_of(text), n)
         if cover is None:
-            return AudioJob(requests=requests, grid=self._grid(count, request), samples=count, previews=previews)
+            grid = self._grid(count, request)
+            job = AudioJob(requests=requests, grid=grid, samples=count, previews=previews)
+            if heard is None:
+                return job
+            padded = F.pad(heard[None], (0, grid[-1] * self.stride - count))
+            return replace(job, context=padded, mixed=None if edits["alone"] else heard)
         known = cover.known(self.model.multiple)
         return AudioJob(
             requests=requests,
@@ -174,6 +192,16 @@ class AudioPipeline(Pipeline):
         parts = count / self.model.multiple
         whole = max(round(parts), 1) if request.walk.loop else math.ceil(parts)
         return self.model.spec.grid((whole * self.model.multiple,))
+
+    def _heard(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
+        """The clip to accompany [C, N], in the model's rate and channels. ValueError if the model cannot hear it."""
+        if not self.model.context:
+            raise ValueError(f"the model {self.model.name} was not trained to accompany: it cannot be shown a clip")
+        if options.get("strength", 1) != 1:
+            raise ValueError("strength is of a clip that is varied: one that is accompanied stays as it is")
+        clip = audio_modality.load(clip, rate=self.rate, channels=self.model.spec.media_channels)
+        check_seconds(clip.seconds, self.shortest, LONGEST, "the clip's seconds")
+        return torch.from_numpy(clip.samples)
 
     def _canvas(self, clip: Audio, edits: dict[str, Any]) -> Canvas:
         """The clip, in the model's rate and channels, and what of it is made anew; checks the seconds in `edits`."""
@@ -232,6 +260,7 @@ class AudioPipeline(Pipeline):
         if request.walk.loop:
             sound = round_resampled(sound, job.samples)
         sound = sound[:, : job.samples] if job.canvas is None else job.canvas.joined(sound, self.rate)
+        sound = sound if job.mixed is None else sound + job.mixed
         clip = Audio.from_tensor(sound, self.rate)
         if request.lufs is not None:
             clip = _round_normalized(clip, request.lufs) if request.walk.loop else clip.normalized(request.lufs)
@@ -244,6 +273,8 @@ PIPELINE = AudioPipeline
 def _task(clip: Audio | None, edits: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     if clip is None:
         return "loop" if options.get("loop") else "generate"
+    if "alone" in edits:
+        return "accompany"
     return "inpaint" if "between" in edits else "extend" if "left" in edits or "right" in edits else "vary"
 
 

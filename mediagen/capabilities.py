@@ -19,6 +19,8 @@ def capabilities(folder: Path) -> dict[str, str]:
     answers = dict.fromkeys(TASKS.get(card["modality"], ()), "")
     if card["modality"] == "image" and not card.get("preview"):
         answers["preview"] = "the model has no preview decoder"
+    if card["modality"] == "audio":
+        answers["accompany"] = "" if card.get("context") else "the model was not trained to accompany"
     return answers
 
 

@@ -46,12 +46,14 @@ class Event:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """A batch: requests that differ in their prompts and sample numbers only, the latent grid that they are made on,
-    and the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay."""
+    the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay, and the media that the
+    model is shown as its context."""
 
     requests: tuple[Request, ...]
     grid: tuple[int, ...]
     known: Tensor | None = None
     keep: Tensor | None = None
+    context: Tensor | None = None
     previews: bool = False
 
 
@@ -126,16 +128,17 @@ class Pipeline:
         columns += [[text] * n for text, _ in places]
         columns += [[first.negative] * n] if first.negative else []
         texts = list(dict.fromkeys(text for column in columns for text in column))
-        encoded, told = self.model.text(texts), self._told(job, ())
+        shown = self._shown(job)
+        encoded, told = self.model.text(texts), self._told(job, shown, ())
         rows = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} | told for column in columns]
-        nothing = {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
+        nothing = shown | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
         null = rows[-1] if first.negative else self.model.text.null(n, encoded["text"].shape[1]) | nothing
         count = len(first.prompts)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],
             null=null,
             regions=[(row, mask) for row, (_, mask) in zip(rows[count:], places, strict=False)],
-            told=None if first.walk.loop or not self.model.scalars else partial(self._told, job),
+            told=None if first.walk.loop or not told else partial(self._told, job, shown),
         )
 
     # ---- what a modality says
@@ -158,13 +161,21 @@ class Pipeline:
 
     # ---- what they share
 
-    def _told(self, job: Job, box: Box) -> Cond:
+    def _told(self, job: Job, shown: Cond, box: Box) -> Cond:
+        """What the model is told and shown of a window: its numbers, and that part of the context."""
         numbers, n = self._numbers(job, box), len(job.requests)
         unknown = sorted({scalar.name for scalar in self.model.scalars} - set(numbers))
         if unknown:
             raise ValueError(f"the model {self.model.name} asks for {unknown[0]!r}, which {self.model.modality} lacks")
         codes = (scalar([numbers[scalar.name]] * n) for scalar in self.model.scalars)
-        return {k: v for code in codes for k, v in code.items()}
+        return {k: v for code in codes for k, v in code.items()} | {k: v[..., *box] for k, v in shown.items()}
+
+    def _shown(self, job: Job) -> Cond:
+        """The context as latents, the same for the whole batch."""
+        if job.context is None:
+            return {}
+        z = self.encode(job.context)
+        return {"context": z.expand(len(job.requests), *z.shape[1:])}
 
     def _start(self, job: Job) -> Start | None:
         if job.known is None:

@@ -14,7 +14,7 @@ from .modalities import image as image_modality
 from .modalities.audio_formats import FORMATS as SOUNDS
 from .request import Request, Source
 
-GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "lufs")
+GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
 GIVEN += ("seed", "sample", "negative", "strength", "regions")
 FULL_SCALE = {"pixel": 255, "sample": 32768}  # the steps that differences are told in
 

@@ -9,7 +9,7 @@ from typing import Any
 from . import config
 from .generators.diffusion import Walk
 
-TASKS = ("generate", "vary", "inpaint", "extend", "loop", "stream")
+TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Request:
 
     Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
-    that are made anew; left, right: seconds put to its ends; bars, beats (a bar) and bpm of a loop; lufs: loudness.
+    that are made anew; left, right: seconds put to its ends; bars, beats (a bar) and bpm of a loop; alone: of an
+    accompaniment, whether it is heard without what it accompanies; lufs: loudness.
     """
 
     task: str = "generate"
@@ -42,6 +43,7 @@ class Request:
     bars: int | None = None
     beats: int | None = None
     bpm: float | None = None
+    alone: bool | None = None
     lufs: float | None = None
     seed: int
     sample: int = 0

@@ -60,7 +60,7 @@ def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(folder / "vae.safetensors", vae.state_dict(), about)
     scalars = [{"name": "seconds", "low": 0.5, "high": 8.0, "width": 8, "log": True}]
     scalars += [{"name": "start", "low": 0.0, "high": 8.0, "width": 8}]
-    model = {"channels": 4, "patch": [1], "width": 32, "depth": 2, "heads": 2, "hidden": 48}
+    model = {"channels": 4, "patch": [1], "width": 32, "depth": 2, "heads": 2, "hidden": 48, "context": 4}
     model["scalars"] = {scalar["name"]: scalar["width"] for scalar in scalars}
     net = build("dit", model)
     for p in net.parameters():
@@ -69,6 +69,6 @@ def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
     card = {"name": "tiny-audio", "family": "native", "modality": "audio", "rate": 8000, "seconds": 2.0}
     card |= {"text": str(MINILM), "denoiser": "denoiser.safetensors", "autoencoder": "vae.safetensors"}
-    card |= {"scalars": scalars, "defaults": {"steps": 2, "guidance": 2.0}}
+    card |= {"scalars": scalars, "defaults": {"steps": 2, "guidance": 2.0}, "context": True}
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     return folder

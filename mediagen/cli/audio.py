@@ -37,12 +37,16 @@ def audio(  # noqa: PLR0913 (one argument an option)
     model: Model = "mini-audio",
     then: Then = None,
     window: Window = None,
-    source: Annotated[str | None, typer.Option("--from", help="A clip to vary, mend or extend.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="A clip to vary, mend, extend or accompany.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the clip, 1 nothing of it.")] = None,
     start: Annotated[float | None, typer.Option(help="With --from and --end: made anew from this second on.")] = None,
     end: Annotated[float | None, typer.Option(help="With --from: up to this second; the rest is kept.")] = None,
     left: Annotated[float | None, typer.Option(help="With --from: seconds to put before the clip.")] = None,
     right: Annotated[float | None, typer.Option(help="With --from: seconds to put after the clip.")] = None,
+    accompany: Annotated[
+        bool, typer.Option("--accompany", help="With --from: a part that goes with the clip.")
+    ] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="With --accompany: that part without the clip.")] = False,
     bars: Annotated[int | None, typer.Option(help="A loop without a seam of so many bars, instead of seconds.")] = None,
     beats: Annotated[int | None, typer.Option(help="With --bars: beats of a bar, 4 if left out.")] = None,
     bpm: Annotated[float | None, typer.Option(help="With --bars: beats a minute, 120 if left out.")] = None,
@@ -57,7 +61,13 @@ def audio(  # noqa: PLR0913 (one argument an option)
     asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
-    if source is not None:
+    if alone and not accompany:
+        raise ValueError("--alone needs --accompany, the part that is heard by itself")
+    if accompany and source is None:
+        raise ValueError("--accompany needs --from, the clip to play along with")
+    if accompany:
+        asked |= {"alone": alone} | ({} if strength is None else {"strength": strength})
+    elif source is not None:
         whole = asked["between"] is left is right is None
         asked["strength"] = strength if strength is not None else (0.6 if whole else 1.0)
     pipeline = open_model(model, "audio")

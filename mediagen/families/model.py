@@ -19,6 +19,7 @@ class Model:
     multiple: what every side of the media must be a multiple of (the autoencoder's stride times the patch).
     preview: whitened latents -> a small picture, quickly; None where a model has none.
     scalars: the numbers that condition it beside the text; the denoiser's condition has a code of each, or its null.
+    context: whether the denoiser can be shown other media, to make what goes with them.
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
     """
 
@@ -33,6 +34,7 @@ class Model:
     defaults: Mapping[str, Any]
     hash: str
     scalars: tuple[Scalar, ...] = ()
+    context: bool = False
     rate: int | None = None
     seconds: float | None = None
 

@@ -54,6 +54,7 @@ def load(folder: Path) -> Model:
         defaults=card.get("defaults", {}),
         hash=digest([*files, text_folder / "model.safetensors"]),
         scalars=scalars_of(card, denoiser.net.config.scalars, folder),
+        context=bool(denoiser.net.config.context),
         rate=card.get("rate"),
         seconds=card.get("seconds"),
     )

@@ -120,6 +120,9 @@ class Tracks:
     def __len__(self) -> int:
         return len(self._tracks)
 
+    def track(self, i: int) -> Track:
+        return self._tracks[i]
+
     def length(self, i: int) -> int:
         return self._tracks[i].frames
 
@@ -138,6 +141,31 @@ class Tracks:
     def _tracks(self) -> list[Track]:
         """Read once: a set of thousands is a few megabytes."""
         return [track for i in range(len(self.grooves)) for track in tracks_of(self.grooves, i)]
+
+
+@dataclass(frozen=True)
+class Rests:
+    """What plays beside each stem: clip i is the mix without track i, and has no captions of its own."""
+
+    tracks: Tracks
+    rate: int = RATE
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def length(self, i: int) -> int:
+        return self.tracks.length(i)
+
+    def read(self, i: int, start: int, count: int) -> np.ndarray:
+        track = self.tracks.track(i)
+        samples = self.tracks.grooves.without(track.index, track.name)[start : start + count]
+        return samples.T.astype(np.float32) / 32767
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return ()
+
+    def kind(self, i: int) -> str:
+        return "rest"
 
 
 def tracks_of(grooves: Grooves, i: int) -> list[Track]:

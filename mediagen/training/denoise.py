@@ -20,11 +20,13 @@ Numbers = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars."""
+    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars; context: what
+    the network is shown beside them, if anything, [B, C, *grid], zeros where there is nothing to see."""
 
     x0: Tensor
     captions: Sequence[str]
     numbers: Numbers
+    context: Tensor | None = None
 
 
 class Text(Protocol):
@@ -75,6 +77,8 @@ def player(
         t = timing.draw(density, u, model.path).float().to(x0.device)
         dropped = torch.rand(len(x0), generator=draw) < dropout
         cond = drop(rounded(condition(given.captions, given.numbers)), condition.null, dropped)
+        if given.context is not None:  # never dropped with the text: guidance is about the text alone
+            cond["context"] = given.context.to(x0)
         losses = core.loss(model, x0, eps, t, cond)
         return {
             "loss": losses.mean(),

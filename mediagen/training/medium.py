@@ -41,6 +41,10 @@ class Medium(Protocol):
         """Clean states [B, C, *grid] of what `cuts` gave, and the numbers of each."""
         ...
 
+    def context(self, cuts: Sequence[Any]) -> Tensor | None:
+        """What the network is shown beside the states of `cuts`, [B, C, *grid]; None where it is shown nothing."""
+        ...
+
     def heldout(self, count: int) -> Batch:
         """The first held-out examples (of a user's own folder: the first ones), always the same stretches."""
         ...

@@ -7,7 +7,7 @@ and attention needs no mask. Latents near a clip's end feel what follows, so cli
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..autoencoders.chunks import encode_blocks, padded
 from ..autoencoders.whitened import Whitened
 from ..nn.stft import LogMel, Mel
 from . import clips as sources
-from .clips import Clips
+from .clips import Clips, Rests, Tracks
 from .denoise import Batch, Numbers, repeated
 from .journal import Journal, shades
 from .latents import Latents, beginnings, cached, file_of
@@ -32,16 +32,18 @@ BLOCK = 1 << 20  # samples that are read at once
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A stretch of a clip, in latents."""
+    """A stretch of a clip, in latents. alone: what plays beside it, if anything does, is not shown."""
 
     clip: int
     start: int
     count: int
+    alone: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sounds:
-    """A `Medium`. window: latents of a stretch; silence: float32 [C], a latent of silence."""
+    """A `Medium`. window: latents of a stretch; silence: float32 [C], a latent of silence; rests: the latents of what
+    plays beside each stem, and of_rest: which of them is a clip's, clip -> number; None and {} where none is shown."""
 
     recipe: DenoiserRecipe
     clips: Clips
@@ -49,6 +51,8 @@ class Sounds:
     latents: Latents
     window: int
     silence: np.ndarray
+    rests: Latents | None = None
+    of_rest: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def ranges(self) -> Mapping[str, tuple[float, float]]:
@@ -68,16 +72,30 @@ class Sounds:
     def cuts(self, chosen: np.ndarray, rng: np.random.Generator) -> Sequence[Cut]:
         """Stretches of the window, in a share `shorter` of the batches of half of it."""
         count = self.window // 2 if rng.random() < self.recipe.shorter else self.window
-        return [self._cut(int(i), float(rng.random()), count) for i in chosen]
+        cuts = [self._cut(int(i), float(rng.random()), count) for i in chosen]
+        if self.rests is None:
+            return cuts
+        alone = rng.random(len(cuts)) < self.recipe.alone
+        return [replace(cut, alone=bool(lonely)) for cut, lonely in zip(cuts, alone, strict=True)]
 
     def states(self, cuts: Sequence[Cut]) -> tuple[Tensor, Numbers]:
-        x0 = torch.from_numpy(np.stack([self._followed_by_silence(cut) for cut in cuts]))
+        x0 = torch.from_numpy(np.stack([self._followed_by_silence(self.latents, cut.clip, cut) for cut in cuts]))
         rate = self.clips.rate
         numbers = {
             "seconds": [self.clips.length(cut.clip) / rate for cut in cuts],
             "start": [cut.start * self.vae.spec.stride[0] / rate for cut in cuts],
         }
         return rearrange(x0, "b n c -> b c n"), numbers
+
+    def context(self, cuts: Sequence[Cut]) -> Tensor | None:
+        """What plays beside the stems that are not alone, and zeros for all others."""
+        if self.rests is None:
+            return None
+        out = np.zeros((len(cuts), cuts[0].count, len(self.silence)), np.float32)
+        for row, cut in zip(out, cuts, strict=True):
+            if not cut.alone and cut.clip in self.of_rest:
+                row[:] = self._followed_by_silence(self.rests, self.of_rest[cut.clip], cut)
+        return rearrange(torch.from_numpy(out), "b n c -> b c n")
 
     def heldout(self, count: int) -> Batch:
         clips = sources.source(self.recipe.data, "heldout", self.clips.rate)
@@ -108,10 +126,10 @@ class Sounds:
         start = math.floor(place * (room + 2 * edge + 1)) - edge
         return Cut(clip=i, start=min(max(start, 0), room), count=count)
 
-    def _followed_by_silence(self, cut: Cut) -> np.ndarray:
-        """float32 [count, C]"""
+    def _followed_by_silence(self, latents: Latents, i: int, cut: Cut) -> np.ndarray:
+        """The stretch of clip i of these latents, float32 [count, C]."""
         out = np.tile(self.silence, (cut.count, 1))
-        found = self.latents.stretch(cut.clip, cut.start, cut.count)
+        found = latents.stretch(i, cut.start, cut.count)
         out[: len(found)] = found
         return out
 
@@ -123,10 +141,29 @@ def sounds(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Pl
     clips = sources.source(recipe.data, "train", vae.config.rate)
     with here.first():
         there = cached(file_of(recipe.data, str(recipe.vae)), lengths(clips, vae), encoded(clips, vae))
+        rests, of_rest = rests_of(recipe, clips, vae) if recipe.model.get("context") else (None, {})
     window = multiple * math.ceil(round(recipe.seconds * clips.rate) / (multiple * vae.spec.stride[0]))
     if recipe.shorter and (window // 2) % multiple:
         window += multiple  # half of it must be a multiple too
-    return Sounds(recipe=recipe, clips=clips, vae=vae, latents=there, window=window, silence=silence_of(vae))
+    return Sounds(
+        recipe=recipe,
+        clips=clips,
+        vae=vae,
+        latents=there,
+        window=window,
+        silence=silence_of(vae),
+        rests=rests,
+        of_rest=of_rest,
+    )
+
+
+def rests_of(recipe: DenoiserRecipe, clips: Clips, vae: Whitened) -> tuple[Latents, dict[int, int]]:
+    """The latents of what plays beside each stem, and clip -> number of its own there. ValueError without stems."""
+    stems = [i for i in range(len(clips)) if clips.kind(i) == "stem"]
+    if not isinstance(clips, Tracks) or not stems:
+        raise ValueError(f"model has context, and {recipe.data} holds no stems to accompany anything with")
+    rests, file = Rests(clips), file_of(recipe.data, str(recipe.vae), "-rests")
+    return cached(file, lengths(rests, vae, stems), encoded(rests, vae, stems)), {i: k for k, i in enumerate(stems)}
 
 
 def own_length(clips: Clips, vae: Whitened, i: int) -> int:

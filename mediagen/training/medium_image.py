@@ -43,6 +43,9 @@ class Pictures:
     def states(self, cuts: Sequence[Any]) -> tuple[Tensor, Numbers]:
         return images.whole(self.source, cuts) if self.latents is None else images.pick(self.latents, cuts), {}
 
+    def context(self, cuts: Sequence[Any]) -> None:
+        """A picture is made from nothing but words."""
+
     @torch.no_grad()
     def heldout(self, count: int) -> Batch:
         media = fitted(self.recipe, "heldout")

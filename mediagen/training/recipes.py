@@ -41,6 +41,7 @@ class DenoiserRecipe:
     training in pixel space; scalars: numbers of the data (of sounds: seconds, start) that the network is told;
     text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
     path, prediction, density: names and options in `core`; dropout: share of captions, and numbers, that are dropped;
+    alone: of networks that are shown a `context`, the share of stems that are learned without hearing what else plays;
     repeat: how many times an epoch shows the scenes (single, pair, count) or sounds (music, effect, stem) of a kind, 1
     where nothing is said;
     compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
@@ -62,6 +63,7 @@ class DenoiserRecipe:
     prediction: str = "flow"
     density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
     dropout: float = 0.1
+    alone: float = 0.3
     repeat: dict[str, int] = field(default_factory=dict)
     batch: int = 64
     init: str | None = None
@@ -72,8 +74,8 @@ class DenoiserRecipe:
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout <= 1:
-            raise ValueError(f"dropout is a share of the captions, from 0 to 1, not {self.dropout}")
+        if not 0 <= self.dropout <= 1 or not 0 <= self.alone <= 1:
+            raise ValueError(f"dropout and alone are shares, from 0 to 1, not {self.dropout} and {self.alone}")
         if self.batch < 1 or self.size < 1 or self.samples < 0 or self.heldout < 0:
             raise ValueError("batch and size must be 1 or more, samples and heldout 0 or more")
         if not self.seconds > 0 or not 0 <= self.shorter <= 1:

@@ -78,7 +78,8 @@ def start(recipe: DenoiserRecipe) -> Denoiser:
     """The denoiser to train: new or from `init`, compiled if the recipe says so."""
     model = fresh(recipe)
     if recipe.init:
-        weights.fill(model.net, recipe.init)
+        began = {k: v for k, v in model.net.state_dict().items() if k.startswith("context_embed.")}
+        weights.fit(model.net, began | weights.load(recipe.init)[0], recipe.init, assign=False)
     if recipe.compile:
         if not hasattr(model.net, "blocks"):
             raise ValueError(f"compile: a {recipe.backbone} has no transformer blocks to compile; leave it out")
@@ -105,9 +106,10 @@ def batches(recipe: DenoiserRecipe, media: Medium, here: Place) -> Callable[[int
         told = np.random.default_rng((seed, step, 1)).integers(1 << 30, size=len(chosen))
         cuts = media.cuts(chosen, np.random.default_rng((seed, step, 2)))
         captions = [media.captions(int(i)) for i in here.share(chosen)]
-        x0, numbers = media.states(here.share(cuts))
+        mine = here.share(cuts)
+        x0, numbers = media.states(mine)
         said = [c[k % len(c)] for c, k in zip(captions, here.share(told), strict=True)]
-        return Batch(x0=x0, captions=said, numbers=numbers)
+        return Batch(x0=x0, captions=said, numbers=numbers, context=media.context(mine))
 
     return batch
 

@@ -63,6 +63,13 @@ def test_edits_from_the_command_line(run, tmp_path: Path) -> None:
     assert more.seconds == 2.6 and np.array_equal(more.samples[:, : source.samples.shape[1]], source.samples)
     assert run("audio", "bass", "--from", "loop.wav", "-o", "hole.wav", "--start", "0.5", "--end", "1", *MODEL) == 0
     assert np.array_equal(audio.load("hole.wav").samples[:, 8000:], source.samples[:, 8000:])
+    assert run("audio", "bass", "--from", "loop.wav", "-o", "both.wav", "--accompany", "--seed", "1", *MODEL) == 0
+    assert (
+        run("audio", "bass", "--from", "loop.wav", "-o", "part.wav", "--accompany", "--alone", "--seed", "1", *MODEL)
+        == 0
+    )
+    both, part = (audio.load(name).samples for name in ("both.wav", "part.wav"))
+    assert np.abs(both - part - source.samples)[np.abs(both) < 0.99].max() < 1e-4
     assert run("audio", "bass", "--seconds", "3", "--then", "2 drums enter", "-o", "two.wav", *MODEL) == 0
     asked = json.loads(audio.load("two.wav").metadata)["mediagen"]
     assert asked["timeline"] == [[0.0, "bass"], [2.0, "drums enter"]]
@@ -82,6 +89,8 @@ def test_edits_from_the_command_line(run, tmp_path: Path) -> None:
         (["-o", "nowhere/clip.wav"], "nowhere"),
         (["--then", "drums enter"], "--then"),
         (["--strength", "0.5"], "--from"),
+        (["--accompany"], "--accompany needs --from"),
+        (["--from", "tone.wav", "--alone"], "--alone needs --accompany"),
         (["--model", "nothing-like-it"], "unknown model 'nothing-like-it'"),
     ],
 )

@@ -126,6 +126,35 @@ def test_a_clip_varies_by_its_strength_and_comes_at_any_rate(pipeline, tune) -> 
     assert pipeline.vary(mono, "drums", seed=1, steps=1).samples.shape == (2, 2 * tune.samples.shape[1])
 
 
+def test_an_accompaniment_hears_the_clip_and_leaves_it_as_it_is(pipeline, tune) -> None:
+    quiet = Audio(0.2 * tune.samples, RATE)
+    both, part = (pipeline.accompany(quiet, "drums only", seed=2, alone=alone).samples for alone in (False, True))
+    assert both.shape == part.shape == tune.samples.shape and 1e-4 < np.abs(part).max() < 0.8
+    assert np.allclose(both - part, quiet.samples, atol=1e-6)
+    other = pipeline.accompany(Audio(quiet.samples[:, ::-1].copy(), RATE), "drums only", seed=2, alone=True).samples
+    plain = pipeline.generate("drums only", seconds=3.0, seed=2).samples
+    assert min(np.abs(part - other).max(), np.abs(part - plain).max()) > 1e-3 * np.abs(part).max()
+
+
+def test_each_window_of_an_accompaniment_hears_its_own_part_of_the_clip(pipeline, tune, calls) -> None:
+    pipeline.accompany(tune, "drums only", seed=2, steps=1, guidance=2.0, window=1.0)
+    own = pipeline.encode(torch.from_numpy(np.pad(tune.samples, ((0, 0), (0, 64))))[None])
+    places = []
+    for x, cond in calls:
+        assert cond["context"].shape == x.shape and torch.equal(cond["context"][0], cond["context"][-1])
+        fits = [torch.equal(own[0, :, k : k + x.shape[-1]], cond["context"][0]) for k in range(own.shape[-1])]
+        places.append(fits.index(True))
+    assert places == sorted(set(places)) and len(places) > 3
+
+
+def test_a_model_that_learned_no_stems_does_not_accompany(pipeline, tune) -> None:
+    from dataclasses import replace
+
+    deaf = type(pipeline)(replace(pipeline.model, context=False))
+    with pytest.raises(ValueError, match="tiny-audio was not trained to accompany"):
+        deaf.accompany(tune, "drums only")
+
+
 @pytest.mark.parametrize(("measure", "count"), [((2, 120.0, 4), 32000), ((1, 97.0, 4), 19794), ((1, 240.0, 3), 6000)])
 def test_a_loop_is_exact_and_its_seam_is_as_smooth_as_its_inside(pipeline, measure, count: int) -> None:
     bars, bpm, beats = measure
@@ -186,6 +215,8 @@ def test_every_task_replays_from_its_file(pipeline, tune, tmp_path) -> None:
         "varied": pipeline.vary(source, "drums", seed=5, lufs=-20),
         "mended": pipeline.inpaint(source, 1, 2, "drums", seed=5),
         "extended": pipeline.extend(source, "drums", right=1, seed=5),
+        "accompanied": pipeline.accompany(source, "drums", seed=5),
+        "part": pipeline.accompany(source, "drums", seed=5, alone=True),
     }
     for name, clip in made.items():
         result = mediagen.replay(clip.save(tmp_path / f"{name}.flac"))
@@ -234,6 +265,10 @@ def test_bad_edits_are_refused_by_name(pipeline, tune) -> None:
         (lambda: pipeline.extend(tune, "drums", left=-1.0), "left must be from 0"),
         (lambda: pipeline.extend(tune, "drums", right=1.0, lufs=-20), "leave out lufs"),
         (lambda: pipeline.vary(tune, "drums", strength=0), "strength"),
+        (lambda: pipeline.accompany(tune, "drums", strength=0.5), "strength is of a clip that is varied"),
+        (lambda: pipeline.accompany(tune, "drums", right=1.0), "one after the other"),
+        (lambda: pipeline.accompany(tune, "drums", loop=True), "its own length"),
+        (lambda: pipeline.generate("drums", alone=True), "alone is of a clip that is there"),
         (lambda: pipeline.vary("nothing.wav", "drums"), "nothing.wav"),
         (lambda: pipeline.vary(tune, "drums", seconds=2), "its own length"),
         (lambda: pipeline.generate([(1, "a"), (2, "b")]), "rise from 0"),
@@ -252,7 +287,7 @@ def test_what_a_model_of_sound_can_do_is_told(tiny_audio) -> None:
     from mediagen.families.native import read_card
 
     able = capabilities(tiny_audio)
-    assert {"extend", "loop", "stream", "timeline"} <= set(able) and not any(able.values())
+    assert {"extend", "loop", "stream", "timeline", "accompany"} <= set(able) and not any(able.values())
     assert size(read_card(tiny_audio)) == "2 s at 8000 Hz"
 
 

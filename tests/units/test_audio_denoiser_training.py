@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from trained import losses, resumed_equals_straight
 
@@ -17,7 +18,7 @@ from mediagen.autoencoders.whitened import Whitened
 from mediagen.conditioners.scalar import Scalar
 from mediagen.core.rng import Keyed
 from mediagen.families import native
-from mediagen.training import clips, medium, medium_audio, recipes, weights
+from mediagen.training import clips, medium, medium_audio, recipes, run_denoiser, weights
 from mediagen.training.denoise import Conditioning
 from mediagen.training.medium_audio import Sounds
 from mediagen.training.ship import ship
@@ -139,6 +140,36 @@ def test_a_folder_of_ones_own_with_captions(tmp_path: Path, vae: Path) -> None:
         assert found.heldout(3).captions == ["a tone", "another tone", "a tone"]
 
 
+# What plays beside a stem
+
+
+def test_a_stem_is_learned_beside_the_rest_of_its_mix(data: Path, vae: Path, tmp_path: Path) -> None:
+    """Clips 0 and 3 have a bass; mix less bass is what it hears, in the same stretch; nothing else hears anything."""
+    found = sounds(data, vae, model=DIT | {"context": 4}, alone=0.0)
+    plain = sounds(data, vae)
+    assert found.of_rest == {1: 0, 5: 1} and plain.context(plain.cuts(np.arange(2), draw())) is None
+    coder, rests = weights.load_autoencoder(vae), clips.Rests(found.clips)
+    assert np.array_equal(
+        rests.read(5, 0, 5000), ((tone(500, 5000).astype(np.int32) - tone(500, 5000) // 2).T / 32767).astype(np.float32)
+    )
+    cuts = found.cuts(np.array([5, 0, 1, 6]), draw())
+    shown = found.context(cuts)
+    assert shown.shape == (4, 4, WINDOW) and not shown[1].any() and not shown[3].any()
+    samples = clips.stretch(rests, 5, 0, (100 + 2 * coder.encoder_reach) * STRIDE)
+    own = coder.encode(torch.from_numpy(samples)[None])[0, :, cuts[0].start : cuts[0].start + WINDOW]
+    assert torch.allclose(shown[0], own, atol=2e-3 * float(own.abs().max()))
+    lonely = sounds(data, vae, model=DIT | {"context": 4}, alone=1.0)
+    assert not lonely.context(lonely.cuts(np.array([5, 1]), draw())).any()
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "one.flac", tone(700, 2000), RATE)
+    with pytest.raises(ValueError, match="holds no stems to accompany anything with"):
+        sounds(tmp_path, vae, model=DIT | {"context": 4})
+
+
+def draw() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
 # Latents and stretches
 
 
@@ -207,6 +238,11 @@ class Words:
         return {"text": torch.zeros(n, length or 2, 3), "text_mask": mask, "text_pooled": torch.zeros(n, 3)}
 
 
+class Words384(Words):
+    def null(self, n: int, length: int | None = None) -> dict[str, Tensor]:
+        return {k: v if v.dtype == torch.bool else F.pad(v, (0, 381)) for k, v in super().null(n, length).items()}
+
+
 def test_numbers_are_conditions_and_their_null_is_zeros() -> None:
     condition = Conditioning(text=Words(), scalars=SCALARS)
     cond, null = condition(["a", "b"], {"seconds": [0.1, 0.5], "start": [0.0, 0.2]}), condition.null(2, 8)
@@ -239,6 +275,20 @@ def trained(data: Path, vae: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("trained")
     losses(denoiser(data, vae, schedule=Schedule(steps=6, lr=0.01, **SHORT)), out)
     return out
+
+
+def test_a_trained_network_learns_to_accompany_and_begins_as_it_was(
+    data: Path, vae: Path, trained: Path, tmp_path: Path
+) -> None:
+    more = denoiser(data, vae, model=DIT | {"context": 4}, init=str(trained / "denoiser.safetensors"), alone=0.0)
+    before, after = run_denoiser.start(dataclasses.replace(more, model=DIT)), run_denoiser.start(more)
+    cond = Conditioning(text=Words384(), scalars=SCALARS)(["a"], {"seconds": [0.1], "start": [0.0]})
+    x, t = Keyed(seed=0, samples=[0])(0, torch.empty(1, 4, WINDOW)), torch.tensor([0.4])
+    assert torch.equal(before(x, t, cond), after(x, t, {**cond, "context": x}))
+    losses(dataclasses.replace(more, schedule=Schedule(steps=6, lr=0.01, **SHORT)), tmp_path)
+    model = native.load(tmp_path)
+    assert model.context and not native.load(trained).context
+    assert not torch.equal(model.denoiser(x, t, {**cond, "context": x}), model.denoiser(x, t, cond))
 
 
 def test_a_run_is_a_model_of_sound(data: Path, vae: Path, trained: Path) -> None:
