@@ -1,4 +1,4 @@
-"""A clip varied, mended and extended; what is kept is kept to the sample: python examples/music_edits.py [MODEL] [CLIP]
+"""A clip varied, mended, extended and accompanied; what is kept is kept to the sample: python examples/music_edits.py [MODEL] [CLIP]
 
 MODEL is a model of sound: a name, or a folder that `mediagen train` wrote. CLIP is any sound file, else one is made.
 """
@@ -20,6 +20,8 @@ mended = pipeline.inpaint(clip, 2.0, 3.5, "folk, acoustic guitar, 100 bpm", seed
 mended.save("mended.flac")
 longer = pipeline.extend(mended, "folk, acoustic guitar, 100 bpm", left=1.0, right=2.0, seed=4)
 longer.save("longer.flac")
+if pipeline.model.context:  # it was trained on stems and what plays beside them
+    pipeline.accompany(clip, "bass only", seed=5).save("with-bass.flac")
 
 first = pipeline.rate  # one second was put before it
 kept = np.array_equal(longer.samples[:, first : first + mended.samples.shape[1]], mended.samples)
