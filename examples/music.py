@@ -18,17 +18,17 @@ print(
     f"{clip.seconds:g} s saved as jazz.flac; made again, sample for sample:", mediagen.replay("jazz.flac", model).equal
 )
 
-loop = pipeline.loop("funk, drums and bass, 120 bpm", bars=2, bpm=120, seed=1)
+loop = pipeline.loop("house, drums and synth bass, 120 bpm", bars=2, bpm=120, seed=1)
 loop.save("loop.wav")  # exactly 4 s, and its end goes on with its beginning
 print(f"a loop of {loop.samples.shape[1]} samples, {loop.seconds:g} s")
 
-long = pipeline.generate([(0, "calm piano"), (8, "piano and drums"), (16, "drums")], seconds=20, seed=2)
+long = pipeline.generate([(0, "calm classical piano"), (8, "piano and drums"), (16, "drums")], seconds=20, seed=2)
 long.save("long.flac")  # made in windows, at constant memory
 
-stream = mediagen.stream("driving techno, 130 bpm", seconds=12, seed=3, model=model)
+stream = mediagen.stream("house, drums and polysynth, 120 bpm", seconds=12, seed=3, model=model)
 parts = []
 for part in stream:
     parts.append(part.samples)
-    stream.prompt = "driving techno with a synth lead, 130 bpm"  # from the next window on
+    stream.prompt = "house, drums, polysynth and piano, 120 bpm"  # from the next window on
 audio_files.write("stream.flac", parts, stream.rate, stream.channels)
 print(f"a stream of {stream.made:g} s, {stream.real_time_factor:.1f} times faster than it plays")

@@ -68,7 +68,7 @@ def audio(  # noqa: PLR0913 (the public face names what most calls use)
 def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audio", **options: Any) -> "Stream":
     """Sound that is made while it is heard: an iterator of clips that follow one another without a gap.
 
-    >>> for clip in mediagen.stream("driving techno, 130 bpm", seconds=60): play(clip.samples)
+    >>> for clip in mediagen.stream("house, drums and polysynth, 120 bpm", seconds=60): play(clip.samples)
 
     seconds: None for no end. The `prompt` and `guidance` of what is returned may be changed while it runs. options:
     seed, negative, window and `generators.diffusion.Walk`. ValueError for what cannot be.

@@ -20,7 +20,7 @@ PROMPTS = (
 )
 MUSIC = "mini-audio"
 TUNE = "slow jazz, piano and double bass, 90 bpm"
-GROOVE = "funk, drums and bass, 120 bpm"
+GROOVE = "house, drums and synth bass, 120 bpm"
 
 
 def run(out: Path, seed: int) -> Iterator[tuple[Path, Event | None]]:

@@ -52,12 +52,15 @@ def models() -> None:
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="image, audio, loop, orders, quality or pixel-latent.")] = "image",
+    what: Annotated[
+        str, typer.Argument(help="image, audio, loop, orders, quality, music-quality or pixel-latent.")
+    ] = "image",
 ) -> None:
-    """Measure: image, audio (times, memory), loop (against diffusers), orders (of solvers), quality, pixel-latent."""
+    """Measure: image and audio (times, memory), loop (against diffusers), orders (of solvers), quality (of pictures),
+    music-quality, pixel-latent."""
     from importlib import import_module
 
-    rooms = ("image", "audio", "loop", "orders", "pixel_latent", "quality")
+    rooms = ("image", "audio", "loop", "orders", "pixel_latent", "quality", "music_quality")
     if what.replace("-", "_") not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())

@@ -4,17 +4,20 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from mediagen import config
+from mediagen.bench import music_quality
 from mediagen.data.grooves.compose import piece
 from mediagen.data.grooves.describe import describe
 from mediagen.data.grooves.world import GroovesWorld, load_grooves
 from mediagen.metrics import music_evaluate, music_reader, music_reader_training, music_score, music_views
 from mediagen.metrics.music_score import Asked
+from mediagen.modalities.audio import Audio
 from mediagen.training.trainer import Schedule
 
 RATE = 44_100
@@ -260,7 +263,7 @@ def test_it_learns_and_a_resumed_run_is_one_that_never_stopped(data, tmp_path):
     assert net.config.instruments == ("flute", "piano") and net.config.modes == ("major", "minor")
 
 
-def test_a_model_that_obeys_scores_as_the_real_renders(data):
+def test_a_model_that_obeys_scores_as_the_real_renders(data, tmp_path, monkeypatch):
     torch.manual_seed(0)
     net = music_reader.MusicReader(TINY).eval()
     clips = music_evaluate.Grooves(data / "heldout")
@@ -274,6 +277,13 @@ def test_a_model_that_obeys_scores_as_the_real_renders(data):
     assert len(result.sounds) == 2 and result.asked[0].among == 1 and result.report()["cases"] == 2
     assert result.model.keys() == result.real.keys() and result.model["tempo_cases"] == 2
     assert "| real renders | cases |" in music_evaluate.table(result)
+    pipeline = SimpleNamespace(
+        rate=RATE, generate=lambda p, **o: [Audio.from_tensor(s, RATE) for s in generate(p, **o)]
+    )
+    monkeypatch.setattr(music_quality, "load", lambda name: pipeline)
+    rows = music_quality.table(data, count=2, sounds=tmp_path / "heard", reader=net, batch=1, steps=3)
+    assert rows == music_evaluate.table(result)
+    assert sorted(f.name for f in (tmp_path / "heard").iterdir()) == ["1.flac", "2.flac", "prompts.txt", "sheet.png"]
     real = music_evaluate.examine(data, 6, net)
     assert real["instrument_cases"] == 6 and real["key_cases"] == 6
     with pytest.raises(ValueError, match="held-out clips"):
