@@ -13,17 +13,21 @@ from torch import Tensor, nn
 from ..autoencoders import build
 from ..autoencoders.whitened import Whitened
 
+SCALE = ":scale"  # of the tensor that holds what each row of an int8 matrix was divided by
+LONG = 64  # numbers that a row must have for a scale of its own to be worth it
+
 
 def save(
     path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write tensors (floats cast to `dtype`) and a JSON header to `path`, in one move."""
+    """Write tensors (floats cast to `dtype`) and a JSON header to `path`, in one move.
+
+    int8: matrices and kernels with one scale a row (output channel), rounded to the nearest; all else in float16.
+    """
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    cast = {
-        k: v.detach().to(dtype if v.is_floating_point() else v.dtype).contiguous().cpu() for k, v in tensors.items()
-    }
+    cast = {name: v.contiguous().cpu() for k, v in tensors.items() for name, v in _cast(k, v.detach(), dtype).items()}
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     os.close(handle)
     try:
@@ -46,7 +50,27 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"the weights {path} cannot be read: {error}") from error
     if header is None:
         raise ValueError(f"{path} holds no mediagen header: it is not a file that mediagen trained")
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, header
+    return {k: _restored(v, tensors.get(k + SCALE)) for k, v in tensors.items() if not k.endswith(SCALE)}, header
+
+
+def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What a tensor is stored as."""
+    if not tensor.is_floating_point():
+        return {name: tensor}
+    if dtype != torch.int8:
+        return {name: tensor.to(dtype)}
+    if tensor.ndim < 2 or tensor[0].numel() < LONG:
+        return {name: tensor.half()}
+    rows = tensor.float().flatten(1)
+    scale = rows.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
+    return {name: (rows / scale).round().to(torch.int8).view(tensor.shape), name + SCALE: scale[:, 0]}
+
+
+def _restored(stored: Tensor, scale: Tensor | None) -> Tensor:
+    """What is computed with: float32, whatever a float is stored as."""
+    if scale is not None:
+        return stored.float() * scale.view(-1, *(1,) * (stored.ndim - 1))
+    return stored.float() if stored.is_floating_point() else stored
 
 
 def fill(module: nn.Module, path: str | Path) -> None:

@@ -259,6 +259,19 @@ def test_weights_come_back_with_their_header(tmp_path: Path) -> None:
     assert torch.equal(weights.load(tmp_path / "half.safetensors")[0]["a"], tensors["a"].half().float())
 
 
+def test_int8_rounds_each_row_by_its_own_scale(tmp_path: Path) -> None:
+    kernel = torch.randn(8, 16, 3, 3) * torch.logspace(-6, 3, 8).view(-1, 1, 1, 1)
+    tensors = {"k": kernel, "bias": torch.randn(8), "narrow": torch.randn(4, 8), "n": torch.arange(3)}
+    tensors["empty"] = torch.zeros(2, 64)
+    weights.save(tmp_path / "w.safetensors", tensors, {}, dtype=torch.int8)
+    again, _ = weights.load(tmp_path / "w.safetensors")
+    assert again.keys() == tensors.keys() and all(v.dtype == tensors[k].dtype for k, v in again.items())
+    half_a_step = kernel.abs().amax((1, 2, 3), keepdim=True) / 254
+    assert torch.all((again["k"] - kernel).abs() <= half_a_step * (1 + 1e-5))
+    assert all(torch.equal(again[k], tensors[k].half().float()) for k in ("bias", "narrow", "empty"))
+    assert (tmp_path / "w.safetensors").stat().st_size < kernel.numel() * 1.1 + 1500
+
+
 def test_broken_weights_are_named(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     weights.save(file, {"weight": torch.zeros(4, 4)}, {"kind": "toy"})
