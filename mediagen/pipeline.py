@@ -20,6 +20,7 @@ from torch import Tensor
 
 from . import __version__, families
 from .autoencoders import tiling
+from .autoencoders.base import each_axis, in_strides
 from .conditioners.base import Cond
 from .core.rng import Keyed
 from .core.solve import State
@@ -101,17 +102,21 @@ class Pipeline:
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
         """Latents [B, C, *grid] -> media [B, C, *size]; grids above `tile` in tiles, with the same values.
 
-        Along the axes of `loop` the ends see each other, so that no seam is decoded."""
-        around, stride = self.model.autoencoder.reach, self.model.spec.stride
-        for axis in loop:
-            count = z.shape[axis]
-            z = z.index_select(axis, torch.arange(-around, count + around) % count)
+        Along the axes of `loop` the ends see each other, so that no seam is decoded. In causal time that is looped
+        each latent stands for `stride` frames, the first one too."""
+        vae, spec = self.model.autoencoder, self.model.spec
+        around = each_axis(vae.reach, spec.dims)
+        axes = [axis % z.ndim - 2 for axis in loop]
+        counts = {axis: z.shape[axis + 2] for axis in axes}
+        for axis in axes:
+            before, after = around[axis], 0 if spec.causal and axis == 0 else around[axis]
+            z = z.index_select(axis + 2, torch.arange(-before, counts[axis] + after) % counts[axis])
         large = max(z.shape[2:]) > self.tile
-        vae = self.model.autoencoder
         media = tiling.decode_tiled(vae, z, tile=self.tile) if large else vae.decode(z)
-        for axis in loop:
-            cut = around * stride[axis % z.ndim - 2]
-            media = media.narrow(axis, cut, media.shape[axis] - 2 * cut)
+        for axis in axes:
+            first = spec.covered(axis, around[axis])
+            last = spec.covered(axis, around[axis] + counts[axis])
+            media = media.narrow(axis + 2, first, last - first)
         return media
 
     def encode(self, media: Tensor) -> Tensor:
@@ -185,7 +190,7 @@ class Pipeline:
         if job.keep is not None:
             # a latent position stays only if all the media under it stays
             pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
-            keep = -pool(-job.keep, self.model.spec.stride)
+            keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
         return Start(known=known, strength=job.requests[0].strength, keep=keep)
 
     def _preview(self, x0: Tensor, job: Job) -> Tensor | None:

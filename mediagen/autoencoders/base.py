@@ -7,6 +7,8 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nn.conv import earlier
+
 
 @dataclass(frozen=True, kw_only=True)
 class LatentSpec:
@@ -15,7 +17,8 @@ class LatentSpec:
     channels: numbers per latent position.
     stride: media samples per latent position, one entry an axis, e.g. (8, 8) for an f8 image autoencoder.
     media_channels: channels of the media tensor (3 for RGB).
-    causal: whether the first axis is time and never looks ahead.
+    causal: whether the first axis is time and never looks ahead. Its first latent is then one frame, alone, and each
+    further one stands for `stride` frames: 1 + 4k frames have 1 + k latents, and a picture is a clip of one frame.
     """
 
     channels: int
@@ -29,26 +32,66 @@ class LatentSpec:
 
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Media size (one entry an axis) -> latent grid; ValueError unless each side is a positive multiple of the
-        stride."""
+        stride, or of causal time, one frame more than a multiple."""
         size = tuple(size)
-        if len(size) != self.dims or any(n <= 0 or n % s for n, s in zip(size, self.stride, strict=True)):
-            raise ValueError(f"size {size} is not a positive multiple of {self.stride} along each axis")
-        return tuple(n // s for n, s in zip(size, self.stride, strict=True))
+        if len(size) != self.dims or any(n <= 0 for n in size):
+            raise ValueError(f"size {size} is not {self._sizes()}")
+        grid = tuple(-(-n // s) for n, s in zip(size, self.stride, strict=True))
+        if self.causal:
+            grid = (-(-(size[0] - 1) // self.stride[0]) + 1, *grid[1:])
+        if self.size(grid) != size:
+            raise ValueError(f"size {size} is not {self._sizes()}")
+        return grid
+
+    def size(self, grid: Sequence[int]) -> tuple[int, ...]:
+        """Latent grid -> media size, the inverse of `grid`; ValueError unless each side is 1 or more."""
+        grid = tuple(grid)
+        if len(grid) != self.dims or any(n < 1 for n in grid):
+            raise ValueError(f"grid {grid} is not {self.dims} sides of 1 or more")
+        return tuple(self.covered(axis, n) for axis, n in enumerate(grid))
+
+    def covered(self, axis: int, count: int) -> int:
+        """Media samples along an axis that its first `count` latents stand for, count 0 or more."""
+        if self.causal and axis == 0:
+            return max(1 + self.stride[0] * (count - 1), 0)
+        return self.stride[axis] * count
+
+    def _sizes(self) -> str:
+        """The sizes that there are, in words."""
+        if not self.causal:
+            return f"a positive multiple of {self.stride} along each axis"
+        rest = f", and a positive multiple of {self.stride[1:]} along the other axes" if self.dims > 1 else ""
+        return f"1 + a multiple of {self.stride[0]} in time{rest}"
 
 
 class Autoencoder(Protocol):
     """Media [B, C, *size] in [-1, 1] <-> whitened latents [B, spec.channels, *grid] (mean 0, deviation 1 a channel).
 
-    reach, encoder_reach: how many latent positions away decoding and encoding can feel: the margins of exact tiling.
+    reach, encoder_reach: how many latent positions away decoding and encoding can feel, along every axis or one entry
+    for each (causal time: backwards): the margins of exact tiling.
     """
 
     spec: LatentSpec
-    reach: int
-    encoder_reach: int
+    reach: int | tuple[int, ...]
+    encoder_reach: int | tuple[int, ...]
 
     def encode(self, x: Tensor) -> Tensor: ...
 
     def decode(self, z: Tensor) -> Tensor: ...
+
+
+def each_axis(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
+    """A number for all axes, or one for each -> one for each. ValueError for another count."""
+    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    if len(values) != dims:
+        raise ValueError(f"{values} has {len(values)} entries; {dims} axes need one, or one each")
+    return values
+
+
+def in_strides(media: Tensor, spec: LatentSpec) -> Tensor:
+    """Media [B, C, *size] whose sides are whole strides: in front of a causal time the first frame is repeated, so that
+    what the first latent stands for is as long as the others."""
+    return earlier(media, spec.stride[0] - 1) if spec.causal else media
 
 
 def smaller(media: Tensor, factor: int) -> Tensor:

@@ -41,7 +41,7 @@ def load(folder: Path) -> Model:
     denoiser, multiple = load_denoiser(folder / card["denoiser"])
     autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
     files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
-    multiple *= autoencoder.spec.stride[0]
+    multiple *= autoencoder.spec.stride[-1]
     return Model(
         name=card["name"],
         modality=card["modality"],

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mediagen.autoencoders.base import LatentSpec, smaller
+from mediagen.autoencoders.base import LatentSpec, in_strides, smaller
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
 from mediagen.autoencoders.preview import Preview, PreviewConfig
 from mediagen.autoencoders.tiling import decode_tiled, encode_tiled
@@ -98,6 +98,26 @@ def test_a_size_off_the_stride_is_named() -> None:
         autoencoder(2).encode(torch.zeros(1, 2, 30, 32))
     with pytest.raises(ValueError, match="multiple"):
         LatentSpec(channels=4, stride=(8, 8)).grid((0, 8))
+
+
+def test_grids_and_sizes_are_inverse() -> None:
+    plain, causal = (LatentSpec(channels=4, stride=(4, 8, 8), causal=c) for c in (False, True))
+    assert plain.grid((8, 16, 24)) == (2, 2, 3) and plain.size((2, 2, 3)) == (8, 16, 24)
+    assert causal.grid((1, 64, 64)) == (1, 8, 8) and causal.grid((17, 64, 32)) == (5, 8, 4)
+    assert all(causal.grid(causal.size((n, 3, 5))) == (n, 3, 5) for n in range(1, 9))
+    assert [causal.covered(0, n) for n in range(4)] == [0, 1, 5, 9] and causal.covered(1, 3) == 24
+    for wrong in ((16, 64, 64), (17, 60, 64), (0, 64, 64), (17, 64)):
+        with pytest.raises(ValueError, match=r"1 \+ a multiple of 4 in time, and a positive multiple of \(8, 8\)"):
+            causal.grid(wrong)
+    with pytest.raises(ValueError, match=r"grid \(0, 8, 8\) is not 3 sides of 1 or more"):
+        causal.size((0, 8, 8))
+
+
+def test_what_a_mask_of_frames_covers_has_whole_strides() -> None:
+    frames = torch.tensor([1.0, 0, 0, 1, 1, 1, 1, 1, 1]).view(1, 1, 9, 1, 1)
+    spec = LatentSpec(channels=4, stride=(4, 1, 1), causal=True)
+    assert in_strides(frames, spec).flatten().tolist() == [1, 1, 1, *frames.flatten().tolist()]
+    assert torch.equal(in_strides(frames, LatentSpec(channels=4, stride=(3, 1, 1))), frames)
 
 
 def test_whitening_and_its_inverse() -> None:
