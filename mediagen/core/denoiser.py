@@ -107,18 +107,34 @@ class Bound:
 
 
 def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Tensor:
-    """x0 [B, C, *grid] from the output y, the coefficients taken in float64 and applied in x's dtype."""
+    """x0 [B, C, *grid] from the output y, the coefficients taken in float64 and applied in x's dtype. Where a tensor's
+    sigma is 0, nothing is left to predict and x0 is x / alpha.
+    """
     a, s = level
     p, q = row(a, s)
     det = q * a - p * s
     if isinstance(det, Tensor):
-        return narrow(q / det, x) * x - narrow(s / det, x) * y
+        there = s > 0
+        det = torch.where(there, det, 1.0)
+        return narrow(torch.where(there, q / det, 1 / a), x) * x - narrow(s / det, x) * y
     return (x * (q / det)).add_(y, alpha=-s / det)
 
 
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x in this dtype; asked first, since even a `.to` that does nothing takes a microsecond."""
     return x if x.dtype == dtype else x.to(dtype)
+
+
+def latest(t: Time) -> Any:
+    """The time of what is still being made: of times per token [B, 1, *grid] the largest, for what is known lies at an
+    earlier one; any other time as it is.
+    """
+    return float(t.max()) if per_token(t) else t
+
+
+def per_token(t: Time) -> bool:
+    """Whether t is a time for each token [B, 1, *grid]."""
+    return isinstance(t, Tensor) and t.ndim > 1
 
 
 def narrow(value: Any, x: Tensor) -> Any:

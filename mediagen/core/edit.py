@@ -1,6 +1,7 @@
 """Edits: a Denoise made of a Denoise. They nest in any order and know nothing of the solver, the guidance or the media.
 
-Axes are those of the whole tensor x [B, C, *grid]: 2 is the first grid axis, -1 the last.
+Axes are those of the whole tensor x [B, C, *grid]: 2 is the first grid axis, -1 the last. t is a number, or a time for
+each token [B, 1, *grid], which is cut, rolled and extended as x is.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mediagen.core.denoiser import Bound, Denoise
-from mediagen.core.path import Path, noise
+from mediagen.core.denoiser import Bound, Denoise, latest, per_token
+from mediagen.core.path import Path, noise, spread
 
 Hint = Callable[[Tensor, Any], dict[str, Any]]
 
@@ -37,25 +38,48 @@ def inpaint(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:
     Start from x = alpha known + sigma eps (all of it pure noise where alpha is 0); then every rule keeps the noised
     known in x, and the last step lands on it exactly. ValueError for a mask outside 0 .. 1.
     """
-    if not (keep.min() >= 0 and keep.max() <= 1):
-        raise ValueError(f"keep must lie in 0 .. 1, not {float(keep.min())} .. {float(keep.max())}")
+    _check_keep(keep)
     return lambda x, t: torch.lerp(denoise(x, t), known, keep.to(known.dtype))
 
 
-def pinned(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:
-    """Like a hard `inpaint` by time per token: where keep [B, 1, *grid] is true the network sees `known` itself at t =
-    0.
+def pinned(denoise: Denoise, known: Tensor, keep: Tensor, token: Sequence[int] = ()) -> Denoise:
+    """`inpaint` for a network that was trained with times per token: what is known is shown to it as it is, at t = 0.
 
-    For networks that take time per token (image to video, continuation of a clip); keep is bool.
+    known [B, C, *grid]; keep [B or 1, 1, *grid] in 0 .. 1. token: grid cells of a token, one entry an axis, () for one
+    each. A token has one time: one that is kept in part is held as `inpaint` holds it. ValueError for a mask outside
+    0 .. 1.
     """
-    if keep.dtype != torch.bool:
-        raise ValueError(f"keep must be bool, not {keep.dtype}")
+    _check_keep(keep)
+    keep = keep.to(known.dtype).expand(-1, -1, *known.shape[2:])
+    whole = _whole(keep == 1, token)
 
     def pin(x: Tensor, t: Any) -> Tensor:
-        each = torch.where(keep, torch.zeros((), dtype=torch.float64, device=x.device), t)
-        return torch.where(keep, known, denoise(torch.where(keep, known, x), each))
+        clean = torch.zeros((), dtype=torch.float64, device=x.device)
+        each = torch.where(whole, clean, spread(t, x)).expand(len(x), *whole.shape[1:])
+        return torch.lerp(denoise(torch.where(whole, known, x), each), known, keep)
 
-    return pin
+    return pin if bool(whole.any()) else inpaint(denoise, known, keep)
+
+
+def _check_keep(keep: Tensor) -> None:
+    if not (keep.min() >= 0 and keep.max() <= 1):
+        raise ValueError(f"keep must lie in 0 .. 1, not {float(keep.min())} .. {float(keep.max())}")
+
+
+def _whole(kept: Tensor, token: Sequence[int]) -> Tensor:
+    """Where all cells of a token are kept, at each of its cells."""
+    for axis, cells in enumerate(token, start=2):
+        kept = kept.unflatten(axis, (-1, cells)).all(axis + 1).repeat_interleave(cells, axis)
+    return kept
+
+
+def projected(denoise: Denoise, project: Callable[[Tensor], Tensor]) -> Denoise:
+    """x0 brought to what is known in another space by `project`: x0 -> x0 [B, C, *grid].
+
+    For what no mask of the grid can say, such as one frame out of those that a latent stands for: `project` decodes,
+    puts the frame in its place and encodes. The last step lands on what it gives.
+    """
+    return lambda x, t: project(denoise(x, t))
 
 
 def restored(path: Path, known: Tensor, eps: Tensor, keep: Tensor) -> Callable[[Any], Tensor]:
@@ -107,18 +131,26 @@ def windowed(
         length = min(size, x.shape[axis])
         begins = starts(x.shape[axis], size, overlap)
         parts = [x.narrow(axis, start, length) for start in begins]
+        times = [_cut(t, axis, start, length) for start in begins]
         ones: Any = [denoise(i) if per_window else denoise for i in range(len(parts))]  # pyright: ignore[reportCallIssue]
         done = (
-            _at_once(ones[0], parts, t) if together else [one(part, t) for one, part in zip(ones, parts, strict=True)]
+            _at_once(ones[0], parts, times)
+            if together
+            else [one(*seen) for one, *seen in zip(ones, parts, times, strict=True)]
         )
         return _overlapped(x, done, begins, weights(length, overlap).to(x), axis)
 
     return walk
 
 
-def _at_once(denoise: Denoise, parts: Sequence[Tensor], t: Any) -> Sequence[Tensor]:
-    times = torch.cat([t] * len(parts)) if isinstance(t, Tensor) and t.ndim else t
-    return denoise(torch.cat(list(parts)), times).chunk(len(parts))
+def _at_once(denoise: Denoise, parts: Sequence[Tensor], times: Sequence[Any]) -> Sequence[Tensor]:
+    t = torch.cat(list(times)) if isinstance(times[0], Tensor) and times[0].ndim else times[0]
+    return denoise(torch.cat(list(parts)), t).chunk(len(parts))
+
+
+def _cut(t: Any, axis: int, start: int, length: int) -> Any:
+    """The times of a window."""
+    return t.narrow(axis, start, length) if per_token(t) else t
 
 
 def _overlapped(x: Tensor, parts: Sequence[Tensor], begins: Sequence[int], ramp: Tensor, axis: int) -> Tensor:
@@ -162,8 +194,8 @@ class Looped:
         self.calls[0] += 1
         # the golden ratio visits all places evenly, whatever the length and the number of steps
         shifts = [int(count * self.stride * x.shape[axis]) % x.shape[axis] for axis in self.axes]
-        rolled = torch.roll(x, shifts, self.axes)
-        return torch.roll(self.denoise(rolled, t), [-s for s in shifts], self.axes)
+        rolled, times = (torch.roll(each, shifts, self.axes) if per_token(each) else each for each in (x, t))
+        return torch.roll(self.denoise(rolled, times), [-s for s in shifts], self.axes)
 
 
 def looped(denoise: Denoise, *, axes: int | Sequence[int] = -1, stride: float = 0.6180339887498949) -> Denoise:
@@ -173,24 +205,28 @@ def looped(denoise: Denoise, *, axes: int | Sequence[int] = -1, stride: float = 
     return Looped(denoise=denoise, axes=(axes,) if isinstance(axes, int) else tuple(axes), stride=stride)
 
 
-def wrapped(denoise: Denoise, *, margin: int, axes: int | Sequence[int] = -1) -> Denoise:
-    """Seamless in every single step: x is extended round both ends by `margin` along `axes`, and the result cut back.
+def wrapped(denoise: Denoise, *, margin: int | tuple[int, int], axes: int | Sequence[int] = -1) -> Denoise:
+    """Seamless in every single step: x is extended round both ends by `margin` (or one before and one after) along
+    `axes`, and the result cut back.
 
     Exactly periodic for a network that sees no farther than `margin`; costs the larger x. ValueError for a margin over
     the length.
     """
     listed = (axes,) if isinstance(axes, int) else tuple(axes)
+    before, after = (margin, margin) if isinstance(margin, int) else margin
 
-    def wrap(x: Tensor, t: Any) -> Tensor:
-        wide = x
+    def around(x: Tensor) -> Tensor:
         for axis in listed:
             n = x.shape[axis]
-            if not 0 <= margin <= n:
+            if not 0 <= min(before, after) <= max(before, after) <= n:
                 raise ValueError(f"a margin of {margin} does not fit a length of {n}; use 0 .. {n}")
-            wide = torch.cat((wide.narrow(axis, n - margin, margin), wide, wide.narrow(axis, 0, margin)), axis)
-        out = denoise(wide, t)
+            x = torch.cat((x.narrow(axis, n - before, before), x, x.narrow(axis, 0, after)), axis)
+        return x
+
+    def wrap(x: Tensor, t: Any) -> Tensor:
+        out = denoise(around(x), around(t) if per_token(t) else t)
         for axis in listed:
-            out = out.narrow(axis, margin, x.shape[axis])
+            out = out.narrow(axis, before, x.shape[axis])
         return out
 
     return wrap
@@ -200,7 +236,7 @@ def control(bound: Bound, hint: Hint, *, low: float = 0.0, high: float = 1.0) ->
     """Room for residual hints: while low <= t <= high the entries of `hint(x, t)` (a control network's residuals, say)
     are added to the condition. What they mean is between the hint and the network.
     """
-    return lambda x, t: bound.with_cond(**hint(x, t))(x, t) if low <= float(t) <= high else bound(x, t)
+    return lambda x, t: bound.with_cond(**hint(x, t))(x, t) if low <= float(latest(t)) <= high else bound(x, t)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -221,7 +257,7 @@ class Reuse:
     kept: list[tuple[float, Tensor]] = field(default_factory=list)
 
     def __call__(self, x: Tensor, t: Any) -> Tensor:
-        t = float(t)
+        each, t = t, float(latest(t))
         if t > self.t or (self.kept and self.kept[-1][1].shape != x.shape):
             self._forget()
         self.asked += 1
@@ -231,11 +267,8 @@ class Reuse:
         if speed >= 0 and ahead < self.threshold and self.row < self.limit and t > 0:
             self.drift, self.row, self.estimate = ahead, self.row + 1, max(self.estimate, ahead)
             return self.kept[-1][1]
-        return self._call(x, t)
-
-    def _call(self, x: Tensor, t: float) -> Tensor:
         self.called, self.drift, self.row = self.called + 1, 0.0, 0
-        self.kept = [*self.kept[-1:], (t, self.denoise(x, t))]
+        self.kept = [*self.kept[-1:], (t, self.denoise(x, each))]
         return self.kept[-1][1]
 
     def _speed(self) -> float:

@@ -5,6 +5,8 @@ weight is 0 (scale 1, or outside an interval) is not evaluated, and branches of 
 
 Weighted sums are the same in x0 and in the network's output, since the one is an affine function of the other and the
 weights sum to 1. Where the two differ (`rescale`, `cfg_zero`) the method says in which space it is taken.
+
+Of times per token a scale, an interval and a bend are told the latest one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor
 from mediagen.core import named, predict
 from mediagen.core.bends import Bend, Fitted, Post, Projected, Rescale, ZeroInit
 from mediagen.core.branches import Stack, bound, key, stack
-from mediagen.core.denoiser import Bound, Denoise, clean, narrow
+from mediagen.core.denoiser import Bound, Denoise, clean, latest, narrow
 from mediagen.core.path import Path, log_ratio, spread
 
 Scale = float | Tensor | Callable[[Any], Any]
@@ -69,7 +71,8 @@ class _Guided:
     plans: dict[Any, _Plan] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, t: Any) -> Tensor:
-        plan = self._plan([at(term.weight, t) for term in self.terms], x.shape[0])
+        now = latest(t)
+        plan = self._plan([at(term.weight, now) for term in self.terms], x.shape[0])
         if not plan.active:
             return self.positive(x, t)
         found = {k: x0 for group, keys in plan.stacks for k, x0 in zip(keys, group(x, t), strict=True)}
@@ -114,17 +117,17 @@ class _Guided:
 
     def _bend(self, bend: Bend, toward: Tensor, away: Tensor, x: Tensor, t: Any) -> Tensor:
         if bend.space == "x0":
-            return bend(toward, away, t)
+            return bend(toward, away, latest(t))
         # a difference of outputs is a difference of x0 times one factor
         level = bound(self.positive).denoiser.coefficients(x, t)
-        bent = bend(self._output(toward, x, level), self._output(away, x, level), t)
+        bent = bend(self._output(toward, x, level), self._output(away, x, level), latest(t))
         return clean(bent, torch.zeros_like(x), level, bound(self.positive).denoiser.row)
 
     def _post(self, post: Post, total: Tensor, positive: Tensor, x: Tensor, t: Any) -> Tensor:
         if post.space == "x0":
-            return post(total, positive, t)
+            return post(total, positive, latest(t))
         level = bound(self.positive).denoiser.coefficients(x, t)
-        changed = post(self._output(total, x, level), self._output(positive, x, level), t)
+        changed = post(self._output(total, x, level), self._output(positive, x, level), latest(t))
         return clean(changed, x, level, bound(self.positive).denoiser.row)
 
     def _output(self, x0: Tensor, x: Tensor, level: tuple[Any, Any]) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mediagen.core import named
@@ -68,7 +69,13 @@ def to_x0(y: Tensor, x: Tensor, a: Any, s: Any, row: Row) -> Tensor:
 
 
 def to_output(x0: Tensor, x: Tensor, a: Any, s: Any, row: Row) -> Tensor:
-    """The network output y that stands for x0 at x: the inverse of `to_x0`. sigma must be above 0."""
+    """The network output y that stands for x0 at x: the inverse of `to_x0`. sigma must be above 0; of a tensor's zeros
+    (places that are known) nothing is to be said, and y is 0 there.
+    """
+    if isinstance(s, Tensor):
+        there, s = s > 0, s.clamp(min=torch.finfo(s.dtype).tiny)
+        p, q = row(a, s)
+        return torch.where(there, (q * x - (q * a - p * s) * x0) / s, 0.0)
     p, q = row(a, s)
     return (q / s) * x - ((q * a - p * s) / s) * x0
 

@@ -20,6 +20,8 @@ class Model:
     preview: whitened latents -> a small picture, quickly; None where a model has none.
     scalars: the numbers that condition it beside the text; the denoiser's condition has a code of each, or its null.
     context: whether the denoiser can be shown other media, to make what goes with them.
+    token: latent cells of a token, one entry an axis, of a denoiser that was trained with times per token (known
+    ones at t = 0); None for one that was not.
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
     """
 
@@ -35,7 +37,8 @@ class Model:
     hash: str
     scalars: tuple[Scalar, ...] = ()
     context: bool = False
-    rate: int | None = None
+    token: tuple[int, ...] | None = None
+    rate: float | None = None
     seconds: float | None = None
 
     @property

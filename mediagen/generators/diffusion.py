@@ -57,11 +57,17 @@ class Walk:
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Where to begin: clean latents [B, C, *grid] to vary by `strength`, and `keep` [B or 1, 1, *grid] in 0 .. 1,
-    1 where they stay as they are."""
+    1 where they stay as they are.
+
+    token: grid cells of a token, one entry an axis, for a network that was trained with times per token: it is shown
+    what stays at t = 0; None for any other. project: x0 -> x0 with what is known of it in another space
+    (`edit.projected`)."""
 
     known: Tensor
     strength: float = 1.0
     keep: Tensor | None = None
+    token: tuple[int, ...] | None = None
+    project: Callable[[Tensor], Tensor] | None = None
 
 
 Box = tuple[slice, ...]
@@ -75,12 +81,15 @@ class Asked:
     prompts: [(cond, weight)], one for a plain prompt, several to compose them. null: what guidance leads away from.
     regions: (cond, mask [1, 1, *grid]), prompts by place over the first one. told: what a window is told of its place,
     as entries of the condition; an entry that is zero in a condition (nothing was asked for: the null's) stays so.
+    lead: positions of a loop that the network is shown once more before its first one, whose answer is left out: for a
+    network to which the first position of a grid means something else than the others.
     """
 
     prompts: Sequence[tuple[Cond, float]]
     null: Cond
     regions: Sequence[tuple[Cond, Tensor]] = ()
     told: Callable[[Box], Cond] | None = None
+    lead: int = 0
 
     def at(self, cond: Cond, box: Box) -> Cond:
         """A condition as the window at `box` sees it."""
@@ -100,12 +109,22 @@ def generate(
     x = path(float(times[0]))[1] * eps
     if start is not None:
         x, times = edit.vary(start.known, eps, path, times, start.strength)
-        if start.keep is not None:
-            denoise = edit.inpaint(denoise, start.known, start.keep)
+        denoise = _held(denoise, start)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
     noise = Keyed(seed=keyed.seed, samples=keyed.samples, purpose="step")
     return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise)
+
+
+def _held(denoise: Denoise, start: Start) -> Denoise:
+    """What is known stays, in the latents' own space and in any other."""
+    if start.project is not None:
+        denoise = edit.projected(denoise, start.project)
+    if start.keep is None:
+        return denoise
+    if start.token is None:
+        return edit.inpaint(denoise, start.known, start.keep)
+    return edit.pinned(denoise, start.known, start.keep, start.token)
 
 
 def keyed_start(keyed: Keyed, like: Tensor) -> Tensor:
@@ -132,8 +151,11 @@ class _Guide:
         return edit.regional(base, *zip(others, masks, strict=True)) if others else base
 
     def rolled(self, number: int, grid: Sequence[int]) -> Denoise:
-        windows = _windows(lambda _: self.prompt(number, ()), self.walk.window, grid)
-        return edit.looped(windows, axes=self.walk.loop)
+        axes = [axis % (len(grid) + 2) - 2 for axis in self.walk.loop]
+        wide = [side + self.asked.lead * (axis in axes) for axis, side in enumerate(grid)]
+        windows = _windows(lambda _: self.prompt(number, ()), self.walk.window, wide)
+        led = edit.wrapped(windows, margin=(self.asked.lead, 0), axes=self.walk.loop) if self.asked.lead else windows
+        return edit.looped(led, axes=self.walk.loop)
 
     def seen(self, box: Box) -> Denoise:
         """All the prompts that a window sees, each in its place."""

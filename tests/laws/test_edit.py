@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mediagen.core import edit, path, solve, timing
+from mediagen.core import edit, guidance, path, solve, timing
 from mediagen.core.denoiser import Denoiser
 from mediagen.core.rng import Keyed
 
@@ -82,6 +82,88 @@ def test_pinned_tokens_are_data_at_time_0():
     assert torch.equal(seen["t"] == 0, keep) and torch.allclose(seen["t"][~keep], torch.tensor(0.7))
     assert torch.equal(out[keep.expand_as(out)], KNOWN[keep.expand_as(out)])
     assert torch.equal(seen["x"][keep.expand_as(out)], KNOWN[keep.expand_as(out)])
+    edit.pinned(lambda x, t: denoiser(x, t), KNOWN, MASK, token=(1, 2))(EPS, 0.7)
+    whole = MASK.unflatten(3, (-1, 2)).amin(-1).repeat_interleave(2, 3) == 1
+    assert torch.equal(seen["t"] == 0, whole.expand(2, 1, 8, 24)) and 0 < whole.sum() < MASK.sum()
+
+
+class PerToken(torch.nn.Module):
+    """A network of one place and its time; `sees` places to each side."""
+
+    def __init__(self, sees=0):
+        super().__init__()
+        self.sees = sees
+
+    def forward(self, x, t, cond):
+        t = t if t.ndim > 1 else t.view(-1, 1, 1, 1)
+        x = local(self.sees)(x, t) if self.sees else x
+        return torch.sin(x * (1 + cond["gain"].view(-1, 1, 1, 1))) + t
+
+
+@pytest.mark.parametrize("rule", solve.rules())
+def test_what_is_pinned_stays_and_is_the_inpainting_of_a_network_that_sees_one_place(rule):
+    gain = {"gain": torch.tensor([0.3, 0.3])}
+    for road in ROADS.values():
+        x = path.noise(road, KNOWN, EPS, 1.0)
+        bound = Denoiser(PerToken(), road, "x0").bind(gain)
+        soft = MASK * torch.linspace(0.5, 1, 24).round(decimals=1)
+        held, pinned = (walk(hold(bound, KNOWN, soft), road, rule, None, x).x for hold in (edit.inpaint, edit.pinned))
+        assert torch.allclose(held, pinned, atol=1e-4)
+        assert torch.equal(pinned[(soft == 1).expand_as(pinned)], KNOWN[(soft == 1).expand_as(pinned)])
+
+
+def test_a_network_that_looks_around_sees_what_is_pinned_without_noise():
+    bound = Denoiser(PerToken(sees=1), path.Flow(), "x0").bind({"gain": torch.zeros(2)})
+    held, pinned = (hold(bound, KNOWN, MASK)(EPS, 0.9) for hold in (edit.inpaint, edit.pinned))
+    free = (MASK == 0).expand_as(held)
+    assert not torch.allclose(held[free], pinned[free])
+    clean = torch.where(MASK == 1, KNOWN, EPS)
+    assert torch.allclose(pinned[free], bound(clean, torch.where(MASK == 1, 0.0, 0.9).expand(2, -1, -1, -1))[free])
+
+
+@pytest.mark.parametrize("edited", ["windowed", "together", "looped", "wrapped", "reuse", "control"])
+def test_edits_take_times_per_token_along(edited):
+    bound = Denoiser(PerToken(), path.Flow(), "flow").bind({"gain": torch.zeros(2)})
+    edits = {
+        "windowed": lambda: edit.windowed(edit.windowed(bound, size=5, overlap=2, axis=2), size=10, overlap=4),
+        "together": lambda: edit.windowed(bound, size=10, overlap=4, together=True),
+        "looped": lambda: edit.looped(bound, axes=(-1, -2)),
+        "wrapped": lambda: edit.wrapped(bound, margin=(3, 1), axes=(-1, -2)),
+        "reuse": lambda: edit.reuse(bound, threshold=0.0),
+        "control": lambda: edit.control(bound, lambda x, t: {}, low=0.5),
+    }
+    other, plain = (edit.pinned(denoise, KNOWN, MASK) for denoise in (edits[edited](), bound))
+    for t in (0.9, 0.6, 0.3):
+        assert torch.allclose(other(EPS, t), plain(EPS, t), atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", ["flow", "eps", "v", "x0", "edm"])
+@pytest.mark.parametrize("method", guidance.methods())
+def test_guidance_takes_times_per_token(method, prediction):
+    """Nothing is to be said of known places in the network's own space: they disturb no statistics."""
+    road = path.Flow()
+    denoiser = Denoiser(PerToken(), road, prediction)
+    branches = [denoiser.bind({"gain": torch.full((2,), gain)}) for gain in (0.3, 0.0)]
+    options = {"path": road, "times": [0.9, 0.5, 0.0]} if method == "cfg_pp" else {}
+    scale = guidance.interval(0.6 if method == "cfg_pp" else 3.0, 0.4, 0.9)
+    term = guidance.find(method)(*branches, scale, **options)
+    guided = guidance.guided(branches[0], term, post=guidance.rescale(0.5))
+    out = edit.pinned(guided, KNOWN, MASK)(EPS, 0.5)
+    assert bool(out.isfinite().all()) and torch.equal(out[MASK.expand_as(out) == 1], KNOWN[MASK.expand_as(out) == 1])
+    assert not torch.allclose(out, edit.pinned(branches[0], KNOWN, MASK)(EPS, 0.5))
+
+
+def test_a_projection_is_landed_on():
+    """Of each pair of places the mean is known, which no mask of the places can say."""
+    pairs = KNOWN.unflatten(-1, (-1, 2)).mean(-1)
+
+    def project(x0):
+        apart = pairs - x0.unflatten(-1, (-1, 2)).mean(-1)
+        return x0 + apart.repeat_interleave(2, -1)
+
+    for road in ROADS.values():
+        end = walk(edit.projected(pixelwise, project), road, x=path.noise(road, KNOWN, EPS, 1.0)).x
+        assert torch.allclose(end.unflatten(-1, (-1, 2)).mean(-1), pairs, atol=1e-6)
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -169,6 +251,14 @@ def test_wrapped_is_exactly_periodic_for_a_local_denoiser():
     assert torch.allclose(rolled, out.roll(7, -1), atol=1e-6), "no place is special"
 
 
+def test_a_denoiser_that_looks_back_is_wrapped_at_its_beginning_alone():
+    def causal(x, t):
+        return (x + F.pad(x, (2, 0))[..., :-2]).tanh()
+
+    out = edit.wrapped(causal, margin=(2, 0))(EPS, 0.5)
+    assert torch.allclose(out, (EPS + EPS.roll(2, -1)).tanh(), atol=1e-6)
+
+
 def test_a_roll_changes_nothing_for_a_periodic_denoiser():
     looped = edit.looped(local(2, periodic=True), axes=(-1, -2))
     for t in (0.9, 0.5, 0.1):
@@ -212,7 +302,8 @@ def test_bad_edits_are_named():
         lambda: edit.windowed(pixelwise, size=4, overlap=1, per_window=True, together=True),
         lambda: edit.wrapped(pixelwise, margin=99)(EPS, 0.5),
         lambda: edit.regional(pixelwise, (pixelwise, -MASK)),
-        lambda: edit.pinned(pixelwise, KNOWN, MASK),
+        lambda: edit.pinned(pixelwise, KNOWN, MASK * 2),
+        lambda: edit.wrapped(pixelwise, margin=(-1, 0))(EPS, 0.5),
         lambda: edit.reuse(pixelwise, threshold=-1.0),
     ]
     for make in bad:

@@ -1,6 +1,7 @@
 """Loops, windows, regions, kept places and the step cache compose: for a network that sees one position at a time, the
 result is the same whichever of the first two are used."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,14 +15,19 @@ from mediagen.generators.diffusion import Asked, Start, Walk, generate
 
 
 class Pixelwise(nn.Module):
-    def __init__(self) -> None:
+    """begins: what it adds to the first position of its grid, which means something else to it than the others."""
+
+    def __init__(self, begins: float = 0.0) -> None:
         super().__init__()
         self.calls: list[int] = []
+        self.begins = begins
 
     def forward(self, x: Tensor, t: Tensor, cond: dict[str, Any]) -> Tensor:
         self.calls.append(x.shape[-1])
-        gain = cond["gain"].view(-1, 1, 1)
-        return torch.sin(x * (1 + gain)) + gain * t.view(-1, 1, 1)
+        gain, t = cond["gain"].view(-1, 1, 1), t if t.ndim > 1 else t.view(-1, 1, 1)
+        first = torch.zeros(x.shape[-1])
+        first[0] = self.begins
+        return torch.sin(x * (1 + gain)) + gain * t + first
 
 
 def asked(mask: Tensor) -> Asked:
@@ -29,13 +35,14 @@ def asked(mask: Tensor) -> Asked:
     return Asked(prompts=[(conds[0], 1.0)], null=conds[1], regions=[(conds[2], mask)])
 
 
-def walked(net: Pixelwise, start: Start | None = None, **options: Any) -> Tensor:
+def walked(net: Pixelwise, start: Start | None = None, lead: int = 0, **options: Any) -> Tensor:
     mask = torch.zeros(1, 1, 24)
     mask[..., 15:] = 1
     walk = Walk(steps=6, guidance=2.0, **options)
     keyed = Keyed(seed=1, samples=[0])
     like = torch.empty(1, 2, 24)
-    return solve.last(generate(Denoiser(net, path.Flow(), "flow"), asked(mask), like, keyed, walk, start)).x
+    what = replace(asked(mask), lead=lead)
+    return solve.last(generate(Denoiser(net, path.Flow(), "flow"), what, like, keyed, walk, start)).x
 
 
 @pytest.mark.parametrize("reuse", [0.0, 0.5])
@@ -45,8 +52,23 @@ def test_loops_and_windows_leave_a_local_network_as_it_is(options: dict, reuse: 
     keep[..., :5] = 1
     start = Start(known=known, keep=keep)
     plain = walked(Pixelwise(), start, reuse=reuse)
-    assert torch.allclose(walked(Pixelwise(), start, reuse=reuse, **options), plain, atol=1e-5)
     assert torch.allclose(plain[..., :5], known[..., :5], atol=1e-6)
+    for token in (None, (1,)):
+        other = walked(Pixelwise(), replace(start, token=token), reuse=reuse, **options)
+        assert torch.allclose(other, plain, atol=1e-5)
+
+
+def test_a_loop_is_led_into_by_its_end_for_a_network_whose_first_position_is_another() -> None:
+    plain, other = walked(Pixelwise(), loop=(-1,)), walked(Pixelwise(begins=0.5), loop=(-1,), lead=1)
+    assert torch.allclose(plain, other, atol=1e-5)
+    assert not torch.allclose(plain, walked(Pixelwise(begins=0.5), loop=(-1,)), atol=1e-3)
+
+
+def test_what_is_known_in_another_space_is_projected_on() -> None:
+    even = torch.arange(24) % 2 == 0
+    start = Start(known=torch.zeros(1, 2, 24), project=lambda x0: torch.where(even, 0.25, x0))
+    made = walked(Pixelwise(), start)
+    assert torch.allclose(made[..., even], torch.tensor(0.25)) and not bool((made[..., ~even] == 0.25).any())
 
 
 def test_a_window_asks_for_the_prompts_in_it_alone() -> None:
