@@ -10,12 +10,14 @@ def build(kind: str, sizes: Any, where: str = "autoencoder") -> "Whitened":
     """An autoencoder by the kind that its weights file says and its sizes (the fields of its config). ValueError, from
     `where`, for what is no autoencoder and for sizes that do not fit."""
     from .. import config
+    from .causal import VideoVAE, VideoVAEConfig
     from .conv import ConvVAE, ConvVAEConfig
     from .spectrogram import SpectrogramVAE, SpectrogramVAEConfig
     from .waveform import WaveformVAE, WaveformVAEConfig
 
     kinds = {
         "conv_vae": (ConvVAE, ConvVAEConfig),
+        "video_vae": (VideoVAE, VideoVAEConfig),
         "waveform_vae": (WaveformVAE, WaveformVAEConfig),
         "spectrogram_vae": (SpectrogramVAE, SpectrogramVAEConfig),
     }

@@ -94,9 +94,11 @@ def in_strides(media: Tensor, spec: LatentSpec) -> Tensor:
     return earlier(media, spec.stride[0] - 1) if spec.causal else media
 
 
-def smaller(media: Tensor, factor: int) -> Tensor:
-    """Media [B, C, *size] averaged over cubes of `factor` a side; ValueError unless it divides each side."""
-    if any(n % factor for n in media.shape[2:]):
+def smaller(media: Tensor, factor: int | Sequence[int]) -> Tensor:
+    """Media [B, C, *size] averaged over boxes of `factor` a side (one number, or one for each axis); ValueError unless
+    it divides each side."""
+    factors = each_axis(factor, media.ndim - 2)
+    if any(n % f for n, f in zip(media.shape[2:], factors, strict=True)):
         raise ValueError(f"size {tuple(media.shape[2:])} is not a multiple of {factor} along each axis")
     pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[media.ndim - 3]
-    return pool(media, factor)
+    return pool(media, factors)

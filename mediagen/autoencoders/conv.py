@@ -60,36 +60,57 @@ class Encoder(nn.Module):
     def __init__(self, config: ConvVAEConfig) -> None:
         super().__init__()
         self.shrink = config.shrink
-        layers: list[nn.Module] = []
-        width_in = config.media_channels
-        for width, depth, stride in zip(config.encoder_widths, config.encoder_depths, config.strides, strict=True):
-            layers.append(Down(width_in, width, (stride,) * config.dims))
-            layers += [ResBlock(config.dims, width) for _ in range(depth)]
-            width_in = width
-        layers += [ChannelNorm(width_in), conv(config.dims, width_in, 2 * config.latent_channels)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*encoder_layers(config))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, *size] -> mean and log-variance, each [B, latent, *grid]."""
         x = x if self.shrink == 1 else smaller(x, self.shrink)
-        mean, logvar = self.layers(x).float().chunk(2, dim=1)
-        return mean, logvar.clamp(-20, 4)
+        return moments(self.layers(x))
 
 
 class Decoder(nn.Module):
     def __init__(self, config: ConvVAEConfig) -> None:
         super().__init__()
-        widths = config.decoder_widths
-        layers: list[nn.Module] = [conv(config.dims, config.latent_channels, widths[-1])]
-        for level in reversed(range(len(widths))):
-            layers += [ResBlock(config.dims, widths[level]) for _ in range(config.decoder_depths[level])]
-            if level:
-                layers.append(Up(widths[level], widths[level - 1], (config.grows[level],) * config.dims))
-        layers += [ChannelNorm(widths[0]), Up(widths[0], config.media_channels, (config.grows[0],) * config.dims)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*decoder_layers(config))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
+
+
+def moments(h: Tensor) -> tuple[Tensor, Tensor]:
+    """What an encoder says [B, 2 latent, *grid] -> mean and log-variance in float32."""
+    mean, logvar = h.float().chunk(2, dim=1)
+    return mean, logvar.clamp(-20, 4)
+
+
+def encoder_layers(config: ConvVAEConfig, framewise: bool = False) -> list[nn.Module]:
+    """Each level: one that divides the grid, then its residual blocks; at the end a norm and a convolution.
+
+    framewise: for clips [B, C, T, *size], each frame by itself: kernels are 1 wide along the time in front.
+    """
+    time = (1,) * framewise
+    dims, kernel = config.dims + framewise, (*time, *(3,) * config.dims)
+    layers: list[nn.Module] = []
+    width_in = config.media_channels
+    for width, depth, stride in zip(config.encoder_widths, config.encoder_depths, config.strides, strict=True):
+        layers.append(Down(width_in, width, (*time, *(stride,) * config.dims), kernel))
+        layers += [ResBlock(dims, width, kernel=kernel) for _ in range(depth)]
+        width_in = width
+    return [*layers, ChannelNorm(width_in), conv(dims, width_in, 2 * config.latent_channels, kernel)]
+
+
+def decoder_layers(config: ConvVAEConfig, framewise: bool = False) -> list[nn.Module]:
+    """A convolution; each level, the coarsest first: its residual blocks, then one that multiplies the grid (a norm
+    stands before the last). framewise: as in `encoder_layers`."""
+    time = (1,) * framewise
+    dims, kernel = config.dims + framewise, (*time, *(3,) * config.dims)
+    widths, grows = config.decoder_widths, [(*time, *(grow,) * config.dims) for grow in config.grows]
+    layers: list[nn.Module] = [conv(dims, config.latent_channels, widths[-1], kernel)]
+    for level in reversed(range(len(widths))):
+        layers += [ResBlock(dims, widths[level], kernel=kernel) for _ in range(config.decoder_depths[level])]
+        if level:
+            layers.append(Up(widths[level], widths[level - 1], grows[level], kernel))
+    return [*layers, ChannelNorm(widths[0]), Up(widths[0], config.media_channels, grows[0], kernel)]
 
 
 class ConvVAE(Whitened):

@@ -24,6 +24,10 @@ class Interval:
         """Through convolutions that look `by` positions to both sides."""
         return Interval(self.first - by, self.last + by)
 
+    def earlier(self, by: int) -> Interval:
+        """Through causal convolutions over time that look `by` moments back."""
+        return Interval(self.first - by, self.last)
+
     def coarser(self, factor: int) -> Interval:
         """Out of a grid that is `factor` times finer than the one that it is made from."""
         return Interval(self.first // factor, self.last // factor)

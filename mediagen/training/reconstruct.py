@@ -47,7 +47,7 @@ def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Te
     """The autoencoder as it is now, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in
     [-1, 1]."""
     origin = frozen(deepcopy(vae.encoder)) if weights.drift else None
-    adversary = None if not weights.adversarial else PatchDiscriminator(vae.config.dims, vae.config.media_channels)
+    adversary = None if not weights.adversarial else PatchDiscriminator(vae.spec.dims, vae.spec.media_channels)
     latest: dict[str, Tensor] = {}
 
     def autoencode(step: int) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ def psnr(recon: Tensor, x: Tensor) -> Tensor:
 @torch.no_grad()
 def measure_latents(vae: ConvVAE, batches: Callable[[int], Tensor], count: int) -> None:
     """Set the whitening buffers `mean` and `std` of each latent channel from `count` batches."""
-    axes = (0, *range(2, vae.config.dims + 2))
+    axes = (0, *range(2, vae.spec.dims + 2))
     means = torch.cat([vae.encoder(batches(i))[0] for i in range(count)])
     vae.mean.copy_(means.mean(axes))
     vae.std.copy_(means.std(axes))

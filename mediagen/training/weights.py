@@ -88,8 +88,8 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path, assi
 
 
 def load_autoencoder(path: str | Path) -> Whitened:
-    """Weights of any kind of autoencoder, of pictures or of sound -> the autoencoder, frozen. ValueError if the file is
-    missing, broken or something else."""
+    """Weights of any kind of autoencoder (of pictures, sound, clips) -> the autoencoder, frozen. ValueError if the file
+    is missing, broken or something else."""
     tensors, about = load(path)
     with torch.device("meta"):
         vae = build(str(about.get("kind")), about.get("config"), str(path))
