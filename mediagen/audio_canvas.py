@@ -1,6 +1,5 @@
 """What an edit of a sound leaves alone and what it makes anew, in samples; loops and timelines of any length."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FADE = 0.02  # seconds in which the new sound takes over from the old one
-BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
 
 Span = tuple[int, int]
 
@@ -86,15 +84,6 @@ def round_resampled(x: Tensor, count: int) -> Tensor:
     if count > have and have % 2 == 0:
         spectrum[:, -1] /= 2  # the highest tone stood for two frequencies
     return torch.fft.irfft(spectrum, n=count) * (count / have)
-
-
-def timeline_masks(seconds: Sequence[float], grid: int, position: float) -> list[Tensor]:
-    """Masks [1, 1, grid] of prompts that begin at these seconds, each giving way to the next within a second; position:
-    seconds of a latent. They sum to 1 from the first begin on."""
-    place = (torch.arange(grid) + 0.5) * position
-    rises = [((place - second) / BORDER + 0.5).clamp(0, 1) for second in seconds]
-    masks = [rise - after for rise, after in zip(rises, [*rises[1:], torch.zeros(grid)], strict=True)]
-    return [mask[None, None] for mask in masks]
 
 
 def told(total: float | None, begin: float, length: float, longest: float) -> tuple[float, float]:

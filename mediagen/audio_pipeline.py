@@ -10,28 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .audio_canvas import Canvas, canvas, round_resampled, timeline_masks, told
-from .audio_checks import (
-    LONGEST,
-    check_between,
-    check_edits,
-    check_measure,
-    check_seconds,
-    check_sides,
-    is_number,
-    split_timeline,
-)
+from .audio_canvas import Canvas, canvas, round_resampled, told
+from .audio_checks import check_edits, check_measure
 from .families.model import Model
 from .generators.diffusion import Box
 from .modalities import audio as audio_modality
 from .pipeline import Job, Pipeline, batch, prompts_of, result_of
 from .request import Request, Source
+from .timed import (
+    LONGEST,
+    check_between,
+    check_seconds,
+    check_sides,
+    is_number,
+    split_timeline,
+    timeline_masks,
+)
 
 if TYPE_CHECKING:
     from .audio_stream import Stream
 
 Audio = audio_modality.Audio
 SHORTEST = 0.1  # seconds
+BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
 EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
 
 
@@ -195,7 +196,7 @@ class AudioPipeline(Pipeline):
 
     def _heard(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
         """The clip to accompany [C, N], in the model's rate and channels. ValueError if the model cannot hear it."""
-        if not self.model.context:
+        if "context" not in self.model.signals:
             raise ValueError(f"the model {self.model.name} was not trained to accompany: it cannot be shown a clip")
         if options.get("strength", 1) != 1:
             raise ValueError("strength is of a clip that is varied: one that is accompanied stays as it is")
@@ -238,8 +239,9 @@ class AudioPipeline(Pipeline):
         if not timeline:
             return []
         begins = [second - job.first / self.rate for second, _ in timeline]
-        masks = timeline_masks(begins, job.grid[-1], self.stride / self.rate)
-        return [(text, mask) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)]
+        places = (torch.arange(job.grid[-1]) + 0.5) * self.stride / self.rate
+        masks = timeline_masks(begins, places, BORDER)
+        return [(text, mask[None, None]) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)]
 
     def _numbers(self, job: Job, box: Box) -> Mapping[str, float]:
         request, position = job.requests[0], self.stride / self.rate

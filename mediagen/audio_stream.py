@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .audio_checks import split_timeline
 from .audio_pipeline import AudioJob, AudioPipeline
 from .autoencoders.chunks import decode_blocks
 from .generators.diffusion import Start
@@ -18,6 +17,7 @@ from .modalities.audio import Audio
 from .pipeline import Prompts, prompts_of
 from .request import Request
 from .rollout import Window, rollout
+from .timed import split_timeline
 
 CHUNK = 64  # latents that are decoded at once, some 3 s
 SHARE = 4  # one part in so many of a window is the last one's tail

@@ -1,14 +1,15 @@
 """Pipeline: what was asked for -> media. The only place where the parts meet.
 
 What all media share is here: prompts, noise, conditions, the walk, decoding in tiles, the stream of events. What a
-picture or a sound has of its own is in `image_pipeline` and `audio_pipeline`: sizes, sources, masks, the finished file.
+picture, a sound or a clip has of its own is in `image_pipeline`, `audio_pipeline` and `video_pipeline`: sizes, sources,
+masks, the finished file.
 """
 
 import importlib
 import importlib.util
 import pkgutil
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,8 @@ Prompts = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What happens, as it happens. stage: "encode", "step", "decode" or "done"; step of total; preview: small pictures
-    [B, 3, h, w] in [-1, 1] of the x0 of this step, if asked for; results: the media, with the last event."""
+    """What happens, as it happens. stage: "encode", "step", "decode" or "done"; step of total; preview: small media
+    [B, 3, *size] in [-1, 1] of the x0 of this step, if asked for; results: the media, with the last event."""
 
     stage: str
     step: int = 0
@@ -144,6 +145,7 @@ class Pipeline:
             null=null,
             regions=[(row, mask) for row, (_, mask) in zip(rows[count:], places, strict=False)],
             told=None if first.walk.loop or not told else partial(self._told, job, shown),
+            lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
         )
 
     # ---- what a modality says
@@ -152,9 +154,13 @@ class Pipeline:
         """(text, mask [1, 1, *grid]) of the prompts that have a place of their own."""
         return []
 
-    def _numbers(self, job: Job, box: Box) -> Mapping[str, float]:
-        """What the model's scalars are told for a window of the grid, () for all of it."""
+    def _numbers(self, job: Job, box: Box) -> Mapping[str, float | None]:
+        """What the model's scalars are told for a window of the grid, () for all of it; None: nothing."""
         return {}
+
+    def _projection(self, job: Job) -> Callable[[Tensor], Tensor] | None:
+        """x0 -> x0 with what is known of the media, where no mask of the latents can say it."""
+        return None
 
     def _finished(self, media: Tensor, job: Job) -> list[Any]:
         """Decoded media [B, C, *size] -> what is handed out, carrying its request."""
@@ -172,7 +178,8 @@ class Pipeline:
         unknown = sorted({scalar.name for scalar in self.model.scalars} - set(numbers))
         if unknown:
             raise ValueError(f"the model {self.model.name} asks for {unknown[0]!r}, which {self.model.modality} lacks")
-        codes = (scalar([numbers[scalar.name]] * n) for scalar in self.model.scalars)
+        told = ((scalar, numbers[scalar.name]) for scalar in self.model.scalars)
+        codes = (scalar.null(n) if number is None else scalar([number] * n) for scalar, number in told)
         return {k: v for code in codes for k, v in code.items()} | {k: v[..., *box] for k, v in shown.items()}
 
     def _shown(self, job: Job) -> Cond:
@@ -191,7 +198,8 @@ class Pipeline:
             # a latent position stays only if all the media under it stays
             pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
             keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
-        return Start(known=known, strength=job.requests[0].strength, keep=keep)
+        options = {"token": self.model.token, "project": self._projection(job)}
+        return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
 
     def _preview(self, x0: Tensor, job: Job) -> Tensor | None:
         if not job.previews or self.model.preview is None:

@@ -9,7 +9,7 @@ from typing import Any
 from . import config
 from .generators.diffusion import Walk
 
-TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream")
+TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream", "animate", "interpolate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,9 @@ class Request:
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
     that are made anew; left, right: seconds put to its ends; bars, beats (a bar) and bpm of a loop; alone: of an
     accompaniment, whether it is heard without what it accompanies; lufs: loudness.
+    Of video, beside size, seconds, timeline, between, left and right: fps, frames a second (of an interpolation: before
+    it); motion: its strength in 0..1, None where nothing was asked for; factor of an interpolation; first, last: the
+    pictures that it begins and ends with; sound: what is heard with it.
     """
 
     task: str = "generate"
@@ -45,6 +48,9 @@ class Request:
     bpm: float | None = None
     alone: bool | None = None
     lufs: float | None = None
+    fps: float | None = None
+    motion: float | None = None
+    factor: int | None = None
     seed: int
     sample: int = 0
     walk: Walk = field(default_factory=Walk)
@@ -52,6 +58,9 @@ class Request:
     regions: tuple[tuple, ...] = ()
     source: Source | None = None
     mask: Source | None = None
+    first: Source | None = None
+    last: Source | None = None
+    sound: Source | None = None
     model: str
     model_hash: str
     version: str

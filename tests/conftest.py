@@ -60,7 +60,15 @@ def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(folder / "vae.safetensors", vae.state_dict(), about)
     scalars = [{"name": "seconds", "low": 0.5, "high": 8.0, "width": 8, "log": True}]
     scalars += [{"name": "start", "low": 0.0, "high": 8.0, "width": 8}]
-    model = {"channels": 4, "patch": [1], "width": 32, "depth": 2, "heads": 2, "hidden": 48, "context": 4}
+    model = {
+        "channels": 4,
+        "patch": [1],
+        "width": 32,
+        "depth": 2,
+        "heads": 2,
+        "hidden": 48,
+        "signals": {"context": 4, "beats": 12},
+    }
     model["scalars"] = {scalar["name"]: scalar["width"] for scalar in scalars}
     net = build("dit", model)
     for p in net.parameters():
@@ -69,6 +77,42 @@ def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
     card = {"name": "tiny-audio", "family": "native", "modality": "audio", "rate": 8000, "seconds": 2.0}
     card |= {"text": str(MINILM), "denoiser": "denoiser.safetensors", "autoencoder": "vae.safetensors"}
-    card |= {"scalars": scalars, "defaults": {"steps": 2, "guidance": 2.0}, "context": True}
+    card |= {"scalars": scalars, "defaults": {"steps": 2, "guidance": 2.0}, "signals": ["beats", "context"]}
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a model of video: 17 frames of 32x32 pixels, told fps and motion, with times per token."""
+    from mediagen import config
+    from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
+    from mediagen.autoencoders.conv import ConvVAEConfig
+    from mediagen.backbones import build
+    from mediagen.training import weights
+
+    folder = tmp_path_factory.mktemp("tiny-video")
+    torch.manual_seed(0)
+    sides = {"encoder_widths": (8, 16), "encoder_depths": (1, 1), "decoder_widths": (8, 16), "decoder_depths": (1, 1)}
+    frames = ConvVAEConfig(latent_channels=4, **sides)
+    sizes = VideoVAEConfig(frames=frames, encoder_times=((0,), (4,)), decoder_times=((0,), (4,)))
+    vae = VideoVAE(sizes)
+    for name, p in vae.named_parameters():
+        if "times" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    vae.std.fill_(0.1)  # so that random latents are decoded to frames that are not clipped
+    weights.save(folder / "vae.safetensors", vae.state_dict(), {"kind": "video_vae", "config": config.plain(sizes)})
+    scalars = [{"name": "fps", "low": 1.0, "high": 60.0, "width": 8, "log": True}]
+    scalars += [{"name": "motion", "low": 0.0, "high": 1.0, "width": 8}]
+    model = {"channels": 4, "patch": [1, 2, 2], "width": 32, "depth": 2, "heads": 2, "hidden": 48}
+    model["scalars"] = {scalar["name"]: scalar["width"] for scalar in scalars}
+    net = build("dit", model)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    header = {"kind": "denoiser", "backbone": "dit", "model": model, "path": {"name": "Flow"}, "prediction": "flow"}
+    weights.save(folder / "denoiser.safetensors", net.state_dict(), header)
+    card = {"name": "tiny-video", "family": "native", "modality": "video", "rate": 8, "seconds": 2.125}
+    card |= {"size": [32, 32], "text": str(MINILM), "denoiser": "denoiser.safetensors"}
+    card |= {"autoencoder": "vae.safetensors", "scalars": scalars, "known": True}
+    (folder / "card.yaml").write_text(yaml.safe_dump(card | {"defaults": {"steps": 2, "guidance": 2.0}}))
     return folder

@@ -54,7 +54,8 @@ def load(folder: Path) -> Model:
         defaults=card.get("defaults", {}),
         hash=digest([*files, text_folder / "model.safetensors"]),
         scalars=scalars_of(card, denoiser.net.config.scalars, folder),
-        context=bool(denoiser.net.config.context),
+        signals=denoiser.net.config.signals,
+        token=tuple(getattr(denoiser.net.config, "patch", ())) if card.get("known") else None,
         rate=card.get("rate"),
         seconds=card.get("seconds"),
     )

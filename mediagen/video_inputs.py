@@ -1,0 +1,117 @@
+"""What a clip is made from: another clip, pictures, a mask, a sound; each loaded, checked and brought to one size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .modalities import audio as audio_modality
+from .modalities import image as image_modality
+from .modalities import video as video_modality
+from .request import Source
+from .video_checks import check_same_size, check_size
+
+Audio, Image, Video = audio_modality.Audio, image_modality.Image, video_modality.Video
+SOURCES = ("source", "mask", "first", "last", "sound")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """size: (width, height) in pixels; rate: frames a second; source: the clip to start from; mask: white where it is
+    made anew; first, last: pictures that a clip begins and ends with; sound: what is heard with it."""
+
+    size: tuple[int, int]
+    rate: float
+    source: Video | None = None
+    mask: Video | None = None
+    first: Image | None = None
+    last: Image | None = None
+    sound: Audio | None = None
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Where they are from, as fields of a request."""
+        given = {name: getattr(self, name) for name in SOURCES if getattr(self, name) is not None}
+        return {name: Source(path=media.path, sha256=media.sha256) for name, media in given.items()}
+
+    @property
+    def pictures(self) -> Tensor | None:
+        """The first and the last picture [3, 1 or 2, H, W] in [-1, 1], scaled and cut to the size."""
+        given = [picture for picture in (self.first, self.last) if picture is not None]
+        fitted = [image_modality.fitted(picture, self.size) for picture in given]
+        return torch.stack(fitted, 1) if fitted else None
+
+    def kept(self, span: tuple[int, int] | None) -> Tensor:
+        """Of the source: keep [1, F, H, W] or [1, F, 1, 1], 0 where the mask is white and within the span of frames."""
+        count = len(self.source.frames)
+        first, last = span or (0, count)
+        free = torch.zeros(1, count, 1, 1)
+        free[:, first:last] = 1
+        if self.mask is not None:
+            free = free * torch.from_numpy(self.mask.frames).float().mean(-1)[None] / 255
+        return 1 - free
+
+    def heard(self, seconds: float, before: float = 0.0) -> Audio | None:
+        """The sound that is asked for, or the source's with silence of `before` seconds ahead of it; no longer than the
+        clip."""
+        sound = self.sound if self.sound is not None else self.source.sound if self.source is not None else None
+        if sound is None:
+            return None
+        ahead = 0 if self.sound is not None else round(before * sound.rate)
+        samples = np.pad(sound.samples, ((0, 0), (ahead, 0)))[:, : max(round(seconds * sound.rate), 1)]
+        return replace(sound, samples=np.ascontiguousarray(samples), metadata=None)
+
+
+def inputs(start: Any, edits: Mapping[str, Any], size: Any, rate: float, own: tuple[int, int], multiple: int) -> Inputs:
+    """Load and check what was given. rate, own: frames a second and (width, height) of the model; multiple: what a size
+    must be a multiple of. A clip keeps its own rate and size where no other one is asked for."""
+    fps = edits.get("fps")
+    size = None if size is None else check_size(size, multiple)
+    source = None if start is None else video_modality.load(start, rate=fps, size=size)
+    first, last = (image_modality.load(edits[name]) if name in edits else None for name in ("first", "last"))
+    if first is not None and last is not None:
+        check_same_size("first picture", first.size, "last one", last.size)
+    size = size or (own if source is None else check_size(source.size, multiple))
+    return Inputs(
+        size=size,
+        rate=float(fps or (rate if source is None else source.rate)),
+        source=source,
+        mask=_mask(edits["mask"], source) if "mask" in edits and source is not None else None,
+        first=first,
+        last=last,
+        sound=audio_modality.load(edits["sound"]) if "sound" in edits else None,
+    )
+
+
+def _mask(mask: Any, source: Video) -> Video:
+    """One picture for all frames, or one for each: a clip, a list of pictures, an array [F, H, W, 3]."""
+    given = load_mask(mask, source.rate)
+    check_same_size("mask", given.size, "clip", source.size)
+    if len(given.frames) not in (1, len(source.frames)):
+        raise ValueError(
+            f"the mask has {len(given.frames)} frames, the clip {len(source.frames)}; give one, or one each"
+        )
+    return given
+
+
+def load_mask(mask: Any, rate: float) -> Video:
+    """A picture or a clip, as a clip of one frame or more at this rate."""
+    if is_picture(mask):
+        picture = image_modality.load(mask)
+        return Video(np.array(image_modality.flat(picture.pil()))[None], rate, path=picture.path)
+    if isinstance(mask, np.ndarray):
+        return Video(mask, rate)
+    if isinstance(mask, Sequence) and not isinstance(mask, (str, Path)):
+        return Video(np.concatenate([load_mask(one, rate).frames for one in mask]), rate)
+    return video_modality.load(mask)
+
+
+def is_picture(mask: Any) -> bool:
+    """Whether this is one picture, by its type or its ending."""
+    if isinstance(mask, (str, Path)):
+        return Path(mask).suffix.lower() in image_modality.FORMATS
+    return not isinstance(mask, (Video, Sequence)) and getattr(mask, "ndim", 3) == 3

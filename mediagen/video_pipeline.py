@@ -1,0 +1,300 @@
+"""Video: a prompt and seconds, pictures to begin and end with, or a clip to vary, mend, extend or refine -> clips."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .families.model import Model
+from .generators.diffusion import Box
+from .pipeline import Job, Pipeline, batch, prompts_of, result_of
+from .request import Request
+from .timed import LONGEST, check_between, check_seconds, check_sides, is_number, split_timeline, timeline_masks
+from .video_canvas import Canvas, canvas, covering, placed
+from .video_checks import LARGEST, check_count, check_edits, check_size
+from .video_inputs import Audio, Inputs, Video, inputs
+
+EDITS = ("first", "last", "mask", "between", "left", "right", "factor", "fps", "motion", "sound")
+TIME = -3  # the axis of time of [B, C, F, H, W]
+BORDER = 0.5  # seconds in which one prompt of a timeline gives way to the next
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoJob(Job):
+    """frames: how many a result has; rate: frames a second of it; canvas: what an edit keeps; stray: frames
+    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it."""
+
+    frames: int
+    rate: float
+    canvas: Canvas | None = None
+    stray: Tensor | None = None
+    sound: Audio | None = None
+
+
+class VideoPipeline(Pipeline):
+    """A loaded model of video and what can be done with it. Clips come and go as a path, a folder of frames, an array
+    or Video; one keeps its own size and rate where no other one is asked for (`size`, `fps`)."""
+
+    tile = 16  # latents: 61 frames of 128x128 pixels beside an f(4, 8, 8) autoencoder
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        if model.rate is None or model.seconds is None:
+            raise ValueError(f"the model {model.name} makes video, but its card lacks a rate or seconds")
+        self.rate = float(model.rate)
+        self.stride = model.spec.stride[0]
+        self.frames = covering(model.spec, max(round(model.seconds * self.rate), 1))
+
+    def generate(
+        self,
+        prompt: Any,
+        *,
+        seconds: float | None = None,
+        size: Any = None,
+        first: Any = None,
+        last: Any = None,
+        n: int = 1,
+        **options: Any,
+    ) -> Any:
+        """A clip from text and, if given, from the pictures that it begins and ends with; a Video or a list of them.
+
+        prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
+        [(second, text), ...], the first second 0. seconds: None for the model's own; what is longer goes in windows
+        that overlap by half. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound, seed,
+        negative, loop=True, window (seconds) and the fields of `generators.diffusion.Walk`. ValueError for anything
+        that cannot be done.
+        """
+        ends = {"first": first, "last": last}
+        return result_of(self.run(self.job(prompt, seconds=seconds, size=size, n=n, **ends, **options)), prompt)
+
+    def between(self, first: Any, last: Any, prompt: Any, **options: Any) -> Any:
+        """From one picture to another. Options as for `generate`; without `seconds` as long as the model makes at once
+        with both of them in sight."""
+        return self.generate(prompt, first=first, last=last, **options)
+
+    def vary(self, clip: Any, prompt: Any, *, strength: float = 0.6, n: int = 1, **options: Any) -> Any:
+        """The clip made anew from its noised self: strength near 0 keeps it, 1 keeps nothing."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, strength=strength, **options)), prompt)
+
+    def inpaint(self, clip: Any, mask: Any, prompt: Any, *, between: Any = None, n: int = 1, **options: Any) -> Any:
+        """What is white in the mask is made anew, what is black stays as it is; grey mixes. mask: a picture, one for
+        each frame, or None for whole frames. between: (start, end), the seconds that this is done in."""
+        if mask is None and between is None:
+            raise ValueError("inpaint needs a mask, or the seconds between which frames are made anew")
+        return result_of(self.run(self.job(prompt, n=n, start=clip, mask=mask, between=between, **options)), prompt)
+
+    def extend(
+        self, clip: Any, prompt: Any, *, left: float = 0.0, right: float = 0.0, n: int = 1, **options: Any
+    ) -> Any:
+        """So many seconds more before and after the clip, each pixel of which stays as it is."""
+        return result_of(self.run(self.job(prompt, n=n, start=clip, left=left, right=right, **options)), prompt)
+
+    def interpolate(
+        self, clip: Any, factor: int, prompt: Any, *, strength: float = 0.6, n: int = 1, **options: Any
+    ) -> Any:
+        """2 or 4 times the frames in the same time, each given one as it is. What is between begins as a mixture of its
+        neighbours, noised to `strength`."""
+        job = self.job(prompt, n=n, start=clip, factor=factor, strength=strength, **options)
+        return result_of(self.run(job), prompt)
+
+    def loop(self, prompt: Any, *, seconds: float | None = None, n: int = 1, **options: Any) -> Any:
+        """A clip whose end goes on with its beginning, of the nearest number of whole latents (of four frames)."""
+        return result_of(self.run(self.job(prompt, seconds=seconds, n=n, loop=True, **options)), prompt)
+
+    def job(
+        self,
+        prompt: Any,
+        *,
+        seconds: float | None = None,
+        size: Any = None,
+        n: int = 1,
+        start: Any = None,
+        previews: bool = False,
+        **options: Any,
+    ) -> VideoJob:
+        """Check everything that was asked for and put it into a job; nothing is computed yet.
+
+        start: the clip to begin from; with `mask` or `between` it is mended, with `left` or `right` extended, with
+        `factor` interpolated, with none of them varied. The rest is as for `generate`."""
+        edits = {name: options.pop(name, None) for name in EDITS}
+        edits = {name: value for name, value in edits.items() if value is not None}
+        check_edits(edits, seconds, start, options.get("loop"))
+        given = inputs(start, edits, size, self.rate, check_size(tuple(self.model.size[-2:]), 1), self.model.multiple)
+        self._check_told(given, edits)
+        options = self._walking(options, given.rate)
+        count, rate = self._count(seconds, given, edits, options), given.rate * edits.get("factor", 1)
+        cover = self._canvas(given, edits, count)
+        text, timeline = split_timeline(prompt, count / rate)
+        common = {name: edits[name] for name in ("motion", "factor", "between", "left", "right") if name in edits}
+        request = Request(
+            task=_task(given, edits, options),
+            prompts=(),
+            size=given.size,
+            seconds=count / rate,
+            fps=given.rate,
+            timeline=timeline,
+            **given.sources,
+            **common,
+            **self._common(options),
+        )
+        return VideoJob(
+            requests=batch(request, prompts_of(text), n),
+            grid=self._grid(count, given, cover, request),
+            known=None if cover is None else cover.known,
+            keep=None if cover is None else cover.stays,
+            previews=previews,
+            frames=count,
+            rate=rate,
+            canvas=cover,
+            stray=None if cover is None else cover.stray(self.model.spec),
+            sound=given.heard(count / rate, edits.get("left", 0.0)),
+        )
+
+    # ---- what was asked for, in frames
+
+    def _count(self, seconds: float | None, given: Inputs, edits: dict[str, Any], options: Mapping[str, Any]) -> int:
+        """How many frames the result has; checks the seconds in `edits`."""
+        if given.source is not None:
+            count = len(given.source.frames)
+            if "factor" in edits and count < 2:
+                raise ValueError("a clip of one frame has nothing to interpolate; it must have two or more")
+            left, right = (round(side * given.rate) for side in check_sides(edits))
+            count = (count - 1) * edits.get("factor", 1) + 1 + left + right
+        elif seconds is None:
+            # a last picture that begins a latent is told to the model without what would come before it
+            count = self.frames - (self.stride - 1 if given.last is not None else 0)
+        else:
+            check_seconds(seconds, 1 / given.rate, LONGEST)
+            count = max(round(seconds * given.rate), 1)
+        if options["loop"]:
+            count = max(round(count / self.stride), 1) * self.stride
+        check_count(count)
+        return count
+
+    def _grid(self, count: int, given: Inputs, cover: Canvas | None, request: Request) -> tuple[int, ...]:
+        spec, sides = self.model.spec, given.size[::-1]
+        if request.walk.loop:  # each latent of a loop stands for as many frames
+            return (count // self.stride, *spec.grid((self.frames, *sides))[1:])
+        seen = covering(spec, count) if cover is None else cover.shown[1] - cover.shown[0]
+        return spec.grid((seen, *sides))
+
+    def _canvas(self, given: Inputs, edits: dict[str, Any], count: int) -> Canvas | None:
+        """What is known of the result, in its place; None if nothing is."""
+        pictures, spec = given.pictures, self.model.spec
+        if given.source is None and pictures is None:
+            return None
+        if given.source is None:
+            at = ([0] if given.first is not None else []) + ([count - 1] if given.last is not None else [])
+            if count <= len(at):
+                raise ValueError(
+                    f"a clip of {count} frames leaves nothing to make between its pictures: make it longer"
+                )
+            return canvas(*placed(pictures, at, count), spec, self.frames)
+        frames = given.source.tensor()
+        if "factor" in edits:
+            at = range(0, count, edits["factor"])
+            return canvas(*placed(frames, at, count, blended=True), spec, self.frames)
+        if "mask" in edits or "between" in edits:
+            return canvas(frames, given.kept(self._span(given, edits)), spec, self.frames)
+        first = round(edits.get("left", 0.0) * given.rate)
+        frames, keep = placed(frames, range(first, first + frames.shape[1]), count)
+        extended = "left" in edits or "right" in edits
+        return canvas(frames, keep if extended else torch.zeros_like(keep), spec, self.frames)
+
+    def _span(self, given: Inputs, edits: dict[str, Any]) -> tuple[int, int] | None:
+        """The frames from start to end, one at least; checks the seconds in `edits`."""
+        if "between" not in edits:
+            return None
+        count = len(given.source.frames)
+        edits["between"] = check_between(edits["between"], count / given.rate)
+        first = min(round(edits["between"][0] * given.rate), count - 1)
+        return first, max(round(edits["between"][1] * given.rate), first + 1)
+
+    def _walking(self, options: dict[str, Any], rate: float) -> dict[str, Any]:
+        """A window in frames (None: what the model is best at; a number: seconds), and the axis of a loop."""
+        window = options.get("window")
+        if window is None:
+            window = self.model.defaults.get("window", (self.frames,))
+        if is_number(window):
+            check_seconds(window, 1 / rate, LONGEST, "window")
+            window = (covering(self.model.spec, round(window * rate)),)
+        loop = options.get("loop") or ()
+        loop = (TIME,) if loop is True else tuple(loop)
+        if loop not in ((), (TIME,)):
+            raise ValueError(f"loop must be True or left out, not {loop}: what loops is the time of a clip")
+        return {**options, "window": tuple(window), "loop": loop or None}
+
+    def _window(self, window: tuple[int, ...]) -> tuple[int, ...]:
+        """(frames,) or (frames, width, height) -> (time, rows, columns) in latent positions."""
+        if len(window) not in (1, 3):
+            raise ValueError(f"window {window} must be seconds, (frames,) or (frames, width, height)")
+        sides = check_size(window[1:], self.model.multiple) if len(window) == 3 else (LARGEST, LARGEST)
+        return self.model.spec.grid((covering(self.model.spec, window[0]), *sides[::-1]))
+
+    # ---- what the pipeline asks
+
+    def _check_told(self, given: Inputs, edits: Mapping[str, Any]) -> None:
+        """ValueError for a rate or a motion that the model cannot be told of."""
+        scalars = {scalar.name: scalar for scalar in self.model.scalars}
+        if "motion" in edits and "motion" not in scalars:
+            raise ValueError(f"the model {self.model.name} was not trained to be told a strength of motion")
+        if "fps" in scalars:
+            check_seconds(given.rate, scalars["fps"].low, scalars["fps"].high, "fps")
+        elif given.rate != self.rate:
+            raise ValueError(f"the model {self.model.name} makes {self.rate:g} frames a second, not {given.rate:g}")
+
+    def _places(self, job: Job) -> list[tuple[str, Tensor]]:
+        timeline = job.requests[0].timeline
+        if not timeline:
+            return []
+        masks = timeline_masks([second for second, _ in timeline], self._seconds(job), BORDER)
+        shape = (1, 1, *job.grid)
+        return [
+            (text, mask.view(-1, 1, 1).expand(shape)) for (_, text), mask in zip(timeline[1:], masks[1:], strict=True)
+        ]
+
+    def _seconds(self, job: Any) -> Tensor:
+        """The middle of what each latent stands for, in seconds of the result [time]."""
+        count, looped = job.grid[0], bool(job.requests[0].walk.loop)
+        edges = [n * self.stride if looped else self.model.spec.covered(0, n) for n in range(count + 1)]
+        first = 0 if job.canvas is None else job.canvas.shown[0]
+        return (torch.tensor([*pairwise(edges)]).float().mean(1) + first) / job.rate
+
+    def _numbers(self, job: Job, box: Box) -> Mapping[str, float | None]:
+        [high] = [scalar.high for scalar in self.model.scalars if scalar.name == "fps"] or [job.rate]
+        return {"fps": min(job.rate, high), "motion": job.requests[0].motion}
+
+    def _projection(self, job: Any) -> Callable[[Tensor], Tensor] | None:
+        """Kept frames put into what is decoded of x0: of what this changes, the latents are told."""
+        if job.stray is None:
+            return None
+
+        def project(x0: Tensor) -> Tensor:
+            made = self.decode(x0)
+            return x0 + self.encode(torch.lerp(made, job.known, job.stray)) - self.encode(made)
+
+        return project
+
+    def _finished(self, media: Tensor, job: Job) -> list[Video]:
+        return [self._made(frames, request, job) for frames, request in zip(media, job.requests, strict=True)]
+
+    def _made(self, frames: Tensor, request: Request, job: Any) -> Video:
+        """[3, M, H, W] -> the clip with as many frames as were asked for, carrying its request and a hash of them."""
+        frames = frames[:, : job.frames] if job.canvas is None else job.canvas.joined(frames)
+        clip = replace(Video.from_tensor(frames, job.rate), sound=job.sound)
+        return replace(clip, metadata=request.to_json(pixels=clip.sha256))
+
+
+PIPELINE = VideoPipeline
+
+
+def _task(given: Inputs, edits: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    if given.source is None:
+        return "loop" if options["loop"] else "animate" if given.pictures is not None else "generate"
+    if "factor" in edits:
+        return "interpolate"
+    changed = "inpaint" if "mask" in edits or "between" in edits else "vary"
+    return "extend" if "left" in edits or "right" in edits else changed
