@@ -40,15 +40,29 @@ def write_coded(path: Path, blocks: Iterator[np.ndarray], to: Target) -> None:
 
 def _encode(container: Any, blocks: Iterator[np.ndarray], to: Target) -> int:
     """All blocks into the container; the number of samples at the file's rate."""
-    rate, count = to.format.rate(to.rate), 0
-    stream = container.add_stream(to.format.codec, rate=rate, layout=_layout(to.channels))
+    stream, total = add_sound(container, to), 0
+    for count, packets in encoded(stream, blocks, to):
+        container.mux(packets)
+        total = count
+    return total
+
+
+def add_sound(container: Any, to: Target) -> Any:
+    """A stream of sound in a container that is being written."""
+    stream = container.add_stream(to.format.codec, rate=to.format.rate(to.rate), layout=_layout(to.channels))
     stream.bit_rate, stream.codec_context.format = to.kbps * 1000, to.format.sample
+    return stream
+
+
+def encoded(stream: Any, blocks: Iterator[np.ndarray], to: Target) -> Iterator[tuple[int, Any]]:
+    """The packets of each block, and how many samples at the file's rate went in up to it; at last those held back."""
+    rate, count = to.format.rate(to.rate), 0
     for block in resampled_blocks(blocks, to.rate, rate):
         if block.shape[1]:
-            container.mux(stream.encode(_frame(block, to.format, rate, count)))
+            packets = stream.encode(_frame(block, to.format, rate, count))
             count += block.shape[1]
-    container.mux(stream.encode(None))
-    return count
+            yield count, packets
+    yield count, stream.encode(None)
 
 
 def _layout(channels: int) -> str:

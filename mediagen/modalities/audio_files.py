@@ -32,11 +32,11 @@ def write(
     """
     path, to = Path(path), target(path, rate, channels, metadata, bits, kbps)
     with replacing(path) as temporary:
-        (write_coded if to.format.codec else write_plain)(temporary, _pieces(blocks), to)
+        (write_coded if to.format.codec else write_plain)(temporary, pieces(blocks), to)
     return path
 
 
-def _pieces(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def pieces(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The blocks in pieces of at most BLOCK; ValueError if there is no sample in them."""
     empty = True
     for block in blocks:

@@ -1,7 +1,7 @@
 """What sound files there are: how each ending is written, and what it can hold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,12 @@ def target(
     path: str | Path, rate: int, channels: int, metadata: str | None, bits: int | None, kbps: int | None
 ) -> Target:
     """What is asked for with the format's own defaults; ValueError for what it cannot hold."""
-    format = check_suffix(path)
+    to = target_of(path, check_suffix(path), rate, channels, bits, kbps)
+    return replace(to, metadata=metadata)
+
+
+def target_of(path: str | Path, format: Format, rate: int, channels: int, bits: int | None, kbps: int | None) -> Target:
+    """The same of a format that no ending names, such as the sound of a film."""
     check_rate(rate)
     if not 1 <= channels <= format.channels:
         raise ValueError(f"{path}: {format.name} is written with 1 to {format.channels} channels, not {channels}")
@@ -91,7 +96,7 @@ def target(
         offered = f"from {least} to {most}" if most else "left out (it has no losses)"
         raise ValueError(f"{path}: kbps must be {offered} for {format.name}, not {kbps}")
     bits = bits or next(iter(format.bits), 0)
-    return Target(format=format, rate=rate, channels=channels, metadata=metadata, bits=bits, kbps=kbps or usual)
+    return Target(format=format, rate=rate, channels=channels, bits=bits, kbps=kbps or usual)
 
 
 def unreadable(path: str | Path, reason: str) -> ValueError:

@@ -80,7 +80,7 @@ class Image:
 
     def _encoded(self, format: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
-        self.pil().save(buffer, format, **_writing(format, self.metadata, **options))
+        self.pil().save(buffer, format, **options_of(format, self.metadata, **options))
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:
@@ -163,7 +163,7 @@ def _read(path: Path) -> Image:
         with Pil.open(path) as pil:
             if pil.width * pil.height > MOST_PIXELS:
                 raise ValueError(f"{path} has {pil.width}x{pil.height} pixels; at most {MOST_PIXELS} are read")
-            metadata = _metadata(pil)
+            metadata = metadata_of(pil)
             read = _from_pil(pil)
     except (OSError, SyntaxError, EOFError, Pil.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a readable picture"
@@ -185,7 +185,7 @@ def _from_array(array: np.ndarray) -> Image:
     return Image(array)
 
 
-def _writing(format: str, metadata: str | None, quality: int = 95, lossless: bool = False) -> dict[str, Any]:
+def options_of(format: str, metadata: str | None, quality: int = 95, lossless: bool = False) -> dict[str, Any]:
     """What PIL needs to write a format with the metadata: a text chunk in PNG, an EXIF user comment elsewhere."""
     from PIL import Image as Pil
     from PIL.PngImagePlugin import PngInfo
@@ -208,7 +208,7 @@ def _writing(format: str, metadata: str | None, quality: int = 95, lossless: boo
     return options
 
 
-def _metadata(pil: "Pil.Image") -> str | None:
+def metadata_of(pil: "Pil.Image") -> str | None:
     """The request in a file, if it has one."""
     if KEYWORD in pil.info:
         return str(pil.info[KEYWORD])
