@@ -83,7 +83,7 @@ class Pipeline:
     def stream(self, job: Job) -> Iterator[Event]:
         """The events of a job, the last of them with its media. Leaving the loop early cancels the job."""
         yield Event(stage="encode", total=1)
-        asked, start = self.asked(job), self._start(job)
+        asked, start = self.asked(job), self.start(job)
         yield Event(stage="encode", step=1, total=1)
         state = None
         for state in self.walk(job, asked, start):
@@ -148,6 +148,19 @@ class Pipeline:
             lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
         )
 
+    def start(self, job: Job) -> Start | None:
+        """What the walk begins from and what of it is known; None for noise alone."""
+        if job.known is None:
+            return None
+        known = self.encode(job.known)
+        known, keep = known.expand(len(job.requests), *known.shape[1:]), None
+        if job.keep is not None:
+            # a latent position stays only if all the media under it stays
+            pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
+            keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
+        options = {"token": self.model.token, "project": self._projection(job)}
+        return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
+
     # ---- what a modality says
 
     def _places(self, job: Job) -> list[tuple[str, Tensor]]:
@@ -188,18 +201,6 @@ class Pipeline:
             return {}
         z = self.encode(job.context)
         return {"context": z.expand(len(job.requests), *z.shape[1:])}
-
-    def _start(self, job: Job) -> Start | None:
-        if job.known is None:
-            return None
-        known = self.encode(job.known)
-        known, keep = known.expand(len(job.requests), *known.shape[1:]), None
-        if job.keep is not None:
-            # a latent position stays only if all the media under it stays
-            pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
-            keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
-        options = {"token": self.model.token, "project": self._projection(job)}
-        return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
 
     def _preview(self, x0: Tensor, job: Job) -> Tensor | None:
         if not job.previews or self.model.preview is None:

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .autoencoders.base import LatentSpec
 from .modalities import audio as audio_modality
 from .modalities import image as image_modality
 from .modalities import video as video_modality
 from .request import Source
+from .timed import check_between
+from .video_canvas import Canvas, canvas, placed
 from .video_checks import check_same_size, check_size
 
 Audio, Image, Video = audio_modality.Audio, image_modality.Image, video_modality.Video
@@ -115,3 +118,38 @@ def is_picture(mask: Any) -> bool:
     if isinstance(mask, (str, Path)):
         return Path(mask).suffix.lower() in image_modality.FORMATS
     return not isinstance(mask, (Video, Sequence)) and getattr(mask, "ndim", 3) == 3
+
+
+def known(given: Inputs, edits: dict[str, Any], count: int, spec: LatentSpec, window: int) -> Canvas | None:
+    """What is known of a result of `count` frames, in its place, None if nothing is; checks the seconds in `edits`.
+    window: frames that the model sees at once."""
+    if given.source is not None:
+        return canvas(*_kept(given, given.source, edits, count), spec, window)
+    pictures = given.pictures
+    if pictures is None:
+        return None
+    at = ([0] if given.first is not None else []) + ([count - 1] if given.last is not None else [])
+    if count <= len(at):
+        raise ValueError(f"a clip of {count} frames leaves nothing to make between its pictures: make it longer")
+    return canvas(*placed(pictures, at, count), spec, window)
+
+
+def _kept(given: Inputs, source: Video, edits: dict[str, Any], count: int) -> tuple[Tensor, Tensor]:
+    """The frames of the source in their places [3, count, H, W], and keep [1, count, 1 or H, 1 or W]."""
+    frames = source.tensor()
+    if "mask" in edits or "between" in edits:
+        return frames, given.kept(_span(source, edits))
+    if "factor" in edits:
+        return placed(frames, range(0, count, edits["factor"]), count, blended=True)
+    first = round(edits.get("left", 0.0) * given.rate)
+    frames, keep = placed(frames, range(first, first + source.count), count)
+    return frames, keep if "left" in edits or "right" in edits else torch.zeros_like(keep)
+
+
+def _span(source: Video, edits: dict[str, Any]) -> tuple[int, int] | None:
+    """The frames from start to end, one at least; checks the seconds in `edits`."""
+    if "between" not in edits:
+        return None
+    edits["between"] = check_between(edits["between"], source.seconds)
+    first = min(round(edits["between"][0] * source.rate), source.count - 1)
+    return first, max(round(edits["between"][1] * source.rate), first + 1)

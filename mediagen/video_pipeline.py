@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,10 +12,13 @@ from .families.model import Model
 from .generators.diffusion import Box
 from .pipeline import Job, Pipeline, batch, prompts_of, result_of
 from .request import Request
-from .timed import LONGEST, check_between, check_seconds, check_sides, is_number, split_timeline, timeline_masks
-from .video_canvas import Canvas, canvas, covering, placed
+from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
+from .video_canvas import Canvas, covering
 from .video_checks import LARGEST, check_count, check_edits, check_size
-from .video_inputs import Audio, Inputs, Video, inputs
+from .video_inputs import Audio, Inputs, Video, inputs, known
+
+if TYPE_CHECKING:
+    from .video_stream import VideoStream
 
 EDITS = ("first", "last", "mask", "between", "left", "right", "factor", "fps", "motion", "sound")
 TIME = -3  # the axis of time of [B, C, F, H, W]
@@ -121,16 +124,15 @@ class VideoPipeline(Pipeline):
         `factor` interpolated, with none of them varied. The rest is as for `generate`."""
         edits = {name: options.pop(name, None) for name in EDITS}
         edits = {name: value for name, value in edits.items() if value is not None}
-        check_edits(edits, seconds, start, options.get("loop"))
-        given = inputs(start, edits, size, self.rate, check_size(tuple(self.model.size[-2:]), 1), self.model.multiple)
-        self._check_told(given, edits)
-        options = self._walking(options, given.rate)
-        count, rate = self._count(seconds, given, edits, options), given.rate * edits.get("factor", 1)
-        cover = self._canvas(given, edits, count)
+        given = self.given(start, edits, size, seconds, options.get("loop"))
+        walking = self.common(options, given.rate)
+        looped = bool(walking["walk"].loop)
+        count, rate = self._count(seconds, given, edits, looped), given.rate * edits.get("factor", 1)
+        cover = known(given, edits, count, self.model.spec, self.frames)
         text, timeline = split_timeline(prompt, count / rate)
         common = {name: edits[name] for name in ("motion", "factor", "between", "left", "right") if name in edits}
         request = Request(
-            task=_task(given, edits, options),
+            task=_task(given, edits, looped),
             prompts=(),
             size=given.size,
             seconds=count / rate,
@@ -138,7 +140,7 @@ class VideoPipeline(Pipeline):
             timeline=timeline,
             **given.sources,
             **common,
-            **self._common(options),
+            **walking,
         )
         return VideoJob(
             requests=batch(request, prompts_of(text), n),
@@ -153,9 +155,44 @@ class VideoPipeline(Pipeline):
             sound=given.heard(count / rate, edits.get("left", 0.0)),
         )
 
+    def live(self, prompt: Any, *, seconds: float | None = None, size: Any = None, **options: Any) -> "VideoStream":
+        """Clips that go on from one another, without an end or for so many seconds: `video_stream.VideoStream`.
+
+        options: first, fps, motion and those of the walk, as for `generate`."""
+        from .video_stream import stream
+
+        return stream(self, prompt, seconds, size, options)
+
+    def given(self, start: Any, edits: Mapping[str, Any], size: Any, seconds: Any, loop: Any) -> Inputs:
+        """What was given, loaded. ValueError for what contradicts itself, and what the model cannot be told of."""
+        check_edits(edits, seconds, start, loop)
+        given = inputs(start, edits, size, self.rate, tuple(self.model.size[-2:]), self.model.multiple)
+        scalars = {scalar.name: scalar for scalar in self.model.scalars}
+        if "motion" in edits and "motion" not in scalars:
+            raise ValueError(f"the model {self.model.name} was not trained to be told a strength of motion")
+        if "fps" in scalars:
+            check_seconds(given.rate, scalars["fps"].low, scalars["fps"].high, "fps")
+        elif given.rate != self.rate:
+            raise ValueError(f"the model {self.model.name} makes {self.rate:g} frames a second, not {given.rate:g}")
+        return given
+
+    def common(self, options: dict[str, Any], rate: float) -> dict[str, Any]:
+        """The fields of a request that all media share; a window in frames and the axis of a loop among them."""
+        window = options.get("window")
+        if window is None:
+            window = self.model.defaults.get("window", (self.frames,))
+        if is_number(window):
+            check_seconds(window, 1 / rate, LONGEST, "window")
+            window = (covering(self.model.spec, round(window * rate)),)
+        loop = options.get("loop") or ()
+        loop = (TIME,) if loop is True else tuple(loop)
+        if loop not in ((), (TIME,)):
+            raise ValueError(f"loop must be True or left out, not {loop}: what loops is the time of a clip")
+        return self._common({**options, "window": tuple(window), "loop": loop or None})
+
     # ---- what was asked for, in frames
 
-    def _count(self, seconds: float | None, given: Inputs, edits: dict[str, Any], options: Mapping[str, Any]) -> int:
+    def _count(self, seconds: float | None, given: Inputs, edits: dict[str, Any], looped: bool) -> int:
         """How many frames the result has; checks the seconds in `edits`."""
         if given.source is not None:
             count = len(given.source.frames)
@@ -169,7 +206,7 @@ class VideoPipeline(Pipeline):
         else:
             check_seconds(seconds, 1 / given.rate, LONGEST)
             count = max(round(seconds * given.rate), 1)
-        if options["loop"]:
+        if looped:
             count = max(round(count / self.stride), 1) * self.stride
         check_count(count)
         return count
@@ -181,52 +218,6 @@ class VideoPipeline(Pipeline):
         seen = covering(spec, count) if cover is None else cover.shown[1] - cover.shown[0]
         return spec.grid((seen, *sides))
 
-    def _canvas(self, given: Inputs, edits: dict[str, Any], count: int) -> Canvas | None:
-        """What is known of the result, in its place; None if nothing is."""
-        pictures, spec = given.pictures, self.model.spec
-        if given.source is None and pictures is None:
-            return None
-        if given.source is None:
-            at = ([0] if given.first is not None else []) + ([count - 1] if given.last is not None else [])
-            if count <= len(at):
-                raise ValueError(
-                    f"a clip of {count} frames leaves nothing to make between its pictures: make it longer"
-                )
-            return canvas(*placed(pictures, at, count), spec, self.frames)
-        frames = given.source.tensor()
-        if "factor" in edits:
-            at = range(0, count, edits["factor"])
-            return canvas(*placed(frames, at, count, blended=True), spec, self.frames)
-        if "mask" in edits or "between" in edits:
-            return canvas(frames, given.kept(self._span(given, edits)), spec, self.frames)
-        first = round(edits.get("left", 0.0) * given.rate)
-        frames, keep = placed(frames, range(first, first + frames.shape[1]), count)
-        extended = "left" in edits or "right" in edits
-        return canvas(frames, keep if extended else torch.zeros_like(keep), spec, self.frames)
-
-    def _span(self, given: Inputs, edits: dict[str, Any]) -> tuple[int, int] | None:
-        """The frames from start to end, one at least; checks the seconds in `edits`."""
-        if "between" not in edits:
-            return None
-        count = len(given.source.frames)
-        edits["between"] = check_between(edits["between"], count / given.rate)
-        first = min(round(edits["between"][0] * given.rate), count - 1)
-        return first, max(round(edits["between"][1] * given.rate), first + 1)
-
-    def _walking(self, options: dict[str, Any], rate: float) -> dict[str, Any]:
-        """A window in frames (None: what the model is best at; a number: seconds), and the axis of a loop."""
-        window = options.get("window")
-        if window is None:
-            window = self.model.defaults.get("window", (self.frames,))
-        if is_number(window):
-            check_seconds(window, 1 / rate, LONGEST, "window")
-            window = (covering(self.model.spec, round(window * rate)),)
-        loop = options.get("loop") or ()
-        loop = (TIME,) if loop is True else tuple(loop)
-        if loop not in ((), (TIME,)):
-            raise ValueError(f"loop must be True or left out, not {loop}: what loops is the time of a clip")
-        return {**options, "window": tuple(window), "loop": loop or None}
-
     def _window(self, window: tuple[int, ...]) -> tuple[int, ...]:
         """(frames,) or (frames, width, height) -> (time, rows, columns) in latent positions."""
         if len(window) not in (1, 3):
@@ -235,16 +226,6 @@ class VideoPipeline(Pipeline):
         return self.model.spec.grid((covering(self.model.spec, window[0]), *sides[::-1]))
 
     # ---- what the pipeline asks
-
-    def _check_told(self, given: Inputs, edits: Mapping[str, Any]) -> None:
-        """ValueError for a rate or a motion that the model cannot be told of."""
-        scalars = {scalar.name: scalar for scalar in self.model.scalars}
-        if "motion" in edits and "motion" not in scalars:
-            raise ValueError(f"the model {self.model.name} was not trained to be told a strength of motion")
-        if "fps" in scalars:
-            check_seconds(given.rate, scalars["fps"].low, scalars["fps"].high, "fps")
-        elif given.rate != self.rate:
-            raise ValueError(f"the model {self.model.name} makes {self.rate:g} frames a second, not {given.rate:g}")
 
     def _places(self, job: Job) -> list[tuple[str, Tensor]]:
         timeline = job.requests[0].timeline
@@ -291,9 +272,9 @@ class VideoPipeline(Pipeline):
 PIPELINE = VideoPipeline
 
 
-def _task(given: Inputs, edits: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+def _task(given: Inputs, edits: Mapping[str, Any], looped: bool) -> str:
     if given.source is None:
-        return "loop" if options["loop"] else "animate" if given.pictures is not None else "generate"
+        return "loop" if looped else "animate" if given.pictures is not None else "generate"
     if "factor" in edits:
         return "interpolate"
     changed = "inpaint" if "mask" in edits or "between" in edits else "vary"

@@ -1,0 +1,109 @@
+"""Video by continuation: clip after clip, each inpainted onto the end of the one before, at constant memory."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .live import Live
+from .metrics.drift import Drift, Look, drift, look
+from .pipeline import prompts_of
+from .request import Request
+from .rollout import Window, rollout
+from .timed import check_seconds, split_timeline
+from .video_canvas import Canvas, covering, placed
+from .video_inputs import Inputs, Video
+from .video_pipeline import VideoJob, VideoPipeline
+
+SHARE = 3  # one latent in so many of a window, two at least, is the end of the window before
+
+
+class VideoStream(Live[Video]):
+    """A stream of video; see `live.Live`. drift: a point for each clip, how far it is from the first one.
+
+    A window goes on from frames, not from latents: the last ones of the window before are encoded anew, so that the
+    first latent is, as the model learned it, that of one frame. What was given out never changes."""
+
+    _pipeline: VideoPipeline
+
+    def __init__(self, pipeline: VideoPipeline, request: Request, prompt: Any, given: Inputs) -> None:
+        self.rate, self.size, self.drift = given.rate, given.size, list[Drift]()
+        self._given, self._begin = given, None
+        super().__init__(pipeline, request, prompt)
+
+    @torch.no_grad()
+    def _run(self) -> Iterator[Video]:
+        count, done = self._count(), 0
+        for media in self._windows(count):
+            clip = Video.from_tensor(media[0, :, : min(media.shape[2], count - done)], self.rate)
+            self._noted(look(clip.frames), done / self.rate)
+            done += len(clip.frames)
+            yield clip
+            if done >= count:
+                return
+
+    def _count(self) -> float:
+        return math.inf if self.request.seconds is None else max(round(self.request.seconds * self.rate), 1)
+
+    def _windows(self, count: float) -> Iterator[Tensor]:
+        """Frames [1, 3, n, H, W] that follow one another."""
+        spec = self._pipeline.model.spec
+        size = covering(spec, self._walk.window[0])
+        latents = spec.grid((size, *self.size[::-1]))[0]
+        overlap = spec.covered(0, min(max(latents // SHARE, 2), latents - 1))
+        total = None if math.isinf(count) else covering(spec, int(count))
+        return rollout(self._window, size=size, overlap=overlap, total=total, axis=2)
+
+    def _window(self, window: Window) -> Tensor:
+        """The frames of one window [1, 3, length, H, W]."""
+        pipeline, (width, height) = self._pipeline, self.size
+        request = self._asked(window.number, (window.begin + window.overlap(2)) / self.rate)
+        known = self._given.pictures if window.known is None else window.known[0]
+        canvas = None
+        if known is not None:
+            frames, keep = placed(known, range(known.shape[1]), window.length)
+            canvas = Canvas(frames=frames, keep=keep, shown=(0, window.length))
+        job = VideoJob(
+            requests=(request,),
+            grid=pipeline.model.spec.grid((window.length, height, width)),
+            known=None if canvas is None else canvas.known,
+            keep=None if canvas is None else canvas.stays,
+            frames=window.length,
+            rate=self.rate,
+        )
+        *_, last = pipeline.walk(job, pipeline.asked(job), pipeline.start(job))
+        [media] = pipeline.decode(last.x)
+        return (media if canvas is None else canvas.joined(media))[None]
+
+    def _noted(self, now: Look, second: float) -> None:
+        self._begin = self._begin or now
+        self.drift.append(drift(self._begin, now, second))
+
+
+def stream(
+    pipeline: VideoPipeline, prompt: Any, seconds: float | None, size: Any, options: dict[str, Any]
+) -> VideoStream:
+    """Check what was asked for; nothing is computed yet. options: as for `VideoPipeline.live`."""
+    edits = {name: options.pop(name, None) for name in ("first", "fps", "motion")}
+    edits = {name: value for name, value in edits.items() if value is not None}
+    given = pipeline.given(None, edits, size, seconds, options.get("loop"))
+    if seconds is not None:
+        check_seconds(seconds, 1 / given.rate, math.inf)
+    if options.get("loop"):
+        raise ValueError("what goes on has no loop: leave out loop, or make a clip without continuation")
+    text, timeline = split_timeline(prompt, math.inf if seconds is None else seconds)
+    [prompts, *_] = prompts_of(text)
+    request = Request(
+        task="stream",
+        prompts=prompts,
+        size=given.size,
+        seconds=seconds,
+        fps=given.rate,
+        motion=edits.get("motion"),
+        timeline=timeline,
+        **given.sources,
+        **pipeline.common(options, given.rate),
+    )
+    return VideoStream(pipeline, request, prompt, given)
