@@ -6,14 +6,18 @@ from typing import Any
 
 import torch
 
-from mediagen.training import checkpoint, recipes, run_audio_autoencoder
+from mediagen.training import checkpoint, recipes, run_audio_autoencoder, run_video_autoencoder
 
 
 def losses(recipe: Any, out: Path, stop: int | None = None) -> list[Mapping[str, float]]:
     """The losses of a run, left after `stop` steps if that is given."""
-    of_sound = isinstance(recipe, run_audio_autoencoder.AudioRecipe)
+    rooms = {
+        run_audio_autoencoder.AudioRecipe: run_audio_autoencoder,
+        run_video_autoencoder.VideoAutoencoderRecipe: run_video_autoencoder,
+    }
+    room = next((room for kind, room in rooms.items() if isinstance(recipe, kind)), recipes)
     seen = []
-    for progress in (run_audio_autoencoder if of_sound else recipes).run(recipe, out):
+    for progress in room.run(recipe, out):
         seen.append(progress.losses)
         if progress.step == stop:
             break

@@ -1,5 +1,6 @@
 """mediagen train and mediagen data."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +18,11 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Another number of steps than the recipe's.")] = None,
 ) -> None:
     """Train what a recipe says; run it again to resume."""
-    import dataclasses
-
     from ..metrics import music_reader_training, reader_training
-    from ..training import recipes, run_audio_autoencoder
+    from ..training import recipes, run_audio_autoencoder, run_video_autoencoder
 
     readers = {"reader": reader_training.ReaderRecipe, "music-reader": music_reader_training.MusicReaderRecipe}
-    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **readers}
+    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **run_video_autoencoder.KINDS, **readers}
     asked = recipes.read(recipe, kinds)
     if steps is not None:
         if steps < 1:
@@ -32,6 +31,7 @@ def train(
     folder = out or Path("runs") / recipe.stem
     make_folder(folder)
     rooms = dict.fromkeys(run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run)
+    rooms |= dict.fromkeys(run_video_autoencoder.KINDS.values(), run_video_autoencoder.run)
     rooms |= {readers["reader"]: reader_training.run, readers["music-reader"]: music_reader_training.run}
     draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
     tell(str(folder))
@@ -39,21 +39,27 @@ def train(
 
 @data_app.command("build")
 def data_build(
-    kind: Annotated[str, typer.Argument(help="What to build: scenes (pictures) or grooves (music).")] = "scenes",
-    world: Annotated[str | None, typer.Option(help="small, whole (scenes), grooves (music), or a YAML file.")] = None,
+    kind: Annotated[
+        str, typer.Argument(help="What to build: scenes (pictures), grooves (music) or motion (clips).")
+    ] = "scenes",
+    world: Annotated[
+        str | None, typer.Option(help="small, whole (scenes, motion), grooves (music), or a YAML file.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; a build that is there is finished.")] = None,
-    size: Annotated[int, typer.Option(help="Pixels a side, of scenes.")] = 128,
-    count: Annotated[int | None, typer.Option(help="How many to train on: 40000 scenes, 4000 grooves.")] = None,
-    heldout: Annotated[int | None, typer.Option(help="How many of held-out combinations: 2000, 400.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side: 128 for scenes, 64 for clips.")] = None,
+    count: Annotated[
+        int | None, typer.Option(help="How many to train on: 40000 scenes, 4000 grooves, 20000 clips.")
+    ] = None,
+    heldout: Annotated[int | None, typer.Option(help="How many of held-out combinations: 2000, 400, 1000.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives others.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
 ) -> None:
-    """Fetch the sources and build captioned scenes or music; resumes, and gives the same bytes every time."""
-    if kind not in ("scenes", "grooves"):
-        raise ValueError(f"unknown data set {kind!r}; known: scenes, grooves")
+    """Fetch the sources and build captioned scenes, music or clips; resumes, and gives the same bytes every time."""
+    if kind not in ("scenes", "grooves", "motion"):
+        raise ValueError(f"unknown data set {kind!r}; known: scenes, grooves, motion")
     from rich.progress import Progress
 
-    world = world or {"scenes": "small", "grooves": "grooves"}[kind]
+    world = world or {"scenes": "small", "grooves": "grooves", "motion": "small"}[kind]
     name = Path(world).stem
     folder = out or Path("data") / (name if name == kind else f"{kind}-{name}")
     given = {"train": count, "heldout": heldout}
@@ -69,7 +75,14 @@ def data_build(
         if kind == "scenes":
             from ..data.build import build
 
-            build(world, folder, size=size, progress=progress, **options)
+            build(world, folder, size=size or 128, progress=progress, **options)
+        elif kind == "motion":
+            from ..data.motion.build import build_motion
+            from ..data.motion.world import load_motion
+
+            moving = load_motion(world)
+            moving = dataclasses.replace(moving, size=size) if size else moving
+            build_motion(moving, folder, progress=progress, **options)
         else:
             from ..data.grooves.build import build_grooves
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
-from ..autoencoders.conv import ConvVAE
+from ..autoencoders.whitened import Whitened
 from .adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from .trainer import Player
 
@@ -16,14 +17,16 @@ from .trainer import Player
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
     """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between
-    neighbours (edges), KL to the unit Gaussian (nats a latent element), the squared distance of the latents from those
-    that `init` would give (drift: an encoder may get better, and a denoiser of the old latents needs little to follow),
-    and the adversary from `adversarial_start` on. noise: deviation of what is added to the whitened latents that the
-    decoder sees: it then forgives a denoiser's small errors."""
+    neighbours (edges) and, of clips, between successive frames (flicker), KL to the unit Gaussian (nats a latent
+    element), the squared distance of the latents from those that `init` would give (drift: an encoder may get better,
+    and a denoiser of the old latents needs little to follow), and the adversary from `adversarial_start` on. noise:
+    deviation of what is added to the whitened latents that the decoder sees: it then forgives a denoiser's small
+    errors."""
 
     absolute: float = 1.0
     squared: float = 1.0
     edges: float = 0.5
+    flicker: float = 0.0
     kl: float = 1e-4
     drift: float = 0.0
     noise: float = 0.0
@@ -34,20 +37,35 @@ class ReconstructionLoss:
         error = recon.float() - x
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         terms = {"absolute": error.abs().mean(), "squared": error.square().mean(), "edges": edges(error), "kl": kl}
+        if self.flicker:
+            terms["flicker"] = changes(error)
         return {**terms, "loss": sum(getattr(self, name) * value for name, value in terms.items())}
 
 
 def edges(error: Tensor) -> Tensor:
     """Mean absolute difference between neighbours of the error, over all axes: what blur gets wrong."""
-    axes = range(2, error.ndim)
+    axes = [axis for axis in range(2, error.ndim) if error.shape[axis] > 1]
     return torch.stack([error.diff(dim=axis).abs().mean() for axis in axes]).mean()
 
 
-def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Tensor], seed: int = 0) -> list[Player]:
+def changes(x: Tensor) -> Tensor:
+    """Mean absolute difference between successive frames of [B, C, T, H, W]; 0 of a single frame."""
+    return x.diff(dim=2).abs().mean() if x.shape[2] > 1 else x.new_zeros(())
+
+
+def flicker(x: Tensor) -> Tensor:
+    """Mean absolute second difference in time of [B, C, T, H, W], T >= 3: what trembles has much of it, and what is
+    moved evenly little. Of a reconstruction it is to be read beside that of the clip itself."""
+    return x.diff(n=2, dim=2).abs().mean()
+
+
+def players(vae: Whitened, weights: ReconstructionLoss, batch: Callable[[int], Tensor], seed: int = 0) -> list[Player]:
     """The autoencoder as it is now, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in
     [-1, 1]."""
     origin = frozen(deepcopy(vae.encoder)) if weights.drift else None
-    adversary = None if not weights.adversarial else PatchDiscriminator(vae.spec.dims, vae.spec.media_channels)
+    seen = frame_by_frame if vae.spec.causal else nn.Identity()
+    dims = vae.spec.dims - vae.spec.causal
+    adversary = None if not weights.adversarial else PatchDiscriminator(dims, vae.spec.media_channels)
     latest: dict[str, Tensor] = {}
 
     def autoencode(step: int) -> dict[str, Tensor]:
@@ -67,18 +85,23 @@ def players(vae: ConvVAE, weights: ReconstructionLoss, batch: Callable[[int], Te
         latest.update(real=x, fake=recon.detach().float())
         if adversary is not None and step >= weights.adversarial_start:
             frozen(adversary)
-            terms["fooled"] = generator_loss(adversary(recon))
+            terms["fooled"] = generator_loss(adversary(seen(recon)))
             terms["loss"] = terms["loss"] + weights.adversarial * terms["fooled"]
         return {**terms, "psnr": psnr(recon.detach().float(), x)}
 
     def discriminate(step: int) -> dict[str, Tensor]:
         adversary.requires_grad_(True)
-        return {"loss": discriminator_loss(adversary(latest["real"]), adversary(latest["fake"]))}
+        return {"loss": discriminator_loss(*(adversary(seen(latest[name])) for name in ("real", "fake")))}
 
     mine = Player(name="vae", module=vae, loss=autoencode)
     if adversary is None:
         return [mine]
     return [mine, Player(name="adversary", module=adversary, loss=discriminate, start=weights.adversarial_start)]
+
+
+def frame_by_frame(x: Tensor) -> Tensor:
+    """Clips [B, C, T, H, W] as pictures [B T, C, H, W]: what an adversary judges, whatever the length."""
+    return rearrange(x, "b c t h w -> (b t) c h w")
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -91,7 +114,7 @@ def psnr(recon: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_latents(vae: ConvVAE, batches: Callable[[int], Tensor], count: int) -> None:
+def measure_latents(vae: Whitened, batches: Callable[[int], Tensor], count: int) -> None:
     """Set the whitening buffers `mean` and `std` of each latent channel from `count` batches."""
     axes = (0, *range(2, vae.spec.dims + 2))
     means = torch.cat([vae.encoder(batches(i))[0] for i in range(count)])

@@ -1,6 +1,6 @@
 """A run of an autoencoder's recipe."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import config
 from ..autoencoders.conv import ConvVAE
+from ..autoencoders.whitened import Whitened
 from . import pictures, weights
 from .ema import EMA
 from .journal import Journal
@@ -59,7 +60,7 @@ def start(recipe: AutoencoderRecipe) -> ConvVAE:
     """A new autoencoder, or that of `init`, with its encoder frozen if only the decoder is to be trained."""
     vae = ConvVAE(recipe.model).to(memory_format=torch.channels_last)
     if recipe.init and recipe.decoder_only:
-        fill_encoder(vae, recipe.init)
+        fill_encoder(vae, weights.load(recipe.init)[0], recipe.init)
     elif recipe.init:
         weights.fill(vae, recipe.init)
     if recipe.decoder_only:
@@ -67,10 +68,10 @@ def start(recipe: AutoencoderRecipe) -> ConvVAE:
     return vae
 
 
-def fill_encoder(vae: ConvVAE, init: str) -> None:
-    """Load the encoder and the whitening of `init`, and of its decoder the last layers as far as they are the same: a
-    decoder that draws finer then begins with one that draws. ValueError if the encoder is another."""
-    theirs = weights.load(init)[0]
+def fill_encoder(vae: Whitened, theirs: Mapping[str, Tensor], init: str, own: Collection[str] = ()) -> None:
+    """Load the encoder and the whitening of the weights `theirs` (of the file `init`), and of its decoder the last
+    layers as far as they are the same: a decoder that draws finer then begins with one that draws. own: names that are
+    not expected there. ValueError if the encoder is another."""
     mine = vae.decoder.state_dict()
     added = layers_of(mine) - layers_of({k.removeprefix("decoder."): v for k, v in theirs.items() if "decoder" in k})
     for name, value in theirs.items():
@@ -79,7 +80,8 @@ def fill_encoder(vae: ConvVAE, init: str) -> None:
             later = f"layers.{int(number) + added}.{rest}"
             if later in mine and mine[later].shape == value.shape:
                 mine[later] = value
-    others = {k: v for k, v in theirs.items() if not k.startswith("decoder.")}
+    before = vae.state_dict()
+    others = {k: v for k, v in theirs.items() if not k.startswith("decoder.")} | {k: before[k] for k in own}
     try:
         vae.load_state_dict({**others, **{f"decoder.{k}": v for k, v in mine.items()}})
     except RuntimeError as error:
@@ -88,7 +90,7 @@ def fill_encoder(vae: ConvVAE, init: str) -> None:
 
 def layers_of(decoder: Mapping[str, Tensor]) -> int:
     """How many layers the weights of a decoder name."""
-    return 1 + max(int(name.split(".")[1]) for name in decoder)
+    return 1 + max(int(name.split(".")[1]) for name in decoder if name.startswith("layers."))
 
 
 def shown(recipe: AutoencoderRecipe, journal: Journal) -> Callable[[int, ConvVAE], None]:

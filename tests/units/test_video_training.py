@@ -1,0 +1,227 @@
+"""Training on clips: pieces of them, the autoencoder and where it begins, its journal, whole runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from trained import losses, resumed_equals_straight
+
+from mediagen import config
+from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
+from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
+from mediagen.conditioners import motion
+from mediagen.training import run_video_autoencoder, videos, weights
+from mediagen.training.reconstruct import ReconstructionLoss, changes, edges, flicker
+from mediagen.training.run_video_autoencoder import VideoAutoencoderRecipe
+from mediagen.training.trainer import Schedule
+
+FRAMES = ConvVAEConfig(
+    latent_channels=4, encoder_widths=(8, 16), encoder_depths=(0, 1), decoder_widths=(8, 16), decoder_depths=(0, 1)
+)
+SIZES = VideoVAEConfig(frames=FRAMES, encoder_times=((), (2,)), decoder_times=((), (2,)))
+SHORT = {"warmup": 2, "checkpoint_every": 3, "log_every": 0}
+
+
+def moving(rng: np.random.Generator, frames: int, size: int = 32) -> np.ndarray:
+    """uint8 [F, H, W, 3]: a square in one colour that goes to the right over another."""
+    ground, colour = rng.integers(256, size=(2, 3))
+    clip = np.broadcast_to(ground, (frames, size, size, 3)).astype(np.uint8)
+    y, x = rng.integers(size // 2, size=2)
+    for number, frame in enumerate(clip):
+        frame[y : y + 8, x + number : x + number + 8] = colour
+    return clip
+
+
+def build(folder: Path, count: int, frames: int = 9) -> None:
+    """A split of a built motion world; every third clip spins, as far as it tells."""
+    (folder / "frames").mkdir(parents=True)
+    rng = np.random.default_rng(count)
+    np.save(folder / "frames" / "00000.npy", np.stack([moving(rng, frames) for _ in range(count)]))
+    lines = [
+        {"captions": [f"square {i} moves right", "a square"], "truth": {"kind": "move" if i % 3 else "spin"}}
+        for i in range(count)
+    ]
+    (folder / "clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "progress").write_text(str(count))
+    about = {"format": "mediagen motion", "motion": {"rate": 8, "frames": frames, "size": 32}}
+    (folder.parent / "world.json").write_text(json.dumps(about))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("motion")
+    build(folder / "train", 10)
+    build(folder / "heldout", 4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vae")
+    losses(autoencoder(data), out)
+    return out / "vae.safetensors"
+
+
+def autoencoder(data: Path, **changes: object) -> VideoAutoencoderRecipe:
+    given = {"data": str(data), "frames": 5, "crop": 16, "batch": 2, "stills": 0.4, "model": SIZES}
+    return VideoAutoencoderRecipe(**given | {"schedule": Schedule(steps=6, **SHORT)} | changes)
+
+
+# Clips
+
+
+def test_pieces_of_clips_in_space_and_time(data: Path) -> None:
+    clips = videos.source(data, "train", 32, 8)
+    assert len(clips) == 10 and clips.rate == 8 and clips.kind(0) == "spin" and clips.kind(1) == "move"
+    pieces = videos.crops(clips, np.random.default_rng(0), 6, 5, 16)
+    assert pieces.shape == (6, 3, 5, 16, 16) and pieces.abs().max() <= 1
+    again = videos.crops(clips, np.random.default_rng(0), 6, 5, 16)
+    assert torch.equal(pieces, again)
+    assert torch.equal(videos.whole(clips, [0, 10], 9)[0], videos.whole(clips, [10], 9)[0])
+    small = videos.source(data, "train", 16, 8)
+    means = clips[3].reshape(9, 16, 2, 16, 2, 3).mean((2, 4))
+    assert np.abs(small[3] - means).max() <= 0.5 and small.captions(3) == clips.captions(3) and small.kind(1) == "move"
+    with pytest.raises(ValueError, match="clips are 32x32; size 24"):
+        videos.source(data, "train", 24, 8)
+    with pytest.raises(ValueError, match="10 frames of 16 pixels a side do not fit into clips of 9 32x32"):
+        videos.check_crop(clips, 10, 16)
+    with pytest.raises(ValueError, match="nowhere is missing"):
+        videos.source(data / "nowhere", "train", 32, 8)
+
+
+def test_stretches_lie_end_to_end() -> None:
+    assert videos.starts(17, 17) == [0] and videos.starts(20, 17) == [0]
+    assert videos.starts(33, 17) == [0, 16] and videos.starts(50, 17) == [0, 16, 33]
+    with pytest.raises(ValueError, match="16 frames; 17 are needed"):
+        videos.starts(16, 17)
+
+
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    from mediagen.modalities.video import Video
+
+    for name in ("one", "two"):
+        Video(moving(np.random.default_rng(1), 12, 48), 12.0).save(tmp_path / f"{name}.gif")
+        (tmp_path / f"{name}.txt").write_text(f"{name} square\n")
+    clips = videos.source(tmp_path, "train", 32, 6)
+    assert len(clips) == 2 and clips[0].shape == (6, 32, 32, 3) and clips.captions(1) == ("two square",)
+    assert clips.rate == 6
+
+
+def test_strength_of_motion() -> None:
+    still, frames = np.zeros((5, 8, 8, 3), np.uint8), moving(np.random.default_rng(3), 9)
+    assert motion.strength(still) == 0 == motion.strength(still[:1])
+    once, fast = motion.strength(frames), motion.strength(frames[::2])
+    assert 0 < once < fast < 1
+    half = np.zeros((2, 2, 2, 3), np.uint8)
+    half[1, 0] = 51  # half of the places by a fifth
+    assert motion.strength(half) == pytest.approx(1 - np.exp(-0.1 / 0.02))
+
+
+# Losses
+
+
+def test_what_is_counted_over_time() -> None:
+    x = torch.zeros(1, 3, 4, 8, 8)
+    x[:, :, 1::2] = 0.5  # every other frame is brighter
+    assert changes(x) == pytest.approx(0.5) and flicker(x) == pytest.approx(1.0)
+    ramp = torch.linspace(0, 1, 4).view(1, 1, 4, 1, 1).expand_as(x)
+    assert flicker(ramp) < 1e-6 < changes(ramp)
+    assert changes(x[:, :, :1]) == 0 and edges(x[:, :, :1]) == 0 and edges(x) == pytest.approx(0.5 / 3)
+    loss = ReconstructionLoss(flicker=2.0)
+    mean = torch.zeros(1, 4, 2, 1, 1)
+    terms = loss.terms(x, torch.zeros_like(x), mean, mean)
+    assert terms["flicker"] == changes(x)
+    assert "flicker" not in ReconstructionLoss().terms(x[:, :, 0], x[:, :, 0], mean[:, :, 0], mean[:, :, 0])
+
+
+# Runs
+
+
+def test_a_resumed_autoencoder_has_the_same_losses(data: Path, tmp_path: Path) -> None:
+    """Clips and stills, and an adversary that judges frames."""
+    loss = ReconstructionLoss(flicker=0.5, adversarial=0.1, adversarial_start=2)
+    resumed_equals_straight(autoencoder(data, loss=loss), tmp_path)
+
+
+def test_a_trained_autoencoder_opens(vae: Path) -> None:
+    found = weights.load_autoencoder(vae)
+    assert isinstance(found, VideoVAE) and found.config == SIZES and found.spec.stride == (2, 8, 8)
+    assert float(found.std.min()) > 0 and not torch.equal(found.std, torch.ones(4))
+
+
+def test_it_begins_with_the_weights_of_images_or_of_clips(data: Path, vae: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    image = ConvVAE(FRAMES).requires_grad_(False)
+    image.mean.uniform_(-1, 1)
+    weights.save(tmp_path / "image.safetensors", image.state_dict(), {"kind": "conv_vae"})
+    began = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
+    x = torch.rand(2, 3, 1, 16, 16) * 2 - 1
+    assert torch.allclose(began.encode(x)[:, :, 0], image.encode(x[:, :, 0]), atol=1e-5)
+    z = torch.randn(2, 4, 1, 2, 2)
+    assert torch.allclose(began.decode(z)[:, :, 0], image.decode(z[:, :, 0]), atol=1e-5)
+    again = run_video_autoencoder.start(autoencoder(data, init=str(vae)))
+    assert torch.equal(again.encode(x), weights.load_autoencoder(vae).encode(x))
+
+
+def test_a_decoder_of_another_size_takes_the_layers_that_fit(data: Path, tmp_path: Path) -> None:
+    """Of an autoencoder of images that draws finer than it sees: its encoder, and the last layers of its decoder."""
+    finer = ConvVAEConfig(
+        latent_channels=4,
+        encoder_widths=(8, 16),
+        encoder_depths=(0, 1),
+        decoder_widths=(8, 16, 24),
+        decoder_depths=(0, 1, 1),
+        decoder_strides=(4, 2, 2),
+    )
+    image = ConvVAE(finer)
+    weights.save(tmp_path / "image.safetensors", image.state_dict(), {"kind": "conv_vae"})
+    began = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
+    theirs, mine = image.decoder.state_dict(), began.decoder.state_dict()
+    added = len(image.decoder.layers) - len(began.decoder.layers)
+    assert torch.equal(mine["layers.2.conv.weight"][:, :, 0], theirs[f"layers.{2 + added}.conv.weight"])
+    assert torch.equal(began.encoder.layers[0].conv.weight[:, :, 0], image.encoder.layers[0].conv.weight)
+    other = ConvVAE(ConvVAEConfig(latent_channels=4, encoder_widths=(8, 24)))
+    weights.save(tmp_path / "other.safetensors", other.state_dict(), {"kind": "conv_vae"})
+    with pytest.raises(ValueError, match=r"encoder of .*other.safetensors is not that of the recipe"):
+        run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "other.safetensors")))
+    weights.save(tmp_path / "reader.safetensors", {"a": torch.zeros(1)}, {"kind": "reader"})
+    with pytest.raises(ValueError, match="holds a 'reader'; it must be an autoencoder of clips or of images"):
+        run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "reader.safetensors")))
+
+
+def test_a_decoder_alone_keeps_the_latents(data: Path, vae: Path, tmp_path: Path) -> None:
+    losses(autoencoder(data, init=str(vae), decoder_only=True), tmp_path)
+    before, after = weights.load(vae)[0], weights.load(tmp_path / "vae.safetensors")[0]
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("decoder"))
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("decoder"))
+
+
+def test_a_run_shows_frames_and_measures_flicker(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    schedule = Schedule(steps=2, warmup=1, checkpoint_every=2, log_every=1)
+    losses(autoencoder(data, samples=3, schedule=schedule), tmp_path)
+    events = EventAccumulator(str(tmp_path / "events"))
+    events.Reload()
+    assert {"heldout/psnr", "heldout/flicker", "heldout/flicker-real"} <= set(events.Tags()["scalars"])
+    assert [f.name for f in (tmp_path / "samples").iterdir()] == ["reconstructed-000002.png"]
+
+
+def test_wrong_recipes_are_named(data: Path) -> None:
+    with pytest.raises(ValueError, match=r"frames and crop are 6 and 16; the model needs 1 \+ a multiple of 2"):
+        autoencoder(data, frames=6)
+    with pytest.raises(ValueError, match="stills must be from 0 to 1"):
+        autoencoder(data, stills=2.0)
+    with pytest.raises(ValueError, match="name them as init"):
+        autoencoder(data, decoder_only=True)
+
+
+def test_the_recipe_is_known(data: Path, tmp_path: Path) -> None:
+    from mediagen.training import recipes
+
+    values = config.plain(autoencoder(data))
+    (tmp_path / "r.yaml").write_text(json.dumps(values))
+    assert recipes.read(tmp_path / "r.yaml", run_video_autoencoder.KINDS) == autoencoder(data)
