@@ -22,7 +22,7 @@ mended = pipeline.inpaint(clip, 2.0, 3.5, "country, acoustic guitar, 100 bpm", s
 mended.save("mended.flac")
 longer = pipeline.extend(mended, "country, acoustic guitar, 100 bpm", left=1.0, right=2.0, seed=4)
 longer.save("longer.flac")
-if pipeline.model.context:  # it was trained on stems and what plays beside them
+if "context" in pipeline.model.signals:  # it was trained on stems and what plays beside them
     pipeline.accompany(clip, "bass only", seed=5).save("with-bass.flac")
 
 first = pipeline.rate  # one second was put before it

@@ -9,8 +9,22 @@ from .pipeline import models
 
 TASKS = {
     "image": ("generate", "vary", "inpaint", "regions", "loop", "window"),
+    "video": (
+        "generate",
+        "animate",
+        "vary",
+        "inpaint",
+        "extend",
+        "interpolate",
+        "loop",
+        "timeline",
+        "window",
+        "continue",
+    ),
     "audio": ("generate", "vary", "inpaint", "extend", "loop", "timeline", "window", "stream"),
 }
+
+TOLD = ("fps", "motion")
 
 
 def capabilities(folder: Path) -> dict[str, str]:
@@ -20,7 +34,11 @@ def capabilities(folder: Path) -> dict[str, str]:
     if card["modality"] == "image" and not card.get("preview"):
         answers["preview"] = "the model has no preview decoder"
     if card["modality"] == "audio":
-        answers["accompany"] = "" if card.get("context") else "the model was not trained to accompany"
+        answers["accompany"] = "" if "context" in card.get("signals", ()) else "the model was not trained to accompany"
+    if card["modality"] == "video":
+        told = {scalar["name"] for scalar in card.get("scalars", ())}
+        answers |= {name: "" if name in told else f"the model was not trained to be told {name}" for name in TOLD}
+        answers["known"] = "" if card.get("known") else "what is known is shown to it noised, as it was trained"
     return answers
 
 
@@ -34,7 +52,9 @@ def describe() -> Iterator[str]:
 
 
 def size(card: Mapping[str, Any]) -> str:
-    """What a model makes best: "128x128", or "10 s at 44100 Hz"."""
+    """What a model makes best: "128x128", "10 s at 44100 Hz", or "2 s of 64x64 at 8 frames a second"."""
+    if card["modality"] == "video":
+        return f"{card['seconds']:g} s of {'x'.join(map(str, card['size']))} at {card['rate']:g} frames a second"
     if "seconds" in card:
         return f"{card['seconds']:g} s at {card['rate']} Hz"
     return "x".join(map(str, reversed(card["size"])))

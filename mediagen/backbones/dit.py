@@ -21,8 +21,9 @@ from ..nn.rope import positions, rotation
 class DiTConfig:
     """channels: of the latent; patch: latent cells per token, one entry an axis; text: width of the text states;
     modulation: rank of the modulation that each block has of its own, 0 for none (one for the whole network); scalars:
-    numbers that condition it beside the text, name -> width of the code (`conditioners.scalar.Scalar`); context:
-    channels of a second latent on the same grid that it may be shown (the music to accompany), 0 for none."""
+    numbers that condition it beside the text, name -> width of the code (`conditioners.scalar.Scalar`); signals:
+    what it may be shown on the latent's own grid, name -> channels: "context", another latent (the music to accompany),
+    "beats" (`conditioners.beats`)."""
 
     channels: int = 16
     patch: tuple[int, ...] = (2, 2)
@@ -33,7 +34,7 @@ class DiTConfig:
     text: int = 384
     modulation: int = 0
     scalars: dict[str, int] = field(default_factory=dict)
-    context: int = 0
+    signals: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -52,8 +53,8 @@ class DiTConfig:
 
 class DiT(nn.Module):
     """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], a code of each
-    scalar [B, its width] and, optionally, "context" [B, context, *grid] and "skip_layers" (a tuple of block numbers
-    left out: the perturbed branch of skip-layer guidance)."""
+    scalar [B, its width] and, optionally, signals [B, their channels, *grid] and "skip_layers" (a tuple of numbers of
+    blocks left out: the perturbed branch of skip-layer guidance)."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -61,7 +62,9 @@ class DiT(nn.Module):
         width, cells = config.width, math.prod(config.patch)
         inner = cells * config.channels
         self.patch_embed = nn.Linear(inner, width)
-        self.context_embed = nn.Linear(cells * config.context, width, bias=False) if config.context else None
+        self.signal_embed = nn.ModuleDict(
+            {name: nn.Linear(cells * n, width, bias=False) for name, n in config.signals.items()}
+        )
         self.time_embed = TimeEmbed(width)
         self.text_embed = nn.Sequential(RMSNorm(config.text), nn.Linear(config.text, width))
         self.pooled_embed = nn.Linear(config.text, width)
@@ -76,16 +79,17 @@ class DiT(nn.Module):
         for layer in (self.modulation_embed, self.final_embed, self.head):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        if self.context_embed is not None:
-            nn.init.zeros_(self.context_embed.weight)  # a network that learned without one begins as it was
+        for layer in self.signal_embed.values():
+            nn.init.zeros_(layer.weight)  # a network that learned without it begins as it was
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         """x [B, C, *grid]; t [B], or [B, 1, *grid] for a time at each place (a token takes its patch's first)."""
         c = self.config
         cells = [n // p for n, p in zip(x.shape[2:], c.patch, strict=True)]
         h = self.patch_embed(tokens(x, c.patch))
-        if self.context_embed is not None and "context" in cond:
-            h = h + self.context_embed(tokens(cond["context"].to(h.dtype), c.patch))
+        for name, layer in self.signal_embed.items():
+            if name in cond:
+                h = h + layer(tokens(cond[name].to(h.dtype), c.patch))
         rope = rotation(positions(cells, x.device), c.width // c.heads)
         mask = cond["text_mask"]
         pooled = self.scalar_embed(self.pooled_embed(cond["text_pooled"].to(h.dtype)), cond)

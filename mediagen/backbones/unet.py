@@ -23,7 +23,7 @@ from ..nn.rope import positions, rotation
 class UNetConfig:
     """dims: axes; channels: of the latent; widths: of each level, each half as fine as the one before; depth: residual
     blocks a level and side; attention: the levels that attend; head: width of a head; text: width of the text states;
-    scalars, context: as the DiT's.
+    scalars, signals: as the DiT's.
     """
 
     dims: int = 2
@@ -34,7 +34,7 @@ class UNetConfig:
     head: int = 64
     text: int = 384
     scalars: dict[str, int] = field(default_factory=dict)
-    context: int = 0
+    signals: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bad = [w for level, w in enumerate(self.widths) if level in self.attention and w % self.head]
@@ -105,7 +105,7 @@ class UNet(nn.Module):
         self.scalar_embed = ScalarEmbed(config.scalars, embed)
         self.text_norm = RMSNorm(config.text)
         self.enter_embed = conv(dims, config.channels, widths[0])
-        self.context_embed = conv(dims, config.context, widths[0]) if config.context else None
+        self.signal_embed = nn.ModuleDict({name: conv(dims, n, widths[0]) for name, n in config.signals.items()})
         self.down = nn.ModuleList(Stage(config, i, embed) for i in range(last + 1) for _ in range(config.depth))
         self.shrink = nn.ModuleList(Down(widths[i], widths[i + 1], halves) for i in range(last))
         self.middle = Stage(config, last, embed)
@@ -115,18 +115,18 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(Up(widths[i + 1], widths[i], halves) for i in reversed(range(last)))
         self.norm = ChannelNorm(widths[0])
         self.head = conv(dims, widths[0], config.channels)
-        for layer in (self.head, self.context_embed):
-            if layer is not None:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        for layer in (self.head, *self.signal_embed.values()):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         """x [B, C, *grid] with every side a multiple of 2^(levels - 1); t [B] or [B, 1, *grid]."""
         levels, depth = len(self.config.widths), self.config.depth
         self._check(x)
         h = self.enter_embed(x)
-        if self.context_embed is not None and "context" in cond:
-            h = h + self.context_embed(cond["context"].to(h.dtype))
+        for name, layer in self.signal_embed.items():
+            if name in cond:
+                h = h + layer(cond[name].to(h.dtype))
         text = self.text_norm(cond["text"].to(h.dtype))
         context = (text, cond["text_mask"])
         embeds = [self._embed(t, cond, level) for level in range(levels)]

@@ -1,7 +1,7 @@
 """What a family gives to the pipeline."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +19,8 @@ class Model:
     multiple: what every side of the media must be a multiple of (the autoencoder's stride times the patch).
     preview: whitened latents -> a small picture, quickly; None where a model has none.
     scalars: the numbers that condition it beside the text; the denoiser's condition has a code of each, or its null.
-    context: whether the denoiser can be shown other media, to make what goes with them.
+    signals: what the denoiser can be shown on its own grid, name -> channels: "context", other media, to make what
+    goes with them; "beats", of music.
     token: latent cells of a token, one entry an axis, of a denoiser that was trained with times per token (known
     ones at t = 0); None for one that was not.
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
@@ -36,7 +37,7 @@ class Model:
     defaults: Mapping[str, Any]
     hash: str
     scalars: tuple[Scalar, ...] = ()
-    context: bool = False
+    signals: Mapping[str, int] = field(default_factory=dict)
     token: tuple[int, ...] | None = None
     rate: float | None = None
     seconds: float | None = None

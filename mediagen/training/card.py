@@ -22,7 +22,7 @@ def write_card(recipe: DenoiserRecipe, out: Path, medium: dict[str, Any]) -> Non
         "preview": seen_from(out, recipe.preview),
         "text": None if Path(recipe.text) == Path(SHIPPED_TEXT) else seen_from(out, recipe.text),
         **({"scalars": [config.plain(scalar) for scalar in recipe.scalars]} if recipe.scalars else {}),
-        **({"context": True} if recipe.model.get("context") else {}),
+        **({"signals": sorted(recipe.signals)} if recipe.signals else {}),
         "defaults": {"steps": 20, "guidance": 4.0, "solver": "dpmpp_2m", "timing": {"name": "Uniform"}},
     }
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False), encoding="utf-8")

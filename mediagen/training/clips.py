@@ -37,6 +37,10 @@ class Clips(Protocol):
         """A word for what it is, by which a recipe may repeat some."""
         ...
 
+    def beat(self, i: int) -> float | None:
+        """Seconds of a beat of what begins with the first one of a bar; None where that is unknown."""
+        ...
+
 
 @dataclass(frozen=True)
 class SoundFiles:
@@ -71,6 +75,9 @@ class SoundFiles:
     def kind(self, i: int) -> str:
         return "sound"
 
+    def beat(self, i: int) -> None:
+        return None
+
     @cached_property
     def _files(self) -> list[tuple[str, int]]:
         found = sounds_below(self.folder)
@@ -99,13 +106,14 @@ class SoundFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """A mix or a stem of a built set: clip `index`, its captions, its samples, and its kind."""
+    """A mix or a stem of a built set: clip `index`, its captions, its samples, its kind, and its beat in seconds."""
 
     index: int
     name: str
     frames: int
     captions: tuple[str, ...]
     kind: str
+    beat: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,9 @@ class Tracks:
     def kind(self, i: int) -> str:
         return self._tracks[i].kind
 
+    def beat(self, i: int) -> float | None:
+        return self._tracks[i].beat
+
     @cached_property
     def _tracks(self) -> list[Track]:
         """Read once: a set of thousands is a few megabytes."""
@@ -167,6 +178,9 @@ class Rests:
     def kind(self, i: int) -> str:
         return "rest"
 
+    def beat(self, i: int) -> float | None:
+        return self.tracks.beat(i)
+
 
 def tracks_of(grooves: Grooves, i: int) -> list[Track]:
     """The mix of clip i, and the stems that are stored."""
@@ -179,6 +193,7 @@ def tracks_of(grooves: Grooves, i: int) -> list[Track]:
             frames=told["frames"],
             captions=tuple(told["captions"]),
             kind=whole if name == MIX else "stem",
+            beat=record["truth"].get("beat"),
         )
         for name, told in record["tracks"].items()
     ]

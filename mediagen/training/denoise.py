@@ -1,7 +1,7 @@
 """Training a denoiser: the core's one loss on latents (or pixels), captions dropped now and then for guidance."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,13 +20,13 @@ Numbers = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars; context: what
-    the network is shown beside them, if anything, [B, C, *grid], zeros where there is nothing to see."""
+    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars; signals: what
+    the network is shown beside them, name -> [B, its channels, *grid], zeros where there is nothing to see."""
 
     x0: Tensor
     captions: Sequence[str]
     numbers: Numbers
-    context: Tensor | None = None
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Text(Protocol):
@@ -77,8 +77,8 @@ def player(
         t = timing.draw(density, u, model.path).float().to(x0.device)
         dropped = torch.rand(len(x0), generator=draw) < dropout
         cond = drop(rounded(condition(given.captions, given.numbers)), condition.null, dropped)
-        if given.context is not None:  # never dropped with the text: guidance is about the text alone
-            cond["context"] = given.context.to(x0)
+        # signals are never dropped with the text: guidance is about the text alone
+        cond |= {name: signal.to(x0) for name, signal in given.signals.items()}
         losses = core.loss(model, x0, eps, t, cond)
         return {
             "loss": losses.mean(),

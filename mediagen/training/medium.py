@@ -41,8 +41,8 @@ class Medium(Protocol):
         """Clean states [B, C, *grid] of what `cuts` gave, and the numbers of each."""
         ...
 
-    def context(self, cuts: Sequence[Any]) -> Tensor | None:
-        """What the network is shown beside the states of `cuts`, [B, C, *grid]; None where it is shown nothing."""
+    def signals(self, cuts: Sequence[Any]) -> Mapping[str, Tensor]:
+        """What the network is shown beside the states of `cuts`, name -> [B, its channels, *grid]."""
         ...
 
     def heldout(self, count: int) -> Batch:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..autoencoders.chunks import encode_blocks, padded
 from ..autoencoders.whitened import Whitened
+from ..conditioners import beats
 from ..nn.stft import LogMel, Mel
 from . import clips as sources
 from .clips import Clips, Rests, Tracks
@@ -32,12 +33,14 @@ BLOCK = 1 << 20  # samples that are read at once
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A stretch of a clip, in latents. alone: what plays beside it, if anything does, is not shown."""
+    """A stretch of a clip, in latents. alone: what plays beside it, if anything does, is not shown; free: its beats are
+    not."""
 
     clip: int
     start: int
     count: int
     alone: bool = True
+    free: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,10 +76,10 @@ class Sounds:
         """Stretches of the window, in a share `shorter` of the batches of half of it."""
         count = self.window // 2 if rng.random() < self.recipe.shorter else self.window
         cuts = [self._cut(int(i), float(rng.random()), count) for i in chosen]
-        if self.rests is None:
+        if not self.recipe.signals:
             return cuts
-        alone = rng.random(len(cuts)) < self.recipe.alone
-        return [replace(cut, alone=bool(lonely)) for cut, lonely in zip(cuts, alone, strict=True)]
+        alone, free = rng.random(len(cuts)) < self.recipe.alone, rng.random(len(cuts)) < self.recipe.free
+        return [replace(cut, alone=bool(a), free=bool(f)) for cut, a, f in zip(cuts, alone, free, strict=True)]
 
     def states(self, cuts: Sequence[Cut]) -> tuple[Tensor, Numbers]:
         x0 = torch.from_numpy(np.stack([self._followed_by_silence(self.latents, cut.clip, cut) for cut in cuts]))
@@ -87,13 +90,25 @@ class Sounds:
         }
         return rearrange(x0, "b n c -> b c n"), numbers
 
-    def context(self, cuts: Sequence[Cut]) -> Tensor | None:
-        """What plays beside the stems that are not alone, and zeros for all others."""
-        if self.rests is None:
-            return None
+    def signals(self, cuts: Sequence[Cut]) -> Mapping[str, Tensor]:
+        """context: what plays beside the stems that are not alone; beats: of what has a beat, unless it is free of it;
+        zeros for all others."""
+        kinds = {"context": self._context, beats.NAME: self._beats}
+        return {name: kinds[name](cuts) for name in self.recipe.signals}
+
+    def _beats(self, cuts: Sequence[Cut]) -> Tensor:
+        step = self.vae.spec.stride[0] / self.clips.rate
+        out = torch.zeros(len(cuts), beats.CHANNELS, cuts[0].count)
+        for row, cut in zip(out, cuts, strict=True):
+            beat = None if cut.free else self.clips.beat(cut.clip)
+            if beat is not None:
+                row[:] = beats.Beats(bpm=60 / beat).signal(cut.start * step, step, cut.count)
+        return out
+
+    def _context(self, cuts: Sequence[Cut]) -> Tensor:
         out = np.zeros((len(cuts), cuts[0].count, len(self.silence)), np.float32)
         for row, cut in zip(out, cuts, strict=True):
-            if not cut.alone and cut.clip in self.of_rest:
+            if self.rests is not None and not cut.alone and cut.clip in self.of_rest:
                 row[:] = self._followed_by_silence(self.rests, self.of_rest[cut.clip], cut)
         return rearrange(torch.from_numpy(out), "b n c -> b c n")
 
@@ -135,13 +150,16 @@ class Sounds:
 
 
 def sounds(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Place) -> Sounds:
-    """A recipe's sounds. ValueError if its autoencoder is none of sound."""
+    """A recipe's sounds. ValueError if its autoencoder is none of sound, or its network asks for unknown signals."""
     if vae is None or not hasattr(vae.config, "rate"):
         raise ValueError(f"vae is {recipe.vae}; sounds need an autoencoder of sound")
+    known = {"context": vae.spec.channels, beats.NAME: beats.CHANNELS}
+    if wrong := {name: n for name, n in recipe.signals.items() if known.get(name) != n}:
+        raise ValueError(f"model has signals of the channels {wrong}; those of sounds are {known}")
     clips = sources.source(recipe.data, "train", vae.config.rate)
     with here.first():
         there = cached(file_of(recipe.data, str(recipe.vae)), lengths(clips, vae), encoded(clips, vae))
-        rests, of_rest = rests_of(recipe, clips, vae) if recipe.model.get("context") else (None, {})
+        rests, of_rest = rests_of(recipe, clips, vae) if "context" in recipe.signals else (None, {})
     window = multiple * math.ceil(round(recipe.seconds * clips.rate) / (multiple * vae.spec.stride[0]))
     if recipe.shorter and (window // 2) % multiple:
         window += multiple  # half of it must be a multiple too

@@ -43,8 +43,9 @@ class Pictures:
     def states(self, cuts: Sequence[Any]) -> tuple[Tensor, Numbers]:
         return images.whole(self.source, cuts) if self.latents is None else images.pick(self.latents, cuts), {}
 
-    def context(self, cuts: Sequence[Any]) -> None:
+    def signals(self, cuts: Sequence[Any]) -> Mapping[str, Tensor]:
         """A picture is made from nothing but words."""
+        return {}
 
     @torch.no_grad()
     def heldout(self, count: int) -> Batch:

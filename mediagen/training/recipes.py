@@ -41,7 +41,8 @@ class DenoiserRecipe:
     training in pixel space; scalars: numbers of the data (of sounds: seconds, start) that the network is told;
     text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
     path, prediction, density: names and options in `core`; dropout: share of captions, and numbers, that are dropped;
-    alone: of networks that are shown a `context`, the share of stems that are learned without hearing what else plays;
+    alone: of networks that are shown a `context`, the share of stems that are learned without hearing what else plays,
+    and free: of those that are shown the `beats`, the share of sounds that are learned without;
     repeat: how many times an epoch shows the scenes (single, pair, count) or sounds (music, effect, stem) of a kind, 1
     where nothing is said;
     compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
@@ -64,6 +65,7 @@ class DenoiserRecipe:
     density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
     dropout: float = 0.1
     alone: float = 0.3
+    free: float = 0.4
     repeat: dict[str, int] = field(default_factory=dict)
     batch: int = 64
     init: str | None = None
@@ -74,14 +76,20 @@ class DenoiserRecipe:
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout <= 1 or not 0 <= self.alone <= 1:
-            raise ValueError(f"dropout and alone are shares, from 0 to 1, not {self.dropout} and {self.alone}")
+        for name in ("dropout", "alone", "free"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, from 0 to 1, not {getattr(self, name)}")
         if self.batch < 1 or self.size < 1 or self.samples < 0 or self.heldout < 0:
             raise ValueError("batch and size must be 1 or more, samples and heldout 0 or more")
         if not self.seconds > 0 or not 0 <= self.shorter <= 1:
             raise ValueError(f"seconds must be above 0 and shorter 0 to 1, not {self.seconds} and {self.shorter}")
         if "scalars" in self.model:
             raise ValueError("scalars stand beside the model in a recipe, not in it: the network takes their widths")
+
+    @property
+    def signals(self) -> Mapping[str, int]:
+        """What the network is shown on the latent's own grid, name -> channels."""
+        return self.model.get("signals", {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def start(recipe: DenoiserRecipe) -> Denoiser:
     """The denoiser to train: new or from `init`, compiled if the recipe says so."""
     model = fresh(recipe)
     if recipe.init:
-        began = {k: v for k, v in model.net.state_dict().items() if k.startswith("context_embed.")}
+        began = {k: v for k, v in model.net.state_dict().items() if k.startswith("signal_embed.")}
         weights.fit(model.net, began | weights.load(recipe.init)[0], recipe.init, assign=False)
     if recipe.compile:
         if not hasattr(model.net, "blocks"):
@@ -109,7 +109,7 @@ def batches(recipe: DenoiserRecipe, media: Medium, here: Place) -> Callable[[int
         mine = here.share(cuts)
         x0, numbers = media.states(mine)
         said = [c[k % len(c)] for c, k in zip(captions, here.share(told), strict=True)]
-        return Batch(x0=x0, captions=said, numbers=numbers, context=media.context(mine))
+        return Batch(x0=x0, captions=said, numbers=numbers, signals=media.signals(mine))
 
     return batch
 

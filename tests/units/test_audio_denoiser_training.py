@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from trained import losses, resumed_equals_straight
 from mediagen import config
 from mediagen.autoencoders.waveform import WaveformVAE, WaveformVAEConfig
 from mediagen.autoencoders.whitened import Whitened
+from mediagen.conditioners import beats
 from mediagen.conditioners.scalar import Scalar
 from mediagen.core.rng import Keyed
 from mediagen.families import native
@@ -145,25 +147,58 @@ def test_a_folder_of_ones_own_with_captions(tmp_path: Path, vae: Path) -> None:
 
 def test_a_stem_is_learned_beside_the_rest_of_its_mix(data: Path, vae: Path, tmp_path: Path) -> None:
     """Clips 0 and 3 have a bass; mix less bass is what it hears, in the same stretch; nothing else hears anything."""
-    found = sounds(data, vae, model=DIT | {"context": 4}, alone=0.0)
+    found = sounds(data, vae, model=DIT | {"signals": {"context": 4}}, alone=0.0)
     plain = sounds(data, vae)
-    assert found.of_rest == {1: 0, 5: 1} and plain.context(plain.cuts(np.arange(2), draw())) is None
+    assert found.of_rest == {1: 0, 5: 1} and plain.signals(plain.cuts(np.arange(2), draw())) == {}
     coder, rests = weights.load_autoencoder(vae), clips.Rests(found.clips)
     assert np.array_equal(
         rests.read(5, 0, 5000), ((tone(500, 5000).astype(np.int32) - tone(500, 5000) // 2).T / 32767).astype(np.float32)
     )
     cuts = found.cuts(np.array([5, 0, 1, 6]), draw())
-    shown = found.context(cuts)
+    shown = found.signals(cuts)["context"]
     assert shown.shape == (4, 4, WINDOW) and not shown[1].any() and not shown[3].any()
     samples = clips.stretch(rests, 5, 0, (100 + 2 * coder.encoder_reach) * STRIDE)
     own = coder.encode(torch.from_numpy(samples)[None])[0, :, cuts[0].start : cuts[0].start + WINDOW]
     assert torch.allclose(shown[0], own, atol=2e-3 * float(own.abs().max()))
-    lonely = sounds(data, vae, model=DIT | {"context": 4}, alone=1.0)
-    assert not lonely.context(lonely.cuts(np.array([5, 1]), draw())).any()
+    lonely = sounds(data, vae, model=DIT | {"signals": {"context": 4}}, alone=1.0)
+    assert not lonely.signals(lonely.cuts(np.array([5, 1]), draw()))["context"].any()
     soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "one.flac", tone(700, 2000), RATE)
     with pytest.raises(ValueError, match="holds no stems to accompany anything with"):
-        sounds(tmp_path, vae, model=DIT | {"context": 4})
+        sounds(tmp_path, vae, model=DIT | {"signals": {"context": 4}})
+
+
+def test_beats_are_shown_where_a_clip_has_them(data: Path, vae: Path) -> None:
+    """What is shown of a stretch is that part of its clip's beats; nothing to free sounds and those without a beat."""
+    model = DIT | {"signals": {"beats": beats.CHANNELS}}
+    found = sounds(data, vae, model=model, free=0.0)
+    known = dataclasses.replace(found, clips=Timed(found.clips))
+    cuts = known.cuts(np.array([5, 0, 3]), draw())
+    shown, step = known.signals(cuts)["beats"], STRIDE / RATE
+    whole = beats.Beats(bpm=120).signal(0.0, step, 4 * WINDOW)
+    assert torch.allclose(shown[1], whole[:, cuts[1].start : cuts[1].start + WINDOW], atol=1e-6)
+    assert not shown[0].any() and not found.signals(cuts)["beats"].any()
+    free = sounds(data, vae, model=model, free=1.0)
+    unheard = dataclasses.replace(free, clips=Timed(free.clips))
+    assert not unheard.signals(free.cuts(np.arange(3), draw()))["beats"].any()
+    with pytest.raises(ValueError, match=r"signals of the channels \{'beats': 3\}; those of sounds are .*12"):
+        sounds(data, vae, model=DIT | {"signals": {"beats": 3}})
+
+
+class Timed:
+    """Clips of which the first four have beats of half a second."""
+
+    def __init__(self, inner: clips.Clips) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def beat(self, i: int) -> float | None:
+        return 0.5 if i < 4 else None
 
 
 def draw() -> np.random.Generator:
@@ -280,14 +315,16 @@ def trained(data: Path, vae: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_trained_network_learns_to_accompany_and_begins_as_it_was(
     data: Path, vae: Path, trained: Path, tmp_path: Path
 ) -> None:
-    more = denoiser(data, vae, model=DIT | {"context": 4}, init=str(trained / "denoiser.safetensors"), alone=0.0)
+    more = denoiser(
+        data, vae, model=DIT | {"signals": {"context": 4}}, init=str(trained / "denoiser.safetensors"), alone=0.0
+    )
     before, after = run_denoiser.start(dataclasses.replace(more, model=DIT)), run_denoiser.start(more)
     cond = Conditioning(text=Words384(), scalars=SCALARS)(["a"], {"seconds": [0.1], "start": [0.0]})
     x, t = Keyed(seed=0, samples=[0])(0, torch.empty(1, 4, WINDOW)), torch.tensor([0.4])
     assert torch.equal(before(x, t, cond), after(x, t, {**cond, "context": x}))
     losses(dataclasses.replace(more, schedule=Schedule(steps=6, lr=0.01, **SHORT)), tmp_path)
     model = native.load(tmp_path)
-    assert model.context and not native.load(trained).context
+    assert model.signals == {"context": 4} and not native.load(trained).signals
     assert not torch.equal(model.denoiser(x, t, {**cond, "context": x}), model.denoiser(x, t, cond))
 
 

@@ -18,7 +18,7 @@ def network(name: str, dims: int = 2) -> nn.Module:
     unet = {"dims": dims, "channels": 3, "widths": [8, 16], "depth": 1, "attention": [1], "head": 8, "text": 8}
     numbers = {"scalars": {"seconds": 6, "start": 4}}
     variants = {"dit-own": dit | {"modulation": 4}, "dit-numbers": dit | numbers, "unet-numbers": unet | numbers}
-    variants |= {"dit-context": dit | {"context": 5}, "unet-context": unet | {"context": 5}}
+    variants |= {"dit-context": dit | {"signals": {"context": 5}}, "unet-context": unet | {"signals": {"context": 5}}}
     net = build(name.split("-")[0], ({"dit": dit, "unet": unet} | variants)[name])
     for p in net.parameters():
         nn.init.normal_(p, std=0.2)
@@ -59,14 +59,14 @@ def test_a_context_acts_in_its_place_and_zeros_say_nothing(name: str, dims: int)
     net, x, cond, t = network(name, dims), torch.randn(2, 3, *GRIDS[dims]), condition(2), torch.rand(2)
     seen = torch.randn(2, 5, *GRIDS[dims])
     if name == "unet-context":
-        nn.init.zeros_(net.context_embed.bias)
+        nn.init.zeros_(net.signal_embed["context"].bias)
     plain, silent = net(x, t, cond), net(x, t, cond | {"context": torch.zeros_like(seen)})
     assert torch.allclose(plain, silent, atol=1e-5)
     one = seen.clone()
     one[0] += 1
     apart = (net(x, t, cond | {"context": one}) - net(x, t, cond | {"context": seen})).abs().flatten(1).amax(1)
     assert apart[0] > 1e-3 and apart[1] < 1e-5
-    for p in net.context_embed.parameters():
+    for p in net.signal_embed["context"].parameters():
         nn.init.zeros_(p)
     assert torch.equal(net(x, t, cond | {"context": seen}), net(x, t, cond))
 
