@@ -1,7 +1,9 @@
 """Making a saved picture or clip again from what it carries."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ from . import _cached
 from .config import plain
 from .modalities import audio as audio_modality
 from .modalities import image as image_modality
+from .modalities import video as video_modality
 from .modalities.audio_formats import FORMATS as SOUNDS
 from .request import Request, Source
+from .video_inputs import load_mask
 
 GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
-GIVEN += ("seed", "sample", "negative", "strength", "regions")
+GIVEN += ("fps", "motion", "factor", "seed", "sample", "negative", "strength", "regions")
+SEEN = ("size", "fps", "motion")  # of a stream of video
 FULL_SCALE = {"pixel": 255, "sample": 32768}  # the steps that differences are told in
 
 
@@ -43,8 +48,10 @@ class Replay:
 
 
 def media_of(path: str | Path) -> Any:
-    """The modality of a file, by its ending."""
-    return audio_modality if Path(path).suffix.lower() in SOUNDS else image_modality
+    """The modality of a file, by its ending (a WebP's by whether it moves)."""
+    if Path(path).suffix.lower() in SOUNDS:
+        return audio_modality
+    return video_modality if video_modality.is_clip(path) else image_modality
 
 
 def request_of(path: str | Path) -> Request:
@@ -84,23 +91,48 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
 def _made(pipeline: Any, request: Request, modality: Any) -> Any:
     asked = {name: getattr(request, name) for name in GIVEN}
     asked = {name: value for name, value in asked.items() if value not in (None, ())}
-    inputs = {"start": _found(request.source, modality), "mask": _found(request.mask, modality)}
-    asked |= {name: file for name, file in inputs.items() if file is not None}
+    asked |= _inputs(request, modality)
     if request.source or request.bars:  # they say how long it is
         asked.pop("seconds", None)
     [after] = pipeline.run(pipeline.job(_prompt(request), **asked, **plain(request.walk)))
     return after
 
 
-def _streamed(pipeline: Any, request: Request, before: audio_modality.Audio) -> audio_modality.Audio:
+def _inputs(request: Request, modality: Any) -> dict[str, str]:
+    """The files that it was made from, as options: where they were, and as they were."""
+    own, mask = modality.load, modality.load
+    if modality is video_modality:
+        own = partial(modality.load, rate=request.fps, size=request.size)
+        mask = partial(load_mask, rate=request.fps)
+    what = {image_modality: "picture", audio_modality: "sound", video_modality: "clip"}
+    found = {"start": (request.source, own, what[modality]), "mask": (request.mask, mask, "mask")}
+    found |= {name: (getattr(request, name), image_modality.load, "picture") for name in ("first", "last")}
+    found["sound"] = request.sound, audio_modality.load, "sound"
+    return {name: _found(source, *how) for name, (source, *how) in found.items() if source is not None}
+
+
+def _streamed(pipeline: Any, request: Request, before: Any) -> Any:
     """As much of a stream as the file holds."""
     options = {"seed": request.seed, "negative": request.negative, **plain(request.walk)}
+    if isinstance(before, video_modality.Video):
+        seen = {name: getattr(request, name) for name in SEEN} | _inputs(request, video_modality)
+        return _continued(pipeline.live(_prompt(request), seconds=request.seconds, **options, **seen), before.count)
     clips, count = [], round(before.samples.shape[1] * pipeline.rate / before.rate)
     for clip in pipeline.live(_prompt(request), seconds=request.seconds, **options):
         clips.append(clip.samples)
         if sum(samples.shape[1] for samples in clips) >= count:
             break
     return audio_modality.Audio(np.concatenate(clips, axis=1)[:, :count], pipeline.rate)
+
+
+def _continued(stream: Any, count: int) -> video_modality.Video:
+    """The first so many frames of a stream of video."""
+    clips: list[np.ndarray] = []
+    for clip in stream:
+        clips.append(clip.frames)
+        if sum(map(len, clips)) >= count:
+            break
+    return video_modality.Video(np.concatenate(clips)[:count], stream.rate)
 
 
 def _prompt(request: Request) -> Any:
@@ -112,19 +144,20 @@ def _prompt(request: Request) -> Any:
 def _difference(after: Any, before: Any) -> int:
     if isinstance(after, image_modality.Image):
         return int(np.abs(after.numpy().astype(int) - before.numpy()).max())
+    if isinstance(after, video_modality.Video):
+        before = video_modality.load(before, rate=after.rate, size=after.size, sound=False)
+        count = min(after.count, before.count)
+        return int(np.abs(after.frames[:count].astype(np.int16) - before.frames[:count]).max())
     before = audio_modality.load(before, rate=after.rate, channels=after.channels)
     count = min(after.samples.shape[1], before.samples.shape[1])
     steps = [np.rint(clip.samples[:, :count] * FULL_SCALE["sample"]).clip(max=32767) for clip in (after, before)]
     return int(np.abs(steps[0] - steps[1]).max())
 
 
-def _found(source: Source | None, modality: Any) -> str | None:
-    if source is None:
-        return None
-    what = "clip" if modality is audio_modality else "picture"
+def _found(source: Source, load: Callable[[str], Any], what: str) -> str:
     if source.path is None or not Path(source.path).exists():
         raise ValueError(f"the {what} that it started from is not at {source.path}: put it back there to replay")
-    if modality.load(source.path).sha256 != source.sha256:
-        parts = "samples" if modality is audio_modality else "pixels"
+    if load(source.path).sha256 != source.sha256:
+        parts = "samples" if what == "sound" else "pixels"
         raise ValueError(f"{source.path} has changed since: its {parts} are not those that were started from")
     return source.path

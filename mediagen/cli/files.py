@@ -12,25 +12,34 @@ File = Annotated[Path, typer.Argument(help="A picture or a clip made by mediagen
 
 def show(
     file: File,
-    plot: Annotated[Path | None, typer.Option(help="Of a clip: write its waveform and spectrogram here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write the waveform and spectrogram of a sound, some frames of a video, here.")
+    ] = None,
 ) -> None:
-    """Print the request that a file carries, or draw any clip."""
+    """Print the request that a file carries and the facts of a video, or draw any clip."""
     from rich import print_json
 
     from ..modalities import image as pictures
+    from ..modalities import video as films
+    from ..modalities import video_files
     from ..replaying import media_of, request_of
 
-    if plot is None:
+    modality, metadata = media_of(file), None
+    if modality is films:
+        stream = video_files.read(file)
+        metadata = stream.metadata
+        tell(films.describe(stream))
+    if plot is not None:
+        if modality is pictures:
+            raise ValueError(f"{file} is a picture by its ending: only sound and video have a plot")
+        check_writable(plot, pictures.check_suffix)
+        clip = modality.load(file)
+        metadata = clip.metadata
+        (clip.sheet() if modality is films else clip.plot()).save(plot)
+    if metadata or (plot is None and modality is not films):
         print_json(request_of(file).to_json(), sort_keys=False)
-        return
-    if media_of(file) is pictures:
-        raise ValueError(f"{file} is no clip by its ending: only sound has a plot")
-    check_writable(plot, pictures.check_suffix)
-    clip = media_of(file).load(file)
-    clip.plot().save(plot)
-    if clip.metadata:
-        print_json(request_of(file).to_json(), sort_keys=False)
-    tell(str(plot))
+    if plot is not None:
+        tell(str(plot))
 
 
 def replay(

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,12 +19,13 @@ from .audio import Audio
 from .image import Image
 from .video_files import check_sides, check_suffix
 from .video_folder import SOUND
-from .video_formats import MOST_VALUES, SoundFacts, check_rate
+from .video_formats import FORMATS, MOST_VALUES, SoundFacts, check_rate
 from .video_frames import even, fitted, resampled
 
 if TYPE_CHECKING:
     from .video_formats import Stream
 
+OTHERS = (".mov", ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".flv")  # endings of what is read besides
 LONGEST_EMBEDDED = 50_000_000  # pixels of all frames that a notebook's page is made to carry
 
 
@@ -161,7 +163,7 @@ def load(source: Any, *, rate: float | None = None, size: tuple[int, int] | None
         source = Video(*source)
     if not isinstance(source, Video):
         raise ValueError(f"a video must be a path, (array, rate) or a Video, not {type(source).__name__}")
-    clip = source.resampled(rate or source.rate).fitted(size or source.size)
+    clip = source.resampled(source.rate if rate is None else rate).fitted(source.size if size is None else size)
     return clip if sound else clip.with_sound(None)
 
 
@@ -198,17 +200,25 @@ def _sound(path: Path, facts: SoundFacts) -> Audio | None:
     return Audio(samples, clip.rate) if samples.shape[1] else None
 
 
-def describe(path: str | Path) -> str:
-    """A file's facts in a line: size, frames, rate, seconds, sound. ValueError as for `load`."""
+def is_clip(path: str | Path) -> bool:
+    """Whether a path is that of a video: by its ending, a folder, or a WebP that moves."""
     path = Path(path)
-    clip = video_files.read(path)
-    width, height = clip.size
-    parts = [f"{width}x{height} pixels", f"{clip.rate:g} frames a second"]
-    if clip.count is not None:
-        parts[1:1] = [f"{clip.count} frames, {clip.count / clip.rate:.2f} s"]
-    channels = clip.sound and {1: "mono", 2: "stereo"}.get(clip.sound.channels, f"{clip.sound.channels} channels")
-    parts.append(f"sound {channels} at {clip.sound.rate} Hz" if clip.sound else "no sound")
+    if path.suffix.lower() != ".webp":
+        return path.suffix.lower() in (*FORMATS, *OTHERS) and (path.suffix != "" or path.is_dir())
+    with suppress(ValueError):
+        video_files.read(path)
+        return True
+    return False
+
+
+def describe(stream: "Stream") -> str:
+    """The facts of an open file in a line: size, frames, seconds, rate, sound."""
+    parts = ["{}x{} pixels".format(*stream.size), f"{stream.rate:g} frames a second"]
+    if stream.count is not None:
+        parts[1:1] = [f"{stream.count} frames, {stream.count / stream.rate:.2f} s"]
+    channels = stream.sound and {1: "mono", 2: "stereo"}.get(stream.sound.channels, f"{stream.sound.channels} channels")
+    parts.append(f"sound {channels} at {stream.sound.rate} Hz" if stream.sound else "no sound")
     return ", ".join(parts)
 
 
-__all__ = ["Video", "check_suffix", "describe", "load"]
+__all__ = ["Video", "check_suffix", "describe", "is_clip", "load"]

@@ -77,15 +77,15 @@ def _film(path: Path, container: Any) -> Any:
 
 
 def _seconds(container: Any, stream: Any, tags: dict[str, str]) -> float | None:
-    """How long the picture is, if the head tells: MP4 and AVI in the stream, Matroska in a tag of it."""
+    """How long the picture is, if the head tells: MP4 and AVI in the stream, Matroska when it ends, in a tag of it."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    parts = tags.get("duration", "").split(":")
+    begin = float((stream.start_time or 0) * stream.time_base) if "matroska" in container.format.name else 0.0
     with suppress(ValueError):
-        hours, minutes, seconds = map(float, parts)
-        return hours * 3600 + minutes * 60 + seconds
+        hours, minutes, seconds = map(float, tags.get("duration", "").split(":"))
+        return hours * 3600 + minutes * 60 + seconds - begin
     alone = len(container.streams) == 1 and container.duration
-    return container.duration / 1_000_000 if alone else None
+    return container.duration / 1_000_000 - begin if alone else None
 
 
 def _sound(path: Path, film: float) -> SoundFacts:

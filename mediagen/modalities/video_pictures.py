@@ -19,7 +19,12 @@ UNITS = {"GIF": Fraction(1, 100), "WEBP": Fraction(1, 1000), "PNG": Fraction(1, 
 COLOURS = 256  # of a GIF
 SAMPLED = 32  # frames that its palette is taken from
 USUAL = 0.1  # seconds that browsers show a frame for whose time is 10 ms or less
-MOST_RATE = 100  # frames a second that are looked for in times
+# Frames a second that are looked for in times: whole numbers, those of television, halves
+PLAUSIBLE = (
+    *map(Fraction, range(1, 101)),
+    *(Fraction(1000 * rate, 1001) for rate in (24, 30, 60)),
+    *(Fraction(2 * k + 1, 2) for k in range(50)),
+)
 
 
 def is_pictures(head: bytes) -> bool:
@@ -140,12 +145,17 @@ def _metadata(pil: "Pil.Image") -> str | None:
 
 
 def _rate(times: list[float], unit: Fraction) -> Fraction | None:
-    """The least whole number of frames a second whose times, rounded to units, are these; None if there is none."""
+    """The rate whose times, rounded to units, are these: one that gives as many frames or, as equal neighbours are kept
+    as one, one that gives more. None if there is none."""
     ends = np.cumsum(times)
-    for rate in range(1, MOST_RATE + 1):
-        if np.abs(np.round(ends * rate) / rate - ends).max() <= float(unit) * 0.501:
-            return Fraction(rate)
-    return None
+    mean = Fraction(len(times)) / Fraction(float(ends[-1])).limit_denominator(1000)
+    fitting = [rate for rate in (*PLAUSIBLE, mean) if _misses(ends, float(rate)) <= float(unit) * 0.501]
+    return min(fitting, key=lambda rate: round(ends[-1] * rate) != len(times), default=None)
+
+
+def _misses(ends: np.ndarray, rate: float) -> float:
+    """Seconds by which the times miss those of an even rate at most."""
+    return float(np.abs(np.round(ends * rate) / rate - ends).max())
 
 
 def _frames(path: Path, begins: list[float]) -> Iterator[tuple[float, float, np.ndarray]]:
