@@ -84,16 +84,16 @@ def recipe(world: World, *, size: int, train: int, heldout: int, seed: int) -> d
         "scenes": dict(world.scenes),
         "recolour": world.recolour,
         "variety": world.variety,
-        "labels": {label.name: _short(label) for label in world.labels},
-        "backgrounds": {background.name: _short(background) for background in world.backgrounds},
-        "styles": {name: _short(style) for name, style in world.styles.items()},
+        "labels": {label.name: short(label) for label in world.labels},
+        "backgrounds": {background.name: short(background) for background in world.backgrounds},
+        "styles": {name: short(style) for name, style in world.styles.items()},
         "colours": list(world.colours),
         "relations": list(world.relations),
         "sources": packages,
     }
 
 
-def _short(entry: Any) -> dict[str, Any]:
+def short(entry: Any) -> dict[str, Any]:
     """The fields of a label, background or style that differ from their defaults, without the name."""
     values = {f.name: getattr(entry, f.name) for f in fields(entry) if f.name != "name"}
     kept = {key: value for key, value in values.items() if value != entry.__dataclass_fields__[key].default}

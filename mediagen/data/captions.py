@@ -35,7 +35,7 @@ def captions(world: World, truth: dict[str, Any], rng: np.random.Generator) -> l
 def _caption(world: World, truth: dict[str, Any], rng: np.random.Generator, detail: float) -> str:
     subject = _subject(world, truth, rng, detail)
     background = next(b for b in world.backgrounds if b.name == truth["background"])
-    where = _one(rng, background.phrases) if rng.random() < (0.96 if detail > 0.5 else 0.45) else ""
+    where = one_of(rng, background.phrases) if rng.random() < (0.96 if detail > 0.5 else 0.45) else ""
     if where and rng.random() < 0.05:
         text = f"{where}, {_styled(world, truth, rng, subject)}"
     else:
@@ -46,32 +46,32 @@ def _caption(world: World, truth: dict[str, Any], rng: np.random.Generator, deta
 def _subject(world: World, truth: dict[str, Any], rng: np.random.Generator, detail: float) -> str:
     things = truth["objects"]
     if truth["relation"]:
-        names = [_thing(world.by_name[o["label"]], o, rng, detail, sized=False) for o in things]
+        names = [thing(world.by_name[o["label"]], o, rng, detail, sized=False) for o in things]
         return _related(names, truth["relation"]["name"], rng)
     if truth["count"] > 1:
         colour = _colour(things[0], rng, detail)
         many = world.by_name[things[0]["label"]].many
         number = NUMBERS[truth["count"]][rng.integers(2 if many.startswith("pairs") else 4)]
         return " ".join(word for word in (number, colour, many) if word)
-    return _thing(world.by_name[things[0]["label"]], things[0], rng, detail, sized=True)
+    return thing(world.by_name[things[0]["label"]], things[0], rng, detail, sized=True)
 
 
 def _related(names: Sequence[str], relation: str, rng: np.random.Generator) -> str:
     first, second = names
     form = rng.random()
     if form < 0.55:
-        return f"{first} {_one(rng, SAID[relation])} {second}"
+        return f"{first} {one_of(rng, SAID[relation])} {second}"
     if form < 0.8:
-        return f"{second} {_one(rng, SAID[RELATIONS[relation]])} {first}"
+        return f"{second} {one_of(rng, SAID[RELATIONS[relation]])} {first}"
     sides = {"left of": ("on the left", "on the right"), "above": ("at the top", "at the bottom")}
     turned = relation in ("right of", "below")
     if (straight := RELATIONS[relation] if turned else relation) in sides:
         one, two = sides[straight] if not turned else sides[straight][::-1]
         return f"{first} {one} and {second} {two}"
-    return f"{first} {_one(rng, SAID[relation])} {second}"
+    return f"{first} {one_of(rng, SAID[relation])} {second}"
 
 
-def _thing(label: Label, truth: dict[str, Any], rng: np.random.Generator, detail: float, sized: bool) -> str:
+def thing(label: Label, truth: dict[str, Any], rng: np.random.Generator, detail: float, sized: bool) -> str:
     name = (
         label.names[0]
         if rng.random() < 0.75 or len(label.names) == 1
@@ -83,7 +83,7 @@ def _thing(label: Label, truth: dict[str, Any], rng: np.random.Generator, detail
 
 def _size(truth: dict[str, Any], rng: np.random.Generator, detail: float, sized: bool) -> list[str]:
     share = {"small": 0.8, "big": 0.3}.get(truth["size"], 0)
-    return [_one(rng, SIZES[truth["size"]])] if sized and rng.random() < share * min(1, detail + 0.2) else []
+    return [one_of(rng, SIZES[truth["size"]])] if sized and rng.random() < share * min(1, detail + 0.2) else []
 
 
 def _colour(truth: dict[str, Any], rng: np.random.Generator, detail: float) -> str:
@@ -95,10 +95,10 @@ def _colour(truth: dict[str, Any], rng: np.random.Generator, detail: float) -> s
 def _styled(world: World, truth: dict[str, Any], rng: np.random.Generator, text: str) -> str:
     style = world.styles[truth["style"]]
     if rng.random() < style.named:
-        return f"{_one(rng, style.prefix)} {text}" if rng.random() < 0.6 else f"{text}, {_one(rng, style.suffix)}"
+        return f"{one_of(rng, style.prefix)} {text}" if rng.random() < 0.6 else f"{text}, {one_of(rng, style.suffix)}"
     form = rng.random()
     if form < 0.08:
-        return f"{_one(rng, OPENINGS)} {text}"
+        return f"{one_of(rng, OPENINGS)} {text}"
     return text.removeprefix("a ").removeprefix("an ") if form < 0.16 else text
 
 
@@ -109,5 +109,5 @@ def article(words: str) -> str:
     return f"{'an' if vowel else 'a'} {words}"
 
 
-def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+def one_of(rng: np.random.Generator, choices: Sequence[str]) -> str:
     return choices[rng.integers(len(choices))]

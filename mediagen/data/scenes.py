@@ -72,16 +72,16 @@ def plan(world: World, sprites: Sprites, rng: np.random.Generator, split: Split)
     if split == "heldout" and not world.heldout:
         raise ValueError(f"world {world.name!r} holds nothing out, so it has no held-out scenes")
     for _ in range(TRIES):
-        kind = _pick(rng, list(world.scenes), list(world.scenes.values()))
-        style = _pick(rng, list(world.styles), [s.weight for s in world.styles.values()])
-        background = _pick(rng, [b.name for b in world.backgrounds], [b.weight for b in world.backgrounds])
+        kind = picked(rng, list(world.scenes), list(world.scenes.values()))
+        style = picked(rng, list(world.styles), [s.weight for s in world.styles.values()])
+        background = picked(rng, [b.name for b in world.backgrounds], [b.weight for b in world.backgrounds])
         labels = [world.labels[i] for i in rng.choice(len(world.labels), 2 if kind == "pair" else 1, replace=False)]
         if kind == "count" and labels[0].mass:
             continue
         if holds(world, [label.name for label in labels], background) != (split == "heldout"):
             continue
-        chosen = [_sprite(world, sprites, rng, label, style) for label in labels]
-        if all(sprite is not None and _stands_out(sprite, background) for sprite in chosen):
+        chosen = [sprite_of(world, sprites, rng, label, style) for label in labels]
+        if all(sprite is not None and stands_out(sprite, background) for sprite in chosen):
             return _arranged(world, rng, kind, style, background, labels, [s for s in chosen if s is not None])
     raise ValueError(
         f"world {world.name!r}: no {split} scene found in {TRIES} tries; its labels, styles or backgrounds are too few"
@@ -94,19 +94,19 @@ def holds(world: World, labels: Sequence[str], background: str) -> bool:
     return pair or any(world.held_out(label, background) for label in labels)
 
 
-def _pick(rng: np.random.Generator, names: Sequence[str], weights: Sequence[float]) -> str:
+def picked(rng: np.random.Generator, names: Sequence[str], weights: Sequence[float]) -> str:
     total = np.cumsum(weights)
     return names[int(np.searchsorted(total, rng.random() * total[-1], side="right"))]
 
 
-def _sprite(world: World, sprites: Sprites, rng: np.random.Generator, label: Label, style: str) -> Sprite | None:
+def sprite_of(world: World, sprites: Sprites, rng: np.random.Generator, label: Label, style: str) -> Sprite | None:
     changed = sprites.changed.get((label.name, style), ())
     if changed and rng.random() < world.recolour:
         return changed[rng.integers(len(changed))]
     return sprites.plain.get((label.name, style))
 
 
-def _stands_out(sprite: Sprite, background: str) -> bool:
+def stands_out(sprite: Sprite, background: str) -> bool:
     """Whether a drawing can be told from the backdrop: unlike a plain one's colour; a rim or scenery do."""
     if background not in PLAIN or (sprite.style == "sticker" and background != "white"):
         return True

@@ -1,0 +1,196 @@
+"""What the motion world is made of: an image world's things and places, kinds of motion, and the words for them.
+
+A world is read from a YAML file (two ship with the package, `small` and `whole`) into frozen dataclasses; an unknown
+key is an error. Which combinations are held out of training follows from a hash of their names alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+
+from ... import config
+from ..world import World, load_world
+
+Split = Literal["train", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "heldout")
+VECTORS = {
+    "left": (-1.0, 0.0),
+    "right": (1.0, 0.0),
+    "up": (0.0, -1.0),
+    "down": (0.0, 1.0),
+    "up and to the left": (-0.7071, -0.7071),
+    "up and to the right": (0.7071, -0.7071),
+    "down and to the left": (-0.7071, 0.7071),
+    "down and to the right": (0.7071, 0.7071),
+}
+PLAIN_MANNER = "move"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How things of a kind go, and the verbs for it; the keys are explained at the top of `manners.yaml`."""
+
+    labels: tuple[str, ...]
+    sideways: tuple[str, ...] = ()
+    up: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+    rolls: bool = False
+    step: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionWorld:
+    """A recipe of clips; the keys are explained at the top of `small.yaml` and of `manners.yaml`."""
+
+    name: str
+    base: str
+    frames: int
+    rate: float
+    size: int
+    heldout: float
+    styles: dict[str, float]
+    extent: tuple[float, ...]
+    kinds: dict[str, float]
+    directions: dict[str, float]
+    ways: dict[str, float]
+    paths: dict[str, float]
+    along: float
+    animated: float
+    slow: float
+    fast: float
+    scenery: tuple[str, ...]
+    manners: dict[str, Manner]
+    faces: dict[str, tuple[str, ...]]
+    headings: dict[str, float]
+    round: tuple[str, ...]
+    over: dict[str, tuple[str, ...]]
+    labels: tuple[str, ...] = ()
+
+    @cached_property
+    def scenes(self) -> World:
+        """The image world of `base`, narrowed to the labels that the clips show."""
+        base = load_world(self.base)
+        known = base.by_name
+        if unknown := [name for name in self.labels if name not in known]:
+            raise ValueError(f"labels: {unknown[0]!r} is not in the image world {base.name!r}")
+        kept = tuple(label for label in base.labels if (label.name in self.labels if self.labels else not label.mass))
+        return replace(base, labels=kept, heldout=self.heldout)
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the last."""
+        return (self.frames - 1) / self.rate
+
+    @property
+    def clock(self) -> np.ndarray:
+        """0 at the first frame, 1 at the last: float64 [frames]."""
+        return np.linspace(0, 1, self.frames)
+
+    @cached_property
+    def backdrops(self) -> dict[str, float]:
+        """Weights of the backgrounds."""
+        return {b.name: b.weight for b in self.scenes.backgrounds}
+
+    @cached_property
+    def _manner_of(self) -> dict[str, str]:
+        return {label: name for name, manner in self.manners.items() for label in manner.labels}
+
+    def manner(self, label: str) -> Manner:
+        return self.manners[self._manner_of.get(label, PLAIN_MANNER)]
+
+    def faced(self, label: str) -> str | None:
+        """Which way a drawing looks as it is drawn: left, right, or None."""
+        return next((side for side in ("left", "right") if label in self.faces[side]), None)
+
+    def pace(self, speed: float) -> str | None:
+        """slow, fast or None, of a speed in frame sides a second."""
+        return "slow" if speed <= self.slow else "fast" if speed >= self.fast else None
+
+    def held_out(self, label: str, other: str) -> bool:
+        """Whether label x background, or label x motion (as `Motif.name` calls it), is kept out of training."""
+        return self.scenes.held_out(label, other)
+
+
+def load_motion(name: str | Path) -> MotionWorld:
+    """A world that ships with the package (by name) or one of your own (path of a YAML file)."""
+    import yaml
+
+    folder = resources.files(__package__)
+    file = folder / f"{name}.yaml" if str(name) in ("small", "whole") else Path(name)
+    if not file.is_file():
+        raise ValueError(f"unknown motion world {str(name)!r}; known are small, whole, or give the path of a YAML file")
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    manners = yaml.safe_load((folder / "manners.yaml").read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} is no description of a motion world: it must be a mapping")
+    return read_motion({**manners, **content})
+
+
+def read_motion(content: Mapping[str, Any]) -> MotionWorld:
+    """A world from the content of its file; raises ValueError naming the entry that is wrong."""
+    content = dict(content)
+    for key in ("manners", "faces", "over"):
+        if not isinstance(content.get(key), dict):
+            raise ValueError(f"motion world: {key} must be a mapping, not {content.get(key)!r}")
+    content["manners"] = {
+        name: config.build(Manner, entry, f"manner {name!r}") for name, entry in content["manners"].items()
+    }
+    for key in ("faces", "over"):
+        content[key] = {name: tuple(entry) for name, entry in content[key].items()}
+    world = config.build(MotionWorld, content, "motion world")
+    _check(world)
+    return world
+
+
+def _check(world: MotionWorld) -> None:
+    from .kinds import KINDS
+
+    _known("kind of motion", world.kinds, KINDS)
+    _known("direction", world.directions, VECTORS)
+    _known("way", world.ways, ("inside", "out", "in"))
+    _known("path", world.paths, ("straight", "arc"))
+    _known("style", world.styles, world.scenes.styles)
+    _known("background", world.scenery, world.backdrops)
+    _known("manner", [PLAIN_MANNER], world.manners)
+    _known("side that is faced", world.faces, ("left", "right"))
+    least = {"frames": 5, "size": 32, "rate": 1}
+    for name, value in least.items():
+        if getattr(world, name) < value:
+            raise ValueError(
+                f"motion world {world.name!r}: {name} is {getattr(world, name)}; it must be {value} or more"
+            )
+    if not 0 <= world.heldout < 0.5:
+        raise ValueError(f"motion world {world.name!r}: heldout is {world.heldout}; it must be from 0 and below 0.5")
+    if len(world.extent) != 2 or not 0.15 <= world.extent[0] <= world.extent[1] <= 0.6:
+        raise ValueError(
+            f"motion world {world.name!r}: extent is {list(world.extent)}; it must be two rising shares, 0.15 to 0.6"
+        )
+
+
+def _known(what: str, names: Any, known: Any) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; known are {', '.join(known)}")
+
+
+def stream(seed: int, split: Split, index: int, purpose: str) -> np.random.Generator:
+    """Random numbers of one clip for one purpose, so that a change in one part of a clip moves no other."""
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; it must be 'train' or 'heldout'")
+    if index < 0 or seed < 0:
+        raise ValueError(f"seed {seed} and index {index} must not be negative")
+    return np.random.default_rng([seed, SPLITS.index(split), index, crc32(purpose.encode())])
+
+
+def pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """A key of the mapping, by weight."""
+    total = np.cumsum(list(weights.values()))
+    return list(weights)[int(np.searchsorted(total, rng.random() * total[-1], side="right"))]
