@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from .audio_stream import Stream
     from .modalities.audio import Audio
     from .modalities.image import Image
+    from .modalities.video import Video
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audio", "image", "load", "models", "replay", "stream"]
+__all__ = ["__version__", "audio", "image", "load", "models", "replay", "stream", "video"]
 
 _loaded: dict[str, Any] = {}
 
@@ -65,6 +66,37 @@ def audio(  # noqa: PLR0913 (the public face names what most calls use)
     return _cached(model, "audio").generate(prompt, seconds=seconds, n=n, **asked, **options)
 
 
+def video(  # noqa: PLR0913 (the public face names what most calls use)
+    prompt: Any,
+    *,
+    seconds: float | None = None,
+    size: Any = None,
+    first: Any = None,
+    last: Any = None,
+    fps: float | None = None,
+    motion: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    guidance: float | None = None,
+    solver: str | None = None,
+    negative: str | None = None,
+    n: int = 1,
+    model: str = "mini-video",
+    **options: Any,
+) -> "Video | list[Video]":
+    """A clip from text (a list of them for n > 1), by a model that ships inside or any that `load` takes.
+
+    >>> mediagen.video("a rocket flies up into space", seconds=2, seed=7).save("rocket.mp4")
+
+    prompt: text, [(text, weight), ...] to compose, or a timeline [(0, "a cat sits"), (2, "the cat runs")]. first, last:
+    pictures that it begins and ends with. fps: frames a second. motion: how strong it is, 0 to 1. options: sound (a
+    clip or file that is heard with it), loop=True and `generators.diffusion.Walk`. ValueError for what cannot be.
+    """
+    asked = {"steps": steps, "seed": seed, "guidance": guidance, "solver": solver, "negative": negative}
+    asked |= {"first": first, "last": last, "fps": fps, "motion": motion}
+    return _cached(model, "video").generate(prompt, seconds=seconds, size=size, n=n, **asked, **options)
+
+
 def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audio", **options: Any) -> "Stream":
     """Sound that is made while it is heard: an iterator of clips that follow one another without a gap.
 
@@ -77,8 +109,8 @@ def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audi
 
 
 def load(name_or_path: "str | Path") -> Any:
-    """A model by name or folder: an `image_pipeline.ImagePipeline` or `audio_pipeline.AudioPipeline`, which have
-    `generate`, `vary`, `inpaint` and more."""
+    """A model by name or folder: an `image_pipeline.ImagePipeline`, `audio_pipeline.AudioPipeline` or
+    `video_pipeline.VideoPipeline`, which have `generate`, `vary`, `inpaint` and more."""
     from .pipeline import load
 
     return load(name_or_path)
@@ -92,7 +124,7 @@ def models() -> dict[str, "Path"]:
 
 
 def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
-    """Make a saved picture or clip again from its own metadata; says whether its pixels or samples are equal
+    """Make a saved picture, sound or clip again from its own metadata; says whether its pixels or samples are equal
     (`replaying.Replay`). model: its folder, if it does not ship."""
     from .replaying import replay
 

@@ -38,7 +38,6 @@ def capabilities(folder: Path) -> dict[str, str]:
     if card["modality"] == "video":
         told = {scalar["name"] for scalar in card.get("scalars", ())}
         answers |= {name: "" if name in told else f"the model was not trained to be told {name}" for name in TOLD}
-        answers["known"] = "" if card.get("known") else "what is known is shown to it noised, as it was trained"
     return answers
 
 

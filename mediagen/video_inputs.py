@@ -81,7 +81,7 @@ def inputs(start: Any, edits: Mapping[str, Any], size: Any, rate: float, own: tu
     size = size or (own if source is None else check_size(source.size, multiple))
     return Inputs(
         size=size,
-        rate=float(fps or (rate if source is None else source.rate)),
+        rate=float(fps if fps is not None else rate if source is None else source.rate),
         source=source,
         mask=_mask(edits["mask"], source) if "mask" in edits and source is not None else None,
         first=first,
@@ -116,7 +116,7 @@ def load_mask(mask: Any, rate: float) -> Video:
 def is_picture(mask: Any) -> bool:
     """Whether this is one picture, by its type or its ending."""
     if isinstance(mask, (str, Path)):
-        return Path(mask).suffix.lower() in image_modality.FORMATS
+        return not video_modality.is_clip(mask)
     return not isinstance(mask, (Video, Sequence)) and getattr(mask, "ndim", 3) == 3
 
 

@@ -152,7 +152,7 @@ class VideoPipeline(Pipeline):
             rate=rate,
             canvas=cover,
             stray=None if cover is None else cover.stray(self.model.spec),
-            sound=given.heard(count / rate, edits.get("left", 0.0)),
+            sound=given.heard(count / rate, round(edits.get("left", 0.0) * given.rate) / rate),
         )
 
     def live(self, prompt: Any, *, seconds: float | None = None, size: Any = None, **options: Any) -> "VideoStream":

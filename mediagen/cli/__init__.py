@@ -13,6 +13,7 @@ from .image import image
 from .options import Seed
 from .terminal import make_folder, tell
 from .training import data_app, train
+from .video import video
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +23,7 @@ app = typer.Typer(
     help="Images, music and video from one API; small models ship inside and run offline.",
 )
 app.add_typer(data_app, name="data")
-for command in (image, audio, live, train, show, replay):
+for command in (image, audio, video, live, train, show, replay):
     app.command()(command)
 
 

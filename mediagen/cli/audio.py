@@ -49,7 +49,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     alone: Annotated[bool, typer.Option("--alone", help="With --accompany: that part without the clip.")] = False,
     bars: Annotated[int | None, typer.Option(help="A loop without a seam of so many bars, instead of seconds.")] = None,
     beats: Annotated[int | None, typer.Option(help="With --bars: beats of a bar, 4 if left out.")] = None,
-    bpm: Annotated[float | None, typer.Option(help="With --bars: beats a minute, 120 if left out.")] = None,
+    bpm: Annotated[float | None, typer.Option(help="Beats a minute; else the prompt's, and with --bars 120.")] = None,
     lufs: Annotated[float | None, typer.Option(help="Bring it to this loudness, such as -14.")] = None,
 ) -> None:
     """Make music or sound from text (or from a clip and text)."""
@@ -133,7 +133,7 @@ def record(stream: "Stream", out: str) -> None:
     write(out, blocks, stream.rate, stream.channels, metadata=stream.request.to_json())
 
 
-def until_stopped(stream: "Stream") -> Iterator[Any]:
+def until_stopped(stream: Any) -> Iterator[Any]:
     """The clips of a stream, up to Ctrl-C if there is one."""
     try:
         yield from stream
