@@ -648,3 +648,29 @@ def test_the_module_loads_no_codec() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
     )
     assert loaded & {"av", "soundfile", "torchaudio", "pyloudnorm", "scipy", "PIL", "imageio"} == set()
+
+
+def test_show_prints_facts_and_request_and_draws_the_sheet(tmp_path: Path, monkeypatch, capsys) -> None:
+    from mediagen.cli import main
+    from mediagen.request import Request
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["mediagen", "show", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0)
+
+    monkeypatch.chdir(tmp_path)
+    asked = Request(prompts=(("a rocket", 1.0),), seed=7, model="mini-video", model_hash="0", version="0")
+    clip = Video(scene(), 8, tone())
+    Video(clip.frames, 8, clip.sound, asked.to_json(pixels=clip.sha256)).save("clip.mp4")
+    assert run("clip.mp4") == 0
+    facts, request = capsys.readouterr().out.split("\n", 1)
+    assert facts == "64x48 pixels, 17 frames, 2.12 s, 8 frames a second, sound stereo at 48000 Hz"
+    assert json.loads(request)["mediagen"]["seed"] == 7
+    assert run("clip.mp4", "--plot", "sheet.png") == 0 and image.load("sheet.png").size[0] > 500
+    clip.with_sound(None).save("plain.webp")
+    assert capsys.readouterr() and run("plain.webp") == 0 and "no sound" in capsys.readouterr().out
+    Path("bad.mp4").write_bytes(b"no film")
+    assert run("bad.mp4") == 2 and capsys.readouterr().err.count("\n") == 1
+    assert run("clip.mp4", "--plot", "sheet.xyz") == 2 and not Path("sheet.xyz").exists()
