@@ -25,7 +25,8 @@ SOURCES = ("source", "mask", "first", "last", "sound")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs:
     """size: (width, height) in pixels; rate: frames a second; source: the clip to start from; mask: white where it is
-    made anew; first, last: pictures that a clip begins and ends with; sound: what is heard with it."""
+    made anew; first, last: pictures that a clip begins and ends with; sound: what is heard with it, None for that of
+    the source, unless it is muted."""
 
     size: tuple[int, int]
     rate: float
@@ -34,6 +35,7 @@ class Inputs:
     first: Image | None = None
     last: Image | None = None
     sound: Audio | None = None
+    muted: bool = False
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -62,7 +64,7 @@ class Inputs:
         """The sound that is asked for, or the source's with silence of `before` seconds ahead of it; no longer than the
         clip."""
         sound = self.sound if self.sound is not None else self.source.sound if self.source is not None else None
-        if sound is None:
+        if sound is None or self.muted:
             return None
         ahead = 0 if self.sound is not None else round(before * sound.rate)
         samples = np.pad(sound.samples, ((0, 0), (ahead, 0)))[:, : max(round(seconds * sound.rate), 1)]
@@ -86,7 +88,8 @@ def inputs(start: Any, edits: Mapping[str, Any], size: Any, rate: float, own: tu
         mask=_mask(edits["mask"], source) if "mask" in edits and source is not None else None,
         first=first,
         last=last,
-        sound=audio_modality.load(edits["sound"]) if "sound" in edits else None,
+        sound=audio_modality.load(edits["sound"]) if edits.get("sound") else None,
+        muted=edits.get("sound") is False,
     )
 
 

@@ -66,9 +66,9 @@ class VideoPipeline(Pipeline):
 
         prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
         [(second, text), ...], the first second 0. seconds: None for the model's own; what is longer goes in windows
-        that overlap by half. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound, seed,
-        negative, loop=True, window (seconds) and the fields of `generators.diffusion.Walk`. ValueError for anything
-        that cannot be done.
+        that overlap by half. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound (False:
+        not even a clip's own), seed, negative, loop=True, window (seconds) and the fields of
+        `generators.diffusion.Walk`. ValueError for anything that cannot be done.
         """
         ends = {"first": first, "last": last}
         return result_of(self.run(self.job(prompt, seconds=seconds, size=size, n=n, **ends, **options)), prompt)

@@ -54,14 +54,14 @@ def models() -> None:
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(help="image, audio, loop, orders, quality, music-quality or pixel-latent.")
+        str, typer.Argument(help="image, audio, video, loop, orders, quality, music-quality or pixel-latent.")
     ] = "image",
 ) -> None:
-    """Measure: image and audio (times, memory), loop (against diffusers), orders (of solvers), quality (of pictures),
-    music-quality, pixel-latent."""
+    """Measure: image, audio, video (times, memory), loop (against diffusers), orders (of solvers), quality (of
+    pictures), music-quality, pixel-latent."""
     from importlib import import_module
 
-    rooms = ("image", "audio", "loop", "orders", "pixel_latent", "quality", "music_quality")
+    rooms = ("image", "audio", "video", "loop", "orders", "pixel_latent", "quality", "music_quality")
     if what.replace("-", "_") not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())

@@ -56,16 +56,19 @@ def video(  # noqa: PLR0913 (one argument an option)
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="A clip whose end goes on with its beginning.")] = False,
     sound: Annotated[str | None, typer.Option(help="A sound file that is heard with it.")] = None,
+    mute: Annotated[bool, typer.Option("--mute", help="With --from: without the clip's own sound.")] = False,
 ) -> None:
     """Make a video from text (or from pictures or a clip, and text)."""
     from ..modalities.video_formats import check_suffix
 
     check_writable(out, check_suffix)
+    if mute and (sound or not source):
+        raise ValueError("--mute is of the sound that a clip given by --from has")
     walk: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     walk |= {"negative": negative, "eta": eta, "window": window}
     clip: dict[str, Any] = {"seconds": seconds, "size": read_size(size), "fps": fps, "motion": motion, "first": first}
     edit = {"last": last, "start": source, "mask": mask, "between": read_between(start, end), "left": left}
-    edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": sound}
+    edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": False if mute else sound}
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
     if source is not None:
@@ -77,6 +80,8 @@ def video(  # noqa: PLR0913 (one argument an option)
         return
     pipeline = open_model(model, "video")
     job = pipeline.job(text, n=n, **clip, **edit, **walk)
+    if job.sound is not None and check_suffix(out).sound is None:
+        raise ValueError(f"{out}: {check_suffix(out).name} holds no sound: write .mp4, .webm or .mkv, or add --mute")
     save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
 
 

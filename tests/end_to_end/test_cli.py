@@ -19,7 +19,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
     shown = run("--help").stdout
-    commands = ("image", "audio", "live", "demo", "train", "data", "models", "show", "replay", "bench")
+    commands = ("image", "audio", "video", "live", "demo", "train", "data", "models", "show", "replay", "bench")
     assert all(word in shown for word in commands)
 
 

@@ -12,15 +12,16 @@ import mediagen
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 FETCHING = {"build_scenes.py"}  # needs the network: `mediagen data build` is tested without it in test_data_*.py
 SOUND = {"music.py", "music_edits.py"}
+VIDEO = {"video.py", "video_edits.py"}
 
 
 @pytest.mark.parametrize("script", [e for e in EXAMPLES if e.name not in FETCHING], ids=lambda e: e.stem)
-def test_example(script: Path, tmp_path: Path) -> None:
+def test_example(script: Path, tmp_path: Path, tiny_video: Path) -> None:
     if script.name in SOUND and "mini-audio" not in mediagen.models():
         pytest.skip("no model of sound ships yet; the script takes a model folder instead")
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *([str(tiny_video)] if script.name in VIDEO else [])],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

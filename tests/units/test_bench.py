@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mediagen.bench import audio, document, fresh, image, loop
+from mediagen.bench import audio, document, fresh, image, loop, video
 from mediagen.pipeline import load
 
 
@@ -51,6 +51,12 @@ def test_different_latents_are_refused(rig: loop.Rig, monkeypatch: pytest.Monkey
 def test_image_bench(tiny_model: Path) -> None:
     text = image.table(str(tiny_model), steps=2, batch=4, repeats=1)
     assert "fresh process" in text and "batch of 4" in text and "Model tiny, 64x64" in text
+    assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_video_bench(tiny_video: Path) -> None:
+    text = video.table(str(tiny_video), repeats=1)
+    assert "fresh process" in text and "by continuation" in text and "Model tiny-video, 32x32 at 8 frames" in text
     assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
 
 
