@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNITS = {"GIF": Fraction(1, 100), "WEBP": Fraction(1, 1000), "PNG": Fraction(1, 1000)}  # seconds that times count in
 COLOURS = 256  # of a GIF
-SAMPLED = 32  # frames that its palette is taken from
+SAMPLED = 40_000  # pixels that its palette is taken from
 USUAL = 0.1  # seconds that browsers show a frame for whose time is 10 ms or less
 # Frames a second that are looked for in times: whole numbers, those of television, halves
 PLAUSIBLE = (
@@ -107,10 +107,16 @@ def _colours(pictures: list["Pil.Image"]) -> np.ndarray:
             break
     else:
         return np.array(sorted(found), np.uint8)
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(SAMPLED, len(pictures))).round().astype(int))
-    together = Pil.fromarray(np.concatenate([np.asarray(pictures[i]) for i in chosen]))
-    palette = together.quantize(COLOURS, method=Pil.Quantize.MEDIANCUT, kmeans=1).getpalette() or []
+    each = -(-SAMPLED // len(pictures))
+    pixels = np.concatenate([_spread(np.asarray(picture).reshape(-1, 3), each) for picture in pictures])
+    together = Pil.fromarray(pixels[:, None])
+    palette = together.quantize(COLOURS, method=Pil.Quantize.MAXCOVERAGE, kmeans=1).getpalette() or []
     return np.array(palette, np.uint8).reshape(-1, 3)
+
+
+def _spread(pixels: np.ndarray, count: int) -> np.ndarray:
+    """So many of them, evenly spread, or all if there are fewer."""
+    return pixels[np.linspace(0, len(pixels) - 1, min(count, len(pixels))).astype(int)]
 
 
 def read_pictures(path: Path) -> Source:
