@@ -13,7 +13,8 @@ from .world import MotionWorld
 
 def describe(plan: Plan, world: MotionWorld) -> dict[str, Any]:
     """Places and sizes in frame units from the top left, angles in degrees counterclockwise, speeds in frame sides (for
-    what spins: turns) a second. `camera` tells the middle of the view and its zoom; `depth` is from the farthest on."""
+    what spins: turns) a second. `wide` and `high` of a thing are its sides as shares of its size. `camera` tells the
+    middle of the view and its zoom; `depth` is from the farthest on."""
     camera = plan.outline.camera
     return {
         "kind": plan.outline.kind,
@@ -43,6 +44,8 @@ def _object(plan: Plan, actor: Actor, world: MotionWorld) -> dict[str, Any]:
         "sprite": actor.sprite.key,
         "animated": actor.alive,
         "flipped": actor.flipped,
+        "wide": round(actor.body.wide / actor.body.extent, 4),
+        "high": round(actor.body.high / actor.body.extent, 4),
         "motion": motion(actor.told, world),
         "x": _numbers(track.x),
         "y": _numbers(track.y),
