@@ -22,8 +22,10 @@ def check_edits(edits: Mapping[str, Any], seconds: Any, start: Any, loop: Any) -
         raise ValueError(f"between mends the inside and {changed[1]} extends the outside: one after the other")
     if "bars" in edits and seconds is not None:
         raise ValueError("a loop's seconds follow from its bars, beats and bpm: leave out seconds, or bars")
-    if "bars" not in edits and ("beats" in edits or "bpm" in edits):
-        raise ValueError("beats and bpm are of a loop: say how many bars")
+    if "bars" not in edits and "beats" in edits:
+        raise ValueError("beats are of a loop: say how many bars")
+    if "bpm" in edits:
+        check_seconds(edits["bpm"], *BPM, name="bpm")
     if "lufs" in edits and changed:
         raise ValueError("the loudness of a clip cannot change where its samples stay: leave out lufs")
     if "lufs" in edits:

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .audio_canvas import Canvas, canvas, round_resampled, told
-from .audio_checks import check_edits, check_measure
+from .audio_checks import BPM, check_edits, check_measure
+from .conditioners import beats
+from .conditioners.base import Cond
 from .families.model import Model
 from .generators.diffusion import Box
 from .modalities import audio as audio_modality
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 Audio = audio_modality.Audio
 SHORTEST = 0.1  # seconds
+BPM_OF_LOOP = 120.0  # where neither an argument nor the prompt says it
+AROUND = 2.0  # seconds past each end of a loop that the model is shown, if it is shown its beats
 BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
 EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
 
@@ -39,12 +43,13 @@ EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AudioJob(Job):
     """samples: how many a result has; first: where in the piece the latents begin, in samples; canvas: what an edit
-    keeps; mixed: sound [C, samples] that a result is heard with."""
+    keeps; mixed: sound [C, samples] that a result is heard with; tempi: what it is shown of the beats (of a stream)."""
 
     samples: int
     first: int = 0
     canvas: Canvas | None = None
     mixed: Tensor | None = None
+    tempi: beats.Course | None = None
 
 
 class AudioPipeline(Pipeline):
@@ -65,9 +70,9 @@ class AudioPipeline(Pipeline):
 
         prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
         [(second, text), ...], the first second 0. seconds: 0.5 to 600, None for the model's own; what is longer goes in
-        windows that overlap by half. options: seed, negative, lufs (loudness), loop=True (an end that goes on with the
-        beginning), window (seconds) and the fields of `generators.diffusion.Walk`. ValueError for anything that cannot
-        be done.
+        windows that overlap by half. options: bpm (else what the prompts say: "90 bpm"), seed, negative, lufs
+        (loudness), loop=True (an end that goes on with the beginning), window (seconds) and the fields of
+        `generators.diffusion.Walk`. ValueError for anything that cannot be done.
         """
         return result_of(self.run(self.job(prompt, seconds=seconds, n=n, **options)), prompt)
 
@@ -91,13 +96,15 @@ class AudioPipeline(Pipeline):
         return result_of(self.run(self.job(prompt, n=n, start=clip, alone=alone, **options)), prompt)
 
     def loop(
-        self, prompt: Any, *, bars: int = 4, bpm: float = 120.0, beats: int = 4, n: int = 1, **options: Any
+        self, prompt: Any, *, bars: int = 4, bpm: float | None = None, beats: int = 4, n: int = 1, **options: Any
     ) -> Any:
-        """Bars of so many beats that go on for ever without a seam: bars * beats * 60 / bpm seconds, to the sample."""
+        """Bars of so many beats that go on for ever without a seam: bars * beats * 60 / bpm seconds, to the sample.
+        bpm: None for what the prompt says, or else 120."""
         return result_of(self.run(self.job(prompt, n=n, bars=bars, beats=beats, bpm=bpm, **options)), prompt)
 
-    def live(self, prompt: Any, *, seconds: float | None = None, **options: Any) -> "Stream":
-        """Sound that is made while it is heard, without an end or for so many seconds: `audio_stream.Stream`."""
+    def live(self, prompt: Any, *, seconds: float | None = None, bpm: float | None = None, **options: Any) -> "Stream":
+        """Sound that is made while it is heard, without an end or for so many seconds: `audio_stream.Stream`. bpm: None
+        for what the prompt says."""
         from .audio_stream import Stream
 
         if seconds is not None:
@@ -107,9 +114,9 @@ class AudioPipeline(Pipeline):
         if common["walk"].loop:
             raise ValueError("a stream goes on and has no loop: leave out loop, or generate a clip")
         [prompts, *_] = prompts_of(text)
-        return Stream(
-            self, Request(task="stream", prompts=prompts, seconds=seconds, timeline=timeline, **common), prompt
-        )
+        self.check_bpm(bpm)
+        about = {"prompts": prompts, "seconds": seconds, "timeline": timeline, "bpm": bpm}
+        return Stream(self, Request(task="stream", **about, **common), prompt)
 
     def job(
         self,
@@ -124,13 +131,15 @@ class AudioPipeline(Pipeline):
         """Check everything that was asked for and put it into a job; nothing is computed yet.
 
         start: the clip to begin from; with `between` (start, end) it is mended, with `left` or `right` extended, with
-        `alone` (True or False) accompanied, with none of them varied. bars, beats, bpm: a loop instead of `seconds`.
-        The rest is as for `generate`."""
+        `alone` (True or False) accompanied, with none of them varied; its bpm count from its first sample. bars, beats,
+        bpm: a loop instead of `seconds`. The rest is as for `generate`."""
         edits = {name: options.pop(name, None) for name in EDITS}
         edits = {name: value for name, value in edits.items() if value is not None}
         check_edits(edits, seconds, start, options.get("loop"))
         if "bars" in edits:
-            options["loop"], edits = True, {"beats": 4, "bpm": 120.0, **edits}
+            options["loop"], edits = True, {"beats": 4, "bpm": told_of(prompt) or BPM_OF_LOOP, **edits}
+        else:
+            self.check_bpm(edits.get("bpm"))
         clip = None if start is None else audio_modality.load(start)
         heard = self._heard(clip, options) if "alone" in edits else None
         cover = None if clip is None or heard is not None else self._canvas(clip, edits)
@@ -194,6 +203,14 @@ class AudioPipeline(Pipeline):
         whole = max(round(parts), 1) if request.walk.loop else math.ceil(parts)
         return self.model.spec.grid((whole * self.model.multiple,))
 
+    def check_bpm(self, bpm: Any) -> None:
+        """ValueError for beats a minute that cannot be, or that the model cannot be shown."""
+        if bpm is None:
+            return
+        check_seconds(bpm, *BPM, name="bpm")
+        if beats.NAME not in self.model.signals:
+            raise ValueError(f"the model {self.model.name} was not trained with bpm: say it in the prompt")
+
     def _heard(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
         """The clip to accompany [C, N], in the model's rate and channels. ValueError if the model cannot hear it."""
         if "context" not in self.model.signals:
@@ -254,6 +271,36 @@ class AudioPipeline(Pipeline):
             seconds, begin = told(request.seconds, begin, (last - first) * position, self.longest)
         return {"seconds": max(seconds, self.shortest), "start": begin}
 
+    def _shown(self, job: Job) -> Cond:
+        """The context, and the beats of each of the batch."""
+        shown = super()._shown(job)
+        tempi = [self._tempi(request, job) for request in job.requests]
+        if beats.NAME not in self.model.signals or not any(tempi):
+            return shown
+        step, around = self.stride / self.rate, self._around(job)
+        begin, count = job.first / self.rate - around * step, job.grid[-1] + 2 * around
+        return {**shown, beats.NAME: torch.stack([beats.signal(each, begin, step, count) for each in tempi])}
+
+    def _tempi(self, request: Request, job: Any) -> beats.Course:
+        """Beats of what is new are those of `bpm` or the prompts, and begin with it; a loop has them to its own length.
+        Those of a clip that is there are known only if they are given, and then begin with the clip."""
+        if job.tempi is not None:
+            return job.tempi
+        if request.bars is not None:
+            whole = job.grid[-1] * self.stride / self.rate
+            return beats.course([(0.0, request.bars * request.beats * 60 / whole)])
+        if request.walk.loop:
+            return ()
+        if request.source is not None or request.bpm is not None:
+            return beats.course([(request.left or 0.0, request.bpm)])
+        timed = request.timeline or [(0.0, " ".join(text for text, _ in request.prompts))]
+        return beats.course([(second, beats.told(text)) for second, text in timed])
+
+    def _around(self, job: Job) -> int:
+        if job.requests[0].bars is None or beats.NAME not in self.model.signals:
+            return 0
+        return min(round(AROUND * self.rate / self.stride), job.grid[-1])
+
     def _finished(self, media: Tensor, job: Job) -> list[Audio]:
         return [self._made(sound, request, job) for sound, request in zip(media, job.requests, strict=True)]
 
@@ -278,6 +325,12 @@ def _task(clip: Audio | None, edits: Mapping[str, Any], options: Mapping[str, An
     if "alone" in edits:
         return "accompany"
     return "inpaint" if "between" in edits else "extend" if "left" in edits or "right" in edits else "vary"
+
+
+def told_of(prompt: Any) -> float | None:
+    """The tempo that a prompt of any kind states first."""
+    [first, *_] = prompts_of(split_timeline(prompt, math.inf)[0])
+    return beats.told(" ".join(text for text, _ in first))
 
 
 def _round_normalized(clip: Audio, lufs: float) -> Audio:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .audio_pipeline import AudioJob, AudioPipeline
 from .autoencoders.chunks import decode_blocks
+from .conditioners import beats
 from .generators.diffusion import Start
 from .live import Live
 from .modalities.audio import Audio
@@ -21,13 +22,25 @@ SHARE = 4  # one part in so many of a window is the last one's tail
 
 
 class Stream(Live[Audio]):
-    """A stream of sound; see `live.Live`."""
+    """A stream of sound; see `live.Live`. `bpm` may be changed while it runs as well: None for what the prompt says."""
 
     _pipeline: AudioPipeline
 
     def __init__(self, pipeline: AudioPipeline, request: Request, prompt: Any) -> None:
         self.rate, self.channels = pipeline.rate, pipeline.model.spec.media_channels
+        self._bpm, self._tempi = request.bpm, ()
         super().__init__(pipeline, request, prompt)
+
+    @property
+    def bpm(self) -> float | None:
+        """Beats a minute, heard from the next window on, and not a beat is lost where they change. ValueError, at once,
+        for what cannot be."""
+        return self._bpm
+
+    @bpm.setter
+    def bpm(self, bpm: float | None) -> None:
+        self._pipeline.check_bpm(bpm)
+        self._bpm = bpm
 
     @torch.no_grad()
     def _run(self) -> Iterator[Audio]:
@@ -50,8 +63,12 @@ class Stream(Live[Audio]):
     def _window(self, window: Window) -> Tensor:
         """One window's latents [1, C, length]."""
         stride, known = self._pipeline.stride, window.known
-        request = self._asked(window.number, (window.begin + window.overlap(-1)) * stride / self.rate)
-        job = AudioJob(requests=(request,), grid=(window.length,), samples=0, first=window.begin * stride)
+        second = (window.begin + window.overlap(-1)) * stride / self.rate
+        request = self._asked(window.number, second)
+        self._keep_time(request, second)
+        job = AudioJob(
+            requests=(request,), grid=(window.length,), samples=0, first=window.begin * stride, tempi=self._tempi
+        )
         start = None
         if known is not None:
             free = window.length - known.shape[-1]
@@ -59,3 +76,10 @@ class Stream(Live[Audio]):
             start = Start(known=F.pad(known, (0, free)), keep=keep, token=self._pipeline.model.token)
         *_, last = self._pipeline.walk(job, self._pipeline.asked(job), start)
         return last.x
+
+    def _keep_time(self, request: Request, second: float) -> None:
+        """The tempo from this second on, if it is another than before; where none is said it stays."""
+        bpm = self._bpm or beats.told(" ".join(text for text, _ in request.prompts))
+        if bpm is not None and (not self._tempi or self._tempi[-1].bpm != bpm):
+            new = self._tempi[-1].changed(second, bpm) if self._tempi else beats.Beats(bpm=bpm, second=second)
+            self._tempi = (*self._tempi[-1:], new)  # what lies before the last change is done

@@ -139,13 +139,14 @@ class Pipeline:
         rows = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} | told for column in columns]
         nothing = shown | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
         null = rows[-1] if first.negative else self.model.text.null(n, encoded["text"].shape[1]) | nothing
-        count = len(first.prompts)
+        count, around = len(first.prompts), self._around(job)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],
             null=null,
             regions=[(row, mask) for row, (_, mask) in zip(rows[count:], places, strict=False)],
-            told=None if first.walk.loop or not told else partial(self._told, job, shown),
+            told=None if (first.walk.loop and not around) or not told else partial(self._told, job, shown),
             lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
+            around=around,
         )
 
     def start(self, job: Job) -> Start | None:
@@ -170,6 +171,10 @@ class Pipeline:
     def _numbers(self, job: Job, box: Box) -> Mapping[str, float | None]:
         """What the model's scalars are told for a window of the grid, () for all of it; None: nothing."""
         return {}
+
+    def _around(self, job: Job) -> int:
+        """Latents past each end of a loop that what is shown covers too; 0: nothing has a place in a loop."""
+        return 0
 
     def _projection(self, job: Job) -> Callable[[Tensor], Tensor] | None:
         """x0 -> x0 with what is known of the media, where no mask of the latents can say it."""

@@ -6,6 +6,7 @@ puts its notes where they belong, at any tempo, in every window of a long piece 
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -46,6 +47,28 @@ class Beats:
         over = self.beat + (places - self.second) * self.bpm / 60
         angle = 2 * math.pi * torch.tensor(TURNS, dtype=torch.float64)[:, None] * over
         return torch.cat([angle.sin(), angle.cos()]).float()
+
+
+Course = tuple[Beats, ...]
+"""Tempi one after the other, each from its own second on."""
+
+
+def course(tempi: Iterable[tuple[float, float | None]]) -> Course:
+    """(second, bpm) in the order of time, None: as before -> the tempi. Beats count from where the first begins."""
+    found: Course = ()
+    for second, bpm in tempi:
+        if bpm is not None:
+            found += (found[-1].changed(second, bpm) if found else Beats(bpm=bpm, second=second),)
+    return found
+
+
+def signal(tempi: Course, begin: float, step: float, count: int) -> Tensor:
+    """`Beats.signal` of the tempo that holds in the middle of each latent, the first one's before it; zeros without."""
+    out = torch.zeros(CHANNELS, count)
+    for number, beats in enumerate(tempi):
+        first = 0 if number == 0 else min(max(math.ceil((beats.second - begin) / step - 0.5), 0), count)
+        out[:, first:] = beats.signal(begin, step, count)[:, first:]
+    return out
 
 
 def told(prompt: str) -> float | None:

@@ -82,7 +82,9 @@ class Asked:
     regions: (cond, mask [1, 1, *grid]), prompts by place over the first one. told: what a window is told of its place,
     as entries of the condition; an entry that is zero in a condition (nothing was asked for: the null's) stays so.
     lead: positions of a loop that the network is shown once more before its first one, whose answer is left out: for a
-    network to which the first position of a grid means something else than the others.
+    network to which the first position of a grid means something else than the others. around: positions past each end
+    of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
+    grid, and have it for these positions too.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -90,6 +92,7 @@ class Asked:
     regions: Sequence[tuple[Cond, Tensor]] = ()
     told: Callable[[Box], Cond] | None = None
     lead: int = 0
+    around: int = 0
 
     def at(self, cond: Cond, box: Box) -> Cond:
         """A condition as the window at `box` sees it."""
@@ -142,20 +145,23 @@ class _Guide:
     times: Tensor
 
     def denoise(self, grid: Sequence[int]) -> Denoise:
-        """A loop rolls the state before each call, so places in it are known outside of the roll only; without one,
-        each window asks for no other prompts than those that have a place in it."""
+        """Places in a loop are known outside of it only (it may be rolled); without one, each window asks for no other
+        prompts than those that have a place in it."""
         if not self.walk.loop:
             return _windows(self.seen, self.walk.window, grid)
-        base, *others = (self.rolled(number, grid) for number in range(1 + len(self.asked.regions)))
+        base, *others = (self.round(number, grid) for number in range(1 + len(self.asked.regions)))
         masks = [mask for _, mask in self.asked.regions]
         return edit.regional(base, *zip(others, masks, strict=True)) if others else base
 
-    def rolled(self, number: int, grid: Sequence[int]) -> Denoise:
+    def round(self, number: int, grid: Sequence[int]) -> Denoise:
+        """A prompt seen in a loop, whose ends see each other."""
+        around = self.asked.around
+        margin = (self.asked.lead + around, around)
         axes = [axis % (len(grid) + 2) - 2 for axis in self.walk.loop]
-        wide = [side + self.asked.lead * (axis in axes) for axis, side in enumerate(grid)]
-        windows = _windows(lambda _: self.prompt(number, ()), self.walk.window, wide)
-        led = edit.wrapped(windows, margin=(self.asked.lead, 0), axes=self.walk.loop) if self.asked.lead else windows
-        return edit.looped(led, axes=self.walk.loop)
+        wide = [side + sum(margin) * (axis in axes) for axis, side in enumerate(grid)]
+        windows = _windows(lambda box: self.prompt(number, box if around else ()), self.walk.window, wide)
+        led = edit.wrapped(windows, margin=margin, axes=self.walk.loop) if any(margin) else windows
+        return led if around else edit.looped(led, axes=self.walk.loop)
 
     def seen(self, box: Box) -> Denoise:
         """All the prompts that a window sees, each in its place."""

@@ -14,7 +14,9 @@ AXES = "ijk"
 Kernel = int | Sequence[int]
 
 
-def conv(dims: int, channels_in: int, channels_out: int, kernel: Kernel = 3, *, causal: bool = False) -> nn.Module:
+def conv(
+    dims: int, channels_in: int, channels_out: int, kernel: Kernel = 3, *, causal: bool = False, bias: bool = True
+) -> nn.Module:
     """A convolution over `dims` axes that keeps the grid ([B, C, *grid] in and out); dims is 1, 2 or 3, kernel odd, the
     same along all axes or one entry for each.
 
@@ -27,8 +29,8 @@ def conv(dims: int, channels_in: int, channels_out: int, kernel: Kernel = 3, *, 
         raise ValueError(f"kernel {kernel} must be odd, one number or {dims} of them")
     padding = [n // 2 for n in sizes]
     if causal and sizes[0] > 1:
-        return CAUSAL[dims - 1](channels_in, channels_out, sizes, padding=(0, *padding[1:]))
-    return PLAIN[dims - 1](channels_in, channels_out, sizes, padding=padding)
+        return CAUSAL[dims - 1](channels_in, channels_out, sizes, padding=(0, *padding[1:]), bias=bias)
+    return PLAIN[dims - 1](channels_in, channels_out, sizes, padding=padding, bias=bias)
 
 
 def earlier(x: Tensor, count: int) -> Tensor:

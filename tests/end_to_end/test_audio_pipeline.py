@@ -150,9 +150,73 @@ def test_each_window_of_an_accompaniment_hears_its_own_part_of_the_clip(pipeline
 def test_a_model_that_learned_no_stems_does_not_accompany(pipeline, tune) -> None:
     from dataclasses import replace
 
-    deaf = type(pipeline)(replace(pipeline.model, context=False))
+    deaf = type(pipeline)(replace(pipeline.model, signals={}))
     with pytest.raises(ValueError, match="tiny-audio was not trained to accompany"):
         deaf.accompany(tune, "drums only")
+    with pytest.raises(ValueError, match="tiny-audio was not trained with bpm: say it in the prompt"):
+        deaf.generate("drums", bpm=100)
+
+
+STEP = 512 / RATE  # seconds of a latent
+
+
+def beat_of(cond: dict) -> np.ndarray:
+    """[B, T]: the place in its beat of each latent that the network is shown, 0 .. 1."""
+    sines, cosines = (cond["beats"][:, k].double() for k in (3, 9))  # one turn a beat
+    return (torch.atan2(sines, cosines) / (2 * torch.pi) % 1).numpy()
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two places in the beat differ at most, the short way round."""
+    return float(np.abs((one - other + 0.5) % 1 - 0.5).max())
+
+
+def places(count: int, bpm: float, begin: float = 0.0) -> np.ndarray:
+    """The middle of each latent, in beats."""
+    return (begin + (np.arange(count) + 0.5) * STEP) * bpm / 60
+
+
+def test_the_beats_of_a_prompt_are_shown_and_each_of_a_batch_has_its_own(pipeline, calls) -> None:
+    pipeline.generate(["a piano, 90 bpm", "drums", "house at 120 Beats per minute"], seconds=1.5, seed=0, steps=1)
+    shown = calls[-1][1]["beats"][-3:]
+    seen = beat_of({"beats": shown})
+    assert apart(seen[0], places(seen.shape[1], 90)) < 1e-5 and apart(seen[2], places(seen.shape[1], 120)) < 1e-5
+    assert not shown[1].any()
+    pipeline.generate("a piano, 90 bpm", bpm=100, seconds=1.0, steps=1)
+    assert apart(beat_of(calls[-1][1])[0], places(calls[-1][0].shape[-1], 100)) < 1e-5
+    pipeline.generate("a piano", seconds=1.0, steps=1)
+    assert "beats" not in calls[-1][1]
+
+
+def test_windows_see_their_own_beats_and_a_timeline_changes_the_tempo_without_losing_one(pipeline, calls) -> None:
+    timeline = [(0, "a piano, 90 bpm"), (2, "drums"), (3, "drums, 150 bpm")]
+    pipeline.generate(timeline, seconds=5.0, steps=1, window=1.0)
+    at = (np.arange(79) + 0.5) * STEP
+    whole = np.where(at < 3, at * 1.5, 4.5 + (at - 3) * 2.5)
+    found = []
+    for x, cond in calls:
+        [first] = {tuple(row) for row in np.round(beat_of(cond), 5)}
+        fits = [apart(np.array(first), whole[k : k + x.shape[-1]]) for k in range(len(whole) - x.shape[-1] + 1)]
+        found.append(int(np.argmin(fits)))
+        assert min(fits) < 1e-4
+    assert len(set(found)) > 3
+
+
+def test_beats_of_a_clip_count_from_its_first_sample_and_only_if_they_are_told(pipeline, tune, calls) -> None:
+    pipeline.extend(tune, "drums, 120 bpm", left=0.5, steps=1)
+    assert "beats" not in calls[-1][1]
+    pipeline.extend(tune, "drums", left=0.5, bpm=120, steps=1)
+    assert apart(beat_of(calls[-1][1])[0], places(calls[-1][0].shape[-1], 120, begin=-0.5)) < 1e-5
+
+
+def test_a_loop_has_whole_bars_and_the_tempo_of_its_prompt(pipeline, calls) -> None:
+    loop = pipeline.loop("house, 150 bpm", bars=1, steps=1, seed=0, window=5.0)
+    assert loop.samples.shape[1] == RATE * 4 * 60 // 150
+    x, seen = calls[-1][0], beat_of(calls[-1][1])[0]
+    count = round(loop.seconds / STEP)
+    around = (x.shape[-1] - count) // 2
+    own = (np.arange(x.shape[-1]) + 0.5 - around) * 4 / count
+    assert around == count and apart(seen, own) < 1e-5 and torch.equal(x[..., :count], x[..., -count:])
 
 
 @pytest.mark.parametrize(("measure", "count"), [((2, 120.0, 4), 32000), ((1, 97.0, 4), 19794), ((1, 240.0, 3), 6000)])
@@ -298,3 +362,24 @@ def test_the_demo_makes_a_clip_its_picture_and_a_loop(pipeline, tmp_path, monkey
     made = [file.name for file, event in demo.music(tmp_path, 0) if event is None]
     assert made == ["12-music.flac", "12-music.png", "13-loop.flac"]
     assert all((tmp_path / name).stat().st_size > 1000 for name in made)
+
+
+def test_the_tempo_of_a_stream_changes_where_it_is_and_no_beat_is_lost(pipeline, calls) -> None:
+    live = pipeline.live("house, 90 bpm", seed=0, steps=1, window=2.0)
+    next(live)
+    before = len(calls)
+    live.bpm = 150
+    for _ in islice(live, 2):
+        pass
+    count, tail = calls[0][0].shape[-1], calls[0][0].shape[-1] // 4
+    first, *_ = (beat_of(cond)[0] for _, cond in calls)
+    assert apart(first, places(count, 90)) < 1e-5
+    seen = beat_of(calls[before][1])[0]
+    second = (len({id(x) for x, _ in calls[:before]}) * (count - tail) + tail) * STEP
+    new = second * 1.5 + (np.arange(count - tail) + 0.5) * STEP * 2.5
+    assert (
+        apart(seen[tail:], new) < 1e-4 and apart(seen[:tail], new[0] - (np.arange(tail)[::-1] + 1) * STEP * 1.5) < 0.1
+    )
+    with pytest.raises(ValueError, match="bpm must be from 20 to 400, not 0"):
+        live.bpm = 0
+    assert live.bpm == 150

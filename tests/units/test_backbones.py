@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mediagen.backbones import build
+from mediagen.nn.inflate import inflated
 
 GRIDS = {1: (8,), 2: (4, 12), 3: (2, 4, 6)}
 
@@ -18,6 +19,7 @@ def network(name: str, dims: int = 2) -> nn.Module:
     unet = {"dims": dims, "channels": 3, "widths": [8, 16], "depth": 1, "attention": [1], "head": 8, "text": 8}
     numbers = {"scalars": {"seconds": 6, "start": 4}}
     variants = {"dit-own": dit | {"modulation": 4}, "dit-numbers": dit | numbers, "unet-numbers": unet | numbers}
+    variants |= {"dit-factorised": dit | {"attention": "factorised"}, "unet-clips": unet | {"clips": True}}
     variants |= {"dit-context": dit | {"signals": {"context": 5}}, "unet-context": unet | {"signals": {"context": 5}}}
     net = build(name.split("-")[0], ({"dit": dit, "unet": unet} | variants)[name])
     for p in net.parameters():
@@ -58,8 +60,6 @@ def test_a_context_acts_in_its_place_and_zeros_say_nothing(name: str, dims: int)
     """A new network ignores it; without one it is what it is with zeros; other samples do not hear it."""
     net, x, cond, t = network(name, dims), torch.randn(2, 3, *GRIDS[dims]), condition(2), torch.rand(2)
     seen = torch.randn(2, 5, *GRIDS[dims])
-    if name == "unet-context":
-        nn.init.zeros_(net.signal_embed["context"].bias)
     plain, silent = net(x, t, cond), net(x, t, cond | {"context": torch.zeros_like(seen)})
     assert torch.allclose(plain, silent, atol=1e-5)
     one = seen.clone()
@@ -167,3 +167,53 @@ def test_the_order_of_text_states_is_theirs_alone() -> None:
     cond["text_mask"][:] = True
     turned: dict[str, Tensor] = cond | {"text": cond["text"].flip(1)}
     assert torch.allclose(net(x, t, cond), net(x, t, turned), atol=1e-4)
+
+
+# Clips
+
+
+def test_a_clip_of_one_frame_is_what_the_network_of_images_makes_of_it() -> None:
+    """The U-Net of clips begun with the weights of images; and a still clip, while its layers over time are new."""
+    image = network("unet")
+    clips = build("unet", {**vars(image.config), "dims": 3, "clips": True})
+    clips.load_state_dict(inflated(image.state_dict(), clips))
+    x, cond, t = torch.randn(2, 3, 4, 8), condition(2), torch.tensor([0.3, 0.8])
+    picture = image(x, t, cond)
+    assert torch.allclose(clips(x[:, :, None], t, cond)[:, :, 0], picture, atol=1e-4)
+    still = clips(x[:, :, None].expand(-1, -1, 3, -1, -1), t, cond)
+    assert torch.allclose(still, picture[:, :, None].expand_as(still), atol=1e-4)
+
+
+def test_a_unet_of_clips_takes_any_number_of_frames_and_looks_along_time() -> None:
+    net, x, cond, t = network("unet-clips", 3), torch.randn(1, 3, 5, 4, 8), condition(1), torch.tensor([0.5])
+    assert net(x, t, cond).shape == x.shape
+    other = x.clone()
+    other[:, :, 4] += 1
+    assert (net(other, t, cond) - net(x, t, cond))[:, :, 0].abs().max() > 1e-3
+    places = torch.full((1, 1, 5, 4, 8), 0.5)
+    assert torch.allclose(net(x, places, cond), net(x, t, cond), atol=1e-4)
+    with pytest.raises(ValueError, match=r"\(5, 4, 7\) is not a multiple of 2"):
+        net(x[..., :7], t, cond)
+    with pytest.raises(ValueError, match="clips have 3 axes"):
+        build("unet", {"dims": 2, "clips": True})
+
+
+def test_factorised_blocks_look_in_turn_at_a_moment_and_along_time() -> None:
+    """With the weights of full attention; on a single moment the blocks over space are the same."""
+    net, x, cond, t = network("dit-factorised", 3), torch.randn(1, 3, 4, 4, 4), condition(1), torch.tensor([0.5])
+    full = build("dit", {**vars(net.config), "attention": "full"})
+    full.load_state_dict(net.state_dict())
+    assert not torch.allclose(net(x, t, cond), full(x, t, cond), atol=1e-3)
+    near = x.clone()
+    near[..., 0, 0, 0] += 1
+    space = net(x, t, cond | {"skip_layers": (1,)})  # blocks 0 and 2 alone: over space
+    assert (net(near, t, cond | {"skip_layers": (1,)}) - space)[:, :, 2:].abs().max() < 1e-5
+    assert (net(near, t, cond | {"skip_layers": (1,)}) - space)[:, :, :2, 2:, 2:].abs().max() > 1e-4
+    along = net(x, t, cond | {"skip_layers": (0, 2)})  # block 1 alone: along time
+    assert (net(near, t, cond | {"skip_layers": (0, 2)}) - along)[..., 2:, 2:].abs().max() < 1e-5
+    assert (net(near, t, cond | {"skip_layers": (0, 2)}) - along)[:, :, 2:, :2, :2].abs().max() > 1e-4
+    one = x[:, :, :2]  # a single moment of tokens
+    skipped = cond | {"skip_layers": (1,)}
+    assert torch.allclose(net(one, t, skipped), full(one, t, skipped), atol=1e-4)
+    with pytest.raises(ValueError, match="attention 'local' must be 'full' or"):
+        build("dit", {"attention": "local"})
