@@ -157,15 +157,21 @@ def fit(cond: Cond, batch: int) -> Cond:
     }
 
 
-def loss(denoiser: Denoiser, x0: Tensor, eps: Tensor, t: Tensor, cond: Cond | None = None) -> Tensor:
+def loss(
+    denoiser: Denoiser, x0: Tensor, eps: Tensor, t: Tensor, cond: Cond | None = None, where: Tensor | None = None
+) -> Tensor:
     """The one loss, per sample [B]: mean square of y - (p x0 + q eps) at x = alpha x0 + sigma eps, t [B] or per
-    token.
+    token. where: bool [B, 1, *grid], the places that count, all of them if None.
     """
     a, s = denoiser.coefficients(x0, t)
     p, q = denoiser.row(a, s)
     x = narrow(a, x0) * x0 + narrow(s, x0) * eps
     goal = narrow(p, x0) * x0 + narrow(q, x0) * eps
-    return (denoiser.output(x, t, cond) - goal).square().flatten(1).mean(1)
+    square = (denoiser.output(x, t, cond) - goal).square()
+    if where is None:
+        return square.flatten(1).mean(1)
+    counts = where.to(square).expand_as(square).flatten(1)
+    return (square.flatten(1) * counts).sum(1) / counts.sum(1).clamp_min(1)
 
 
 def _per_sample(t: Any, x: Tensor) -> Tensor:

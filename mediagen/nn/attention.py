@@ -43,6 +43,22 @@ class Attention(nn.Module):
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
 
 
+Groups = tuple[int, str]
+GROUPED = {"space": "(b t) s d", "time": "(b s) t d"}
+
+
+def apart(attention: Attention, x: Tensor, rope: tuple[Tensor, Tensor], groups: Groups) -> Tensor:
+    """Self-attention within groups of tokens: x [B, moments * places, width] -> the same.
+
+    groups: (moments, "space"), each moment by itself, or (moments, "time"), each place along time. rope: of the tokens
+    of one group.
+    """
+    moments, over = groups
+    own = GROUPED[over]
+    y = attention(rearrange(x, f"b (t s) d -> {own}", t=moments), rope=rope)
+    return rearrange(y, f"{own} -> b (t s) d", b=len(x), t=moments)
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Softmax attention of [B, heads, N, d] to [B, heads, L, d]; mask bool, to be broadcast to [B, heads, N, L].
 

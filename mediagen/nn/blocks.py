@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Attention
+from .attention import Attention, Groups, apart
 from .norm import RMSNorm
 
 
@@ -51,14 +51,19 @@ class Block(nn.Module):
         text: Tensor,
         mask: Tensor,
         time: Tensor | None = None,
+        groups: Groups | None = None,
     ) -> Tensor:
         """x [B, N, width]; modulation [B, 1 or N, PARTS, width]; text [B, L, context]; mask bool [B, L]; time
-        [B, 1 or N, width], from which a block makes a modulation of its own."""
+        [B, 1 or N, width], from which a block makes a modulation of its own; groups: of self-attention, if it is not
+        over all tokens (`attention.apart`; rope is then that of one group)."""
         if self.own_embed is not None:
             modulation = modulation + self.own_embed(time).unflatten(-1, (self.PARTS, x.shape[-1]))
         parts = (modulation + self.modulation_embed.to(modulation.dtype)).unbind(-2)
         shift, scale, gate, cross_shift, cross_scale, mlp_shift, mlp_scale, mlp_gate = parts
-        x = x + gate * self.attention(self.norm(x) * (1 + scale) + shift, rope=rope)
+        seen = self.norm(x) * (1 + scale) + shift
+        x = x + gate * (
+            self.attention(seen, rope=rope) if groups is None else apart(self.attention, seen, rope, groups)
+        )
         x = x + self.cross(self.norm(x) * (1 + cross_scale) + cross_shift, text, mask)
         return x + mlp_gate * self.feed_forward(self.norm(x) * (1 + mlp_scale) + mlp_shift)
 

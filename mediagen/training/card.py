@@ -22,6 +22,7 @@ def write_card(recipe: DenoiserRecipe, out: Path, medium: dict[str, Any]) -> Non
         "preview": seen_from(out, recipe.preview),
         "text": None if Path(recipe.text) == Path(SHIPPED_TEXT) else seen_from(out, recipe.text),
         **({"scalars": [config.plain(scalar) for scalar in recipe.scalars]} if recipe.scalars else {}),
+        **({"known": True} if recipe.known else {}),
         **({"signals": sorted(recipe.signals)} if recipe.signals else {}),
         "defaults": {"steps": 20, "guidance": 4.0, "solver": "dpmpp_2m", "timing": {"name": "Uniform"}},
     }

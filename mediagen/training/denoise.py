@@ -15,18 +15,20 @@ from ..core import timing
 from .trainer import Player
 
 Cond = Mapping[str, Any]
-Numbers = Mapping[str, Sequence[float]]
+Numbers = Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars; signals: what
-    the network is shown beside them, name -> [B, its channels, *grid], zeros where there is nothing to see."""
+    """x0: clean states [B, C, *grid]; captions: B of them; numbers: name -> B of them, for the scalars (None: untold);
+    signals: what the network is shown beside them, name -> [B, its channels, *grid], zeros where there is nothing to
+    see; known: bool [B, 1, *grid], the places that it is shown clean and need not make, None for none."""
 
     x0: Tensor
     captions: Sequence[str]
     numbers: Numbers
     signals: Mapping[str, Tensor] = field(default_factory=dict)
+    known: Tensor | None = None
 
 
 class Text(Protocol):
@@ -45,8 +47,8 @@ class Conditioning:
     scalars: tuple[Scalar, ...] = ()
 
     def __call__(self, captions: Sequence[str], numbers: Numbers) -> Cond:
-        """ValueError for a number outside its scalar's range."""
-        return self._joined(self.text(captions), [scalar(numbers[scalar.name]) for scalar in self.scalars])
+        """ValueError for a number outside its scalar's range. None: that number is not told."""
+        return self._joined(self.text(captions), [_told(scalar, numbers[scalar.name]) for scalar in self.scalars])
 
     def null(self, n: int, length: int | None = None) -> Cond:
         """The condition of n empty prompts, their text padded to `length` tokens."""
@@ -55,6 +57,13 @@ class Conditioning:
     def _joined(self, text: Cond, codes: Sequence[Cond]) -> Cond:
         device = text["text"].device
         return {**text, **{name: code.to(device) for part in codes for name, code in part.items()}}
+
+
+def _told(scalar: Scalar, values: Sequence[float | None]) -> Cond:
+    """The codes of numbers, zeros for None."""
+    code = scalar([scalar.low if value is None else value for value in values])
+    told = torch.tensor([value is not None for value in values])
+    return {name: rows * told[:, None] for name, rows in code.items()}
 
 
 def player(
@@ -79,7 +88,8 @@ def player(
         cond = drop(rounded(condition(given.captions, given.numbers)), condition.null, dropped)
         # signals are never dropped with the text: guidance is about the text alone
         cond |= {name: signal.to(x0) for name, signal in given.signals.items()}
-        losses = core.loss(model, x0, eps, t, cond)
+        each, where = shown_clean(t, given.known, x0)
+        losses = core.loss(model, x0, eps, each, cond, where)
         return {
             "loss": losses.mean(),
             "clean": losses[t < 0.3].mean().nan_to_num(),
@@ -87,6 +97,14 @@ def player(
         }
 
     return Player(name="denoiser", module=model, loss=loss)
+
+
+def shown_clean(t: Tensor, known: Tensor | None, x0: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Times [B] -> those of each place [B, 1, *grid], 0 where it is known, and the places that count: the others."""
+    if known is None:
+        return t, None
+    known = known.to(x0.device)
+    return torch.where(known, torch.zeros_like(t[0]), t.view(-1, *(1,) * (x0.ndim - 1))), ~known
 
 
 def stratified(count: int, draw: torch.Generator) -> Tensor:

@@ -1,9 +1,10 @@
-"""What a run tells while it goes on: numbers, pictures and sounds for tensorboard, and the latter two as files too."""
+"""What a run tells while it goes on: numbers for tensorboard; pictures, sounds and clips, also as files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -32,9 +33,9 @@ class Journal:
         """Whether the losses of `step` are to be written."""
         return bool(self.every) and step % self.every == 0
 
-    def pictures(self, step: int, name: str, media: Tensor) -> None:
-        """media [N, 3, H, W] in [-1, 1], laid side by side in rows of at most eight."""
-        sheet = contact_sheet(media)
+    def pictures(self, step: int, name: str, media: Tensor, across: int = 8) -> None:
+        """media [N, 3, H, W] in [-1, 1], laid side by side in rows of at most `across`."""
+        sheet = contact_sheet(media, across)
         if self._writer is not None:
             self._writer.add_image(name, sheet, step, dataformats="HWC")
         write_picture(self.out / "samples" / f"{name}-{step:06d}.png", sheet)
@@ -50,6 +51,18 @@ class Journal:
         file = self.out / "samples" / f"{name}-{step:06d}.flac"
         file.parent.mkdir(parents=True, exist_ok=True)
         audio_files.write(file, [rearrange(heard, "n c t -> c (n t)").numpy()], rate, heard.shape[1])
+
+    def clips(self, step: int, name: str, media: Tensor, rate: float, shown: int = 5) -> None:
+        """media [N, 3, F, H, W] in [-1, 1] at `rate` frames a second: a picture of `shown` frames of each, a clip a
+        row, and a GIF file in which all of them play side by side."""
+        from ..modalities import video
+
+        media = media.detach().float().clamp(-1, 1).cpu()
+        places = torch.linspace(0, media.shape[2] - 1, min(shown, media.shape[2])).round().long()
+        self.pictures(step, name, rearrange(media[:, :, places], "n c f h w -> n c h (f w)"), across=1)
+        film = rearrange(media, "n c f h w -> c f h (n w)")
+        file = self.out / "samples" / f"{name}-{step:06d}.gif"
+        video.Video.from_tensor(film, rate).save(file)
 
     def close(self) -> None:
         if self._writer is not None:

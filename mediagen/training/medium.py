@@ -1,7 +1,7 @@
-"""What the training of a denoiser must know of what it makes: the one protocol behind which pictures and sounds differ.
+"""What the training of a denoiser must know of what it makes: the one protocol behind which media differ.
 
-A medium is a file with a class of its own (`medium_image`, `medium_audio`); the run, the loss, the captions and the
-model's files are the same for all.
+A medium is a file with a class of its own (`medium_image`, `medium_audio`, `medium_video`); the run, the loss, the
+captions and the model's files are the same for all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,10 @@ class Medium(Protocol):
 
     def epoch(self) -> np.ndarray:
         """The indices that one epoch shows."""
+        ...
+
+    def example(self, cut: Any) -> int:
+        """The index of the example that a cut is of, whose captions go with it."""
         ...
 
     def cuts(self, chosen: np.ndarray, rng: np.random.Generator) -> Sequence[Any]:
@@ -64,9 +68,9 @@ def find(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Plac
     multiple: what each side of a grid must be a multiple of. ValueError for an unknown modality, and for data, an
     autoencoder or scalars that do not fit.
     """
-    from . import medium_audio, medium_image
+    from . import medium_audio, medium_image, medium_video
 
-    kinds = {"image": medium_image.pictures, "audio": medium_audio.sounds}
+    kinds = {"image": medium_image.pictures, "audio": medium_audio.sounds, "video": medium_video.films}
     if recipe.modality not in kinds:
         raise ValueError(f"unknown modality {recipe.modality!r}; known: {', '.join(kinds)}")
     medium = kinds[recipe.modality](recipe, vae, multiple, here)

@@ -81,6 +81,9 @@ class Sounds:
         alone, free = rng.random(len(cuts)) < self.recipe.alone, rng.random(len(cuts)) < self.recipe.free
         return [replace(cut, alone=bool(a), free=bool(f)) for cut, a, f in zip(cuts, alone, free, strict=True)]
 
+    def example(self, cut: Cut) -> int:
+        return cut.clip
+
     def states(self, cuts: Sequence[Cut]) -> tuple[Tensor, Numbers]:
         x0 = torch.from_numpy(np.stack([self._followed_by_silence(self.latents, cut.clip, cut) for cut in cuts]))
         rate = self.clips.rate

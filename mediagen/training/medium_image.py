@@ -40,6 +40,9 @@ class Pictures:
         """Indices: a picture is always seen whole."""
         return chosen.tolist()
 
+    def example(self, cut: int) -> int:
+        return cut
+
     def states(self, cuts: Sequence[Any]) -> tuple[Tensor, Numbers]:
         return images.whole(self.source, cuts) if self.latents is None else images.pick(self.latents, cuts), {}
 

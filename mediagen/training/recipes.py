@@ -35,17 +35,20 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiserRecipe:
-    """modality: image or audio; data: a built dataset, or a folder of pictures or sounds with captions; size: pixels a
-    side that pictures are fitted to; seconds: of the stretches that are seen of sounds, and shorter: the share of the
-    batches that see half of that, so that a short grid is no surprise; vae: the autoencoder's weights, or null for
-    training in pixel space; scalars: numbers of the data (of sounds: seconds, start) that the network is told;
-    text: folder of the text encoder; backbone, model: the network and its sizes (`backbones`);
-    path, prediction, density: names and options in `core`; dropout: share of captions, and numbers, that are dropped;
-    alone: of networks that are shown a `context`, the share of stems that are learned without hearing what else plays,
-    and free: of those that are shown the `beats`, the share of sounds that are learned without;
-    repeat: how many times an epoch shows the scenes (single, pair, count) or sounds (music, effect, stem) of a kind, 1
-    where nothing is said;
-    compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
+    """modality: image, audio or video; data: a built dataset, or a folder of pictures, sounds or clips with captions;
+    size: pixels a side that pictures and clips are fitted to; frames: of the stretches that are seen of clips, at
+    `rate` frames a second (a built world has its own); stills: the share of the batches of clips that are pictures,
+    clips of one frame: those of `pictures` (data of their own) or else first frames; known: the share of the batches in
+    which some places are shown clean, such as the first frame (`training.known`); seconds: of the stretches that are
+    seen of sounds, and shorter: the share of the batches that see half of that, so that a short grid is no surprise;
+    vae: the autoencoder's weights, or null for training in pixel space; scalars: numbers of the data (of sounds:
+    seconds, start; of clips: fps, motion) that the network is told; text: folder of the text encoder; backbone, model:
+    the network and its sizes (`backbones`); path, prediction, density: names and options in `core`; dropout: share of
+    captions, and numbers, that are dropped; alone: of networks that are shown a `context`, the share of stems that are
+    learned without hearing what else plays, and free: of those that are shown the `beats`, the share of sounds that are
+    learned without, and of clips the share whose motion is not told; repeat: how many times an epoch shows the scenes
+    (single, pair, count), sounds (music, effect, stem) or clips (their kinds of motion) of a kind, 1 where nothing is
+    said; compile: compile the transformer's blocks (needs a C++ compiler; 1.4 times the speed on two cores);
     samples: media of held-out captions that are made at each checkpoint; heldout: held-out examples whose loss is
     measured there; preview: weights of a preview decoder, for the model card."""
 
@@ -53,6 +56,11 @@ class DenoiserRecipe:
     modality: str = "image"
     data: str
     size: int = 128
+    frames: int = 17
+    rate: float = 8.0
+    stills: float = 0.0
+    pictures: str | None = None
+    known: float = 0.0
     seconds: float = 10.0
     shorter: float = 0.0
     vae: str | None = None
@@ -76,7 +84,7 @@ class DenoiserRecipe:
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        for name in ("dropout", "alone", "free"):
+        for name in ("dropout", "alone", "free", "stills", "known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, from 0 to 1, not {getattr(self, name)}")
         if self.batch < 1 or self.size < 1 or self.samples < 0 or self.heldout < 0:

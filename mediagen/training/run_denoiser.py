@@ -1,11 +1,12 @@
 """A run of a denoiser's recipe: transformer or U-Net, on the latents of any medium or on pixels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from .. import config
 from ..autoencoders.whitened import Whitened
@@ -14,16 +15,20 @@ from ..conditioners.text import TextEncoder
 from ..core import path as paths
 from ..core import predict, timing
 from ..core.denoiser import Denoiser
+from ..nn.inflate import inflated
 from . import denoise, medium, weights
 from .card import write_card
 from .denoise import Batch, Conditioning
 from .ema import EMA
 from .journal import Journal
+from .known import drawn
 from .medium import Medium
 from .recipes import DenoiserRecipe
 from .sampling import sampled
 from .texts import stored
 from .trainer import Place, Progress, place, train
+
+ADDED = ("signal_embed.", "scalar_embed.")  # of numbers and signals that a network may learn later
 
 Show = Callable[[int, Denoiser], None]
 
@@ -52,7 +57,7 @@ def run(recipe: DenoiserRecipe, out: Path) -> Iterator[Progress]:
                 show(step, average)
 
     condition = Conditioning(text=texts(recipe, text, media, here), scalars=recipe.scalars)
-    batch, seed = batches(recipe, media, here), here.seed(recipe.schedule.seed)
+    batch, seed = batches(recipe, media, here, getattr(model.net.config, "patch", ())), here.seed(recipe.schedule.seed)
     player = denoise.player(model, condition, batch, density, recipe.dropout, seed)
     yield from train([player], recipe.schedule, out, keep, journal)
 
@@ -78,14 +83,24 @@ def start(recipe: DenoiserRecipe) -> Denoiser:
     """The denoiser to train: new or from `init`, compiled if the recipe says so."""
     model = fresh(recipe)
     if recipe.init:
-        began = {k: v for k, v in model.net.state_dict().items() if k.startswith("signal_embed.")}
-        weights.fit(model.net, began | weights.load(recipe.init)[0], recipe.init, assign=False)
+        begin(model.net, recipe.init)
     if recipe.compile:
         if not hasattr(model.net, "blocks"):
             raise ValueError(f"compile: a {recipe.backbone} has no transformer blocks to compile; leave it out")
         for block in model.net.blocks:
             block.compile(dynamic=False)
     return model
+
+
+def begin(net: nn.Module, init: str) -> None:
+    """Load the weights of `init`. What it is not told or shown there is told nothing at first; a network of images is a
+    start for one of clips. ValueError if the weights belong to another network."""
+    tensors, about = weights.load(init)
+    mine = net.state_dict()
+    added = {k: torch.zeros_like(v) for k, v in mine.items() if k.startswith(ADDED) and k not in tensors}
+    if getattr(net.config, "clips", False) and not about.get("model", {}).get("clips"):
+        tensors = inflated(tensors, net)
+    weights.fit(net, tensors | added, init, assign=False)
 
 
 def check_latents(recipe: DenoiserRecipe, model: Denoiser, vae: Whitened | None) -> None:
@@ -97,19 +112,26 @@ def check_latents(recipe: DenoiserRecipe, model: Denoiser, vae: Whitened | None)
         raise ValueError(f"the model is for latents of (axes, channels) {mine}; those of {recipe.vae} have {theirs}")
 
 
-def batches(recipe: DenoiserRecipe, media: Medium, here: Place) -> Callable[[int], Batch]:
-    """step -> this process' share of the batch. What is drawn is drawn for all processes alike, and then shared."""
+def batches(recipe: DenoiserRecipe, media: Medium, here: Place, token: Sequence[int] = ()) -> Callable[[int], Batch]:
+    """step -> this process' share of the batch. What is drawn is drawn for all processes alike, and then shared. token:
+    grid cells of a token, one entry an axis, () for one each."""
     places, seed = media.epoch(), recipe.schedule.seed
+
+    def clean(step: int, x0: Tensor) -> Tensor | None:
+        rng = np.random.default_rng((seed, step, 3))
+        if rng.random() >= recipe.known:
+            return None
+        return here.share(drawn(rng, x0.shape[2:], token, recipe.batch))
 
     def batch(step: int) -> Batch:
         chosen = places[denoise.shuffled(seed, step, recipe.batch, len(places))]
         told = np.random.default_rng((seed, step, 1)).integers(1 << 30, size=len(chosen))
         cuts = media.cuts(chosen, np.random.default_rng((seed, step, 2)))
-        captions = [media.captions(int(i)) for i in here.share(chosen)]
         mine = here.share(cuts)
+        captions = [media.captions(media.example(cut)) for cut in mine]
         x0, numbers = media.states(mine)
         said = [c[k % len(c)] for c, k in zip(captions, here.share(told), strict=True)]
-        return Batch(x0=x0, captions=said, numbers=numbers, signals=media.signals(mine))
+        return Batch(x0=x0, captions=said, numbers=numbers, signals=media.signals(mine), known=clean(step, x0))
 
     return batch
 

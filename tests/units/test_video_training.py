@@ -12,10 +12,16 @@ from mediagen import config
 from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
 from mediagen.conditioners import motion
-from mediagen.training import run_video_autoencoder, videos, weights
+from mediagen.conditioners.scalar import Scalar
+from mediagen.core import denoiser as core
+from mediagen.core import path as paths
+from mediagen.families import native
+from mediagen.training import denoise, medium, recipes, run_video_autoencoder, videos, weights
+from mediagen.training.known import drawn
+from mediagen.training.medium_video import Cut, Films
 from mediagen.training.reconstruct import ReconstructionLoss, changes, edges, flicker
 from mediagen.training.run_video_autoencoder import VideoAutoencoderRecipe
-from mediagen.training.trainer import Schedule
+from mediagen.training.trainer import Place, Schedule
 
 FRAMES = ConvVAEConfig(
     latent_channels=4, encoder_widths=(8, 16), encoder_depths=(0, 1), decoder_widths=(8, 16), decoder_depths=(0, 1)
@@ -220,8 +226,165 @@ def test_wrong_recipes_are_named(data: Path) -> None:
 
 
 def test_the_recipe_is_known(data: Path, tmp_path: Path) -> None:
-    from mediagen.training import recipes
-
     values = config.plain(autoencoder(data))
     (tmp_path / "r.yaml").write_text(json.dumps(values))
     assert recipes.read(tmp_path / "r.yaml", run_video_autoencoder.KINDS) == autoencoder(data)
+
+
+# A denoiser of clips
+
+DIT = {"channels": 4, "patch": [1, 2, 2], "width": 32, "depth": 2, "heads": 2, "hidden": 48}
+SCALARS = (Scalar(name="fps", low=1, high=60, width=8, log=True), Scalar(name="motion", low=0, high=1, width=8))
+HERE = Place(device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of scenes, as `data.stored.Scenes` reads them."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for split, count in (("train", 6), ("heldout", 2)):
+        part = folder / split
+        part.mkdir()
+        np.save(
+            part / "images.npy", np.random.default_rng(count).integers(256, size=(count, 32, 32, 3), dtype=np.uint8)
+        )
+        line = json.dumps({"captions": ["a plain wall", "a wall"], "truth": {}}) + "\n"
+        (part / "scenes.jsonl").write_text(line * count)
+        (part / "progress").write_text(str(count))
+    return folder
+
+
+def denoiser(data: Path, vae: Path | None, **changes: object) -> recipes.DenoiserRecipe:
+    given = {"modality": "video", "data": str(data), "size": 32, "frames": 5, "batch": 4, "model": DIT}
+    given |= {"vae": None if vae is None else str(vae), "scalars": SCALARS, "schedule": Schedule(steps=6, **SHORT)}
+    return recipes.DenoiserRecipe(**given | changes)
+
+
+def films(data: Path, vae: Path, **changes: object) -> Films:
+    found = medium.find(denoiser(data, vae, **changes), weights.load_autoencoder(vae), 2, HERE)
+    assert isinstance(found, Films)
+    return found
+
+
+def draw(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_stretches_have_latents_of_their_own(data: Path, vae: Path) -> None:
+    """Two of 5 frames in a clip of 9, each encoded from its own first frame; and that is done once."""
+    found, opened = films(data, vae, free=0.0), weights.load_autoencoder(vae)
+    assert len(found) == 20 and found.stretches[:3] == [(0, 0), (0, 4), (1, 0)]
+    x0, numbers = found.states(found.cuts(np.array([3, 0]), draw()))
+    assert x0.shape == (2, 4, 3, 4, 4)
+    clip = found.clips[1][4:9]
+    exact = opened.encode(videos.scaled(np.array(clip)[None]))[0]
+    assert (x0[0] - exact).abs().max() < 2e-3 * exact.abs().max()
+    assert numbers["fps"] == [8.0, 8.0] and numbers["motion"][0] == pytest.approx(motion.strength(clip), abs=1e-3)
+    assert found.captions(3) == found.clips.captions(1)
+    assert torch.equal(films(data, vae).states(found.cuts(np.array([3, 0]), draw()))[0], x0)
+    names = sorted(f.name.split("-")[0] for f in (data / "train").glob("*.npy"))
+    assert names == ["latents", "motion"]
+    assert np.bincount(films(data, vae, repeat={"spin": 3}).epoch()).tolist() == [3, 3, 1, 1, 1, 1] * 3 + [3, 3]
+
+
+def test_stills_are_seen_among_clips(data: Path, vae: Path, stills: Path) -> None:
+    """Pictures with captions of their own, or first frames; of neither is told how it moves."""
+    plain = films(data, vae, stills=1.0)
+    cuts = plain.cuts(np.array([3, 0]), draw())
+    x0, numbers = plain.states(cuts)
+    assert x0.shape == (2, 4, 1, 4, 4) and [plain.example(cut) for cut in cuts] == [3, 0]
+    assert torch.equal(x0, plain.states([Cut(example=3), Cut(example=0)])[0][:, :, :1])
+    assert numbers == {"fps": [None, None], "motion": [None, None]}
+    found = films(data, vae, stills=1.0, pictures=str(stills))
+    assert len(found) == 26 and len(found.epoch()) == 20
+    cuts = found.cuts(np.array([3, 0]), draw())
+    assert all(found.captions(found.example(cut)) == ("a plain wall", "a wall") for cut in cuts)
+    picture = found.pictures.images(found.example(cuts[0]) - 20)
+    exact = weights.load_autoencoder(vae).encode(videos.scaled(picture[None, None]))[0]
+    assert (found.states(cuts)[0][0] - exact).abs().max() < 2e-3 * exact.abs().max()
+    seen = [films(data, vae, stills=0.5).cuts(np.arange(4), draw(k))[0].still for k in range(100)]
+    assert 35 < sum(seen) < 65
+
+
+def test_numbers_that_are_not_told_are_zeros(data: Path, vae: Path) -> None:
+    from test_training import Words
+
+    condition = denoise.Conditioning(text=Words(), scalars=SCALARS)
+    cond = condition(["a", "b"], {"fps": [8.0, None], "motion": [None, 0.5]})
+    null = condition.null(2, 4)
+    assert torch.equal(cond["fps"][1], null["fps"][1]) and torch.equal(cond["motion"][0], null["motion"][0])
+    assert torch.equal(cond["motion"][1], SCALARS[1]([0.5])["motion"][0])
+    free = films(data, vae, free=0.5).states(films(data, vae, free=0.5).cuts(np.arange(20), draw()))[1]["motion"]
+    assert 3 < free.count(None) < 17
+
+
+def test_places_that_are_known() -> None:
+    """Whole tokens, never all, often the first frame alone; a picture has a hole only."""
+    known = drawn(draw(), (5, 8, 8), (1, 2, 2), 400)
+    assert known.shape == (400, 1, 5, 8, 8) and not known.flatten(1).all(1).any() and known.flatten(1).any(1).all()
+    cells = known.unflatten(3, (4, 2)).unflatten(5, (4, 2))
+    assert torch.equal(cells.float().amax((4, 6)), cells.float().amin((4, 6)))
+    moments = known.flatten(3).all(3)[:, 0]
+    only = (moments == torch.tensor([True, False, False, False, False])).all(1).float().mean()
+    assert 0.35 < only < 0.55  # alone, and sometimes as the first few
+    between = (moments == torch.tensor([True, False, False, False, True])).all(1).float().mean()
+    assert 0.1 < between < 0.2
+    hole = ~drawn(draw(), (8, 8), (), 50)[:, 0]
+    sides = [(int(h.any(1).sum()), int(h.any(0).sum())) for h in hole]
+    assert {side for pair in sides for side in pair} <= set(range(2, 7)) and hole.sum((1, 2)).tolist() == [
+        a * b for a, b in sides
+    ]
+    assert not drawn(draw(), (2, 1, 1), (), 50).flatten(1).all(1).any()
+    assert torch.equal(drawn(draw(5), (9,), (), 4), drawn(draw(5), (9,), (), 4))
+
+
+def test_what_is_known_has_no_noise_and_no_loss() -> None:
+    x0, eps = torch.randn(2, 4, 3, 4, 4), torch.randn(2, 4, 3, 4, 4)
+    known = torch.zeros(2, 1, 3, 4, 4, dtype=torch.bool)
+    known[:, :, 0] = True
+    seen = {}
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor, t: torch.Tensor, cond: object) -> torch.Tensor:
+            seen.update(x=x, t=t)
+            return torch.zeros_like(x)
+
+    t, where = denoise.shown_clean(torch.tensor([0.3, 0.9]), known, x0)
+    model = core.Denoiser(Net(), paths.Flow(), "flow")
+    losses_ = core.loss(model, x0, eps, t, {}, where)
+    assert torch.equal(seen["x"][:, :, 0], x0[:, :, 0]) and (seen["t"][:, :, 0] == 0).all()
+    assert torch.allclose(seen["t"][:, :, 1:].amax((1, 2, 3, 4)), torch.tensor([0.3, 0.9]))
+    assert torch.allclose(losses_, (eps - x0)[:, :, 1:].square().mean((1, 2, 3, 4)), rtol=1e-5)
+    every = core.loss(model, x0, eps, torch.tensor([0.3, 0.9]), {})
+    assert torch.allclose(core.loss(model, x0, eps, torch.tensor([0.3, 0.9]), {}, torch.ones_like(known)), every)
+
+
+def test_a_resumed_denoiser_has_the_same_losses(data: Path, vae: Path, stills: Path, tmp_path: Path) -> None:
+    recipe = denoiser(data, vae, stills=0.3, known=0.5, pictures=str(stills))
+    resumed_equals_straight(recipe, tmp_path)
+
+
+def test_a_run_is_a_model_of_clips(data: Path, vae: Path, tmp_path: Path) -> None:
+    """What training wrote opens, with its scalars, and makes clips; held-out samples are shown."""
+    pytest.importorskip("tensorboard")
+    schedule = Schedule(steps=2, warmup=1, checkpoint_every=2, log_every=1)
+    losses(denoiser(data, vae, known=0.5, samples=2, heldout=3, schedule=schedule), tmp_path)
+    assert sorted(f.name for f in (tmp_path / "samples").iterdir()) == ["samples-000002.gif", "samples-000002.png"]
+    card = (tmp_path / "card.yaml").read_text()
+    assert "modality: video" in card and "known: true" in card and "rate: 8.0" in card
+    model = native.load(tmp_path)
+    assert model.modality == "video" and model.rate == 8 and model.seconds == 5 / 8 and model.size == (32, 32)
+    assert model.multiple == 16 and model.spec.causal and [s.name for s in model.scalars] == ["fps", "motion"]
+
+
+def test_what_does_not_fit_is_named(data: Path, vae: Path, stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="vae is None; clips need an autoencoder of clips"):
+        losses(denoiser(data, None), tmp_path)
+    with pytest.raises(ValueError, match=r"size \(4, 32, 32\) is not 1 \+ a multiple of 2 in time"):
+        films(data, vae, frames=4)
+    with pytest.raises(ValueError, match="a clip has 9 frames; 11 are needed"):
+        films(data, vae, frames=11)
+    with pytest.raises(ValueError, match=r"fps must lie in 10\.\.60"):
+        films(data, vae, scalars=(Scalar(name="fps", low=10, high=60, width=8),))
+    with pytest.raises(ValueError, match="stills is a share"):
+        denoiser(data, vae, stills=2.0)
