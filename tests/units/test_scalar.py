@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mediagen.conditioners import beats
 from mediagen.conditioners.base import Conditioner
 from mediagen.conditioners.scalar import Label, Scalar
 
@@ -63,3 +64,35 @@ def test_wrong_settings_are_refused(wrong):
 def test_labels_must_differ():
     with pytest.raises(ValueError, match="different"):
         Label(name="genre", labels=("jazz", "jazz"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "bpm"),
+    [
+        ("slow jazz, 90 bpm", 90.0),
+        ("at 127.5 BPM, in C", 127.5),
+        ("house, 120 beats per minute, 90 bpm", 120.0),
+        ("99bpm drums", 99.0),
+        ("jazz of the 90s", None),
+        ("1200 bpm", None),
+        ("a piano", None),
+    ],
+)
+def test_a_prompt_tells_its_tempo(prompt: str, bpm: float | None) -> None:
+    assert beats.told(prompt) == bpm
+
+
+def test_beats_go_on_where_the_tempo_changes() -> None:
+    tempi = beats.course([(0.0, None), (1.0, 60.0), (3.0, None), (5.0, 120.0)])
+    assert [tempo.second for tempo in tempi] == [1.0, 5.0] and [tempo.bpm for tempo in tempi] == [60.0, 120.0]
+    assert tempi[0].at(5.0) == tempi[1].at(5.0) == 4.0 and tempi[1].at(6.0) == 6.0 and tempi[0].at(0.0) == -1.0
+    whole = beats.signal(tempi, 0.0, 0.01, 800)
+    assert torch.equal(whole[:, :500], tempi[0].signal(0.0, 0.01, 500))
+    assert torch.equal(whole[:, 500:], tempi[1].signal(0.0, 0.01, 800)[:, 500:])
+    assert torch.allclose(beats.signal(tempi, 4.0, 0.01, 300), whole[:, 400:700], atol=1e-5)
+    turns = whole[3] + 1j * whole[9]  # once a beat: no jump, and all of them on the circle
+    assert torch.allclose(turns.abs(), torch.ones(800), atol=1e-5) and (turns[1:] - turns[:-1]).abs().max() < 0.13
+    assert not beats.signal((), 0.0, 0.01, 5).any()
+    for wrong in (0.0, -3.0, float("nan")):
+        with pytest.raises(ValueError, match="bpm must be above 0"):
+            beats.Beats(bpm=wrong)
