@@ -8,7 +8,7 @@ latents of a longer clip: each has latents of its own.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,15 @@ from .trainer import Place
 from .videos import Videos
 
 BATCH = 8  # clips that are encoded at once
+
+
+class Stretches(Protocol):
+    """What a recipe says of the stretches that are seen of clips."""
+
+    data: str
+    vae: str | None
+    size: int
+    frames: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +135,11 @@ def films(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Pla
         raise ValueError(f"vae is {recipe.vae}; clips need an autoencoder of clips")
     if wrong := sorted(recipe.signals):
         raise ValueError(f"model has the signal {wrong[0]!r}; clips have none")
-    moments = vae.spec.grid((recipe.frames, recipe.size, recipe.size))[0]
     clips = source(recipe, "train")
-    stretches = [(i, start) for i in range(len(clips)) for start in videos.starts(len(clips[i]), recipe.frames)]
-    shrunk = f"-{recipe.size}px-{recipe.frames}f"
+    stretches, there = stretched(recipe, clips, vae, here)
     with here.first():
-        file = file_of(recipe.data, str(recipe.vae), shrunk)
-        there = cached(file, [moments] * len(stretches), encoded(clips, stretches, recipe.frames, vae))
         moves = cached(
-            Path(recipe.data) / "train" / f"motion{shrunk}.npy",
+            Path(recipe.data) / "train" / f"motion-{recipe.size}px-{recipe.frames}f.npy",
             [1] * len(stretches),
             strengths(clips, stretches, recipe),
         )
@@ -150,6 +155,17 @@ def films(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Pla
         pictures=stills,
         pictured=pictured,
     )
+
+
+def stretched(recipe: Stretches, clips: Videos, vae: Whitened, here: Place) -> tuple[list[tuple[int, int]], Latents]:
+    """The stretches (clip, first frame) of a recipe's clips, and their latents, one after the other. ValueError if its
+    frames and size do not fit the autoencoder."""
+    moments = vae.spec.grid((recipe.frames, recipe.size, recipe.size))[0]
+    stretches = [(i, start) for i in range(len(clips)) for start in videos.starts(len(clips[i]), recipe.frames)]
+    file = file_of(recipe.data, str(recipe.vae), f"-{recipe.size}px-{recipe.frames}f")
+    with here.first():
+        made = encoded(clips, stretches, recipe.frames, vae)
+        return stretches, cached(file, [moments] * len(stretches), made)
 
 
 def source(recipe: DenoiserRecipe, split: str) -> Videos:

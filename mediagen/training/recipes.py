@@ -102,13 +102,16 @@ class DenoiserRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewRecipe:
-    """data: a built dataset, or a folder of pictures, fitted to `size`; vae: the autoencoder whose latents are shown;
-    samples: held-out pictures that are shown at each checkpoint."""
+    """data: a built dataset, or a folder of pictures or clips, fitted to `size`; frames, rate: of clips, as in
+    `DenoiserRecipe`; vae: the autoencoder whose latents are shown, and which says whether these are clips; samples:
+    held-out pictures or clips that are shown at each checkpoint."""
 
     kind: str = "preview"
     data: str
     vae: str
     size: int = 128
+    frames: int = 17
+    rate: float = 8.0
     batch: int = 64
     samples: int = 0
     model: PreviewConfig = field(default_factory=PreviewConfig)

@@ -1,5 +1,6 @@
 """Training on clips: pieces of them, the autoencoder and where it begins, its journal, whole runs."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from trained import losses, resumed_equals_straight
 from mediagen import config
 from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
+from mediagen.autoencoders.preview import PreviewConfig
 from mediagen.conditioners import motion
 from mediagen.conditioners.scalar import Scalar
 from mediagen.core import denoiser as core
@@ -388,3 +390,35 @@ def test_what_does_not_fit_is_named(data: Path, vae: Path, stills: Path, tmp_pat
         films(data, vae, scalars=(Scalar(name="fps", low=10, high=60, width=8),))
     with pytest.raises(ValueError, match="stills is a share"):
         denoiser(data, vae, stills=2.0)
+
+
+# Previews
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_preview_of_clips_learns(frames: int, data: Path, vae: Path, tmp_path: Path) -> None:
+    recipe = recipes.PreviewRecipe(
+        data=str(data),
+        vae=str(vae),
+        size=32,
+        frames=5,
+        batch=8,
+        samples=2,
+        model=PreviewConfig(dims=3, latent_channels=4, width=16, frames=frames),
+        schedule=Schedule(steps=25, lr=0.01, warmup=2, checkpoint_every=25, log_every=0, precision="no"),
+    )
+    told = losses(recipe, tmp_path)
+    assert told[-1]["preview/loss"] < 0.7 * told[0]["preview/loss"]
+    preview = native.load_preview(tmp_path / "preview.safetensors")
+    z = torch.randn(1, 4, 3, 4, 4)
+    shown = preview(z)
+    assert shown.shape == (1, 3, 1 + 2 * frames, 16, 16)
+    assert torch.allclose(preview(z[:, :, :2]), shown[:, :, : 1 + frames], atol=1e-5)
+    assert (tmp_path / "samples" / "previews-000025.png").exists()
+    for wrong in ({"dims": 3}, {"dims": 3, "frames": 3}):
+        with pytest.raises(ValueError, match=r"must divide the autoencoder's stride \(2, 8, 8\)"):
+            losses(dataclasses.replace(recipe, model=PreviewConfig(latent_channels=4, **wrong)), tmp_path / "wrong")
+    with pytest.raises(ValueError, match="dims is 2, the autoencoder has 3"):
+        losses(dataclasses.replace(recipe, model=PreviewConfig(latent_channels=4)), tmp_path / "wrong")
+    with pytest.raises(ValueError, match="0 unless dims is 3, not 2"):
+        PreviewConfig(frames=2)
