@@ -40,7 +40,7 @@ def video(  # noqa: PLR0913 (one argument an option)
     then: Then = None,
     window: Annotated[float | None, typer.Option(help="Seconds of the windows that a longer clip is made in.")] = None,
     continued: Annotated[
-        bool, typer.Option("--continue", help="Go on window after window, at constant memory; prints the drift.")
+        bool, typer.Option("--continue", help="Go on window after window, at constant memory.")
     ] = False,
     first: Annotated[Picture, typer.Option(help="A picture that the clip begins with.")] = None,
     last: Annotated[Picture, typer.Option(help="A picture that it ends with.")] = None,
@@ -82,7 +82,13 @@ def video(  # noqa: PLR0913 (one argument an option)
     job = pipeline.job(text, n=n, **clip, **edit, **walk)
     if job.sound is not None and check_suffix(out).sound is None:
         raise ValueError(f"{out}: {check_suffix(out).name} holds no sound: write .mp4, .webm or .mkv, or add --mute")
-    save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
+    made = watched(pipeline.stream(job), prompt)
+    save_all(made, out, job.requests[0].seed)
+    if job.canvas is None and job.frames >= 2 * pipeline.frames:
+        from ..metrics.drift import curve, plotted
+
+        for one in made:
+            tell(plotted(curve(one.frames, one.rate, pipeline.frames / one.rate)))
 
 
 def default_strength(edit: dict[str, Any]) -> float:

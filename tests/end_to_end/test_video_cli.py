@@ -90,6 +90,9 @@ def test_going_on_prints_how_far_it_drifts(run, capsys) -> None:
     assert "long.mkv  seed 2" in told.out and "real-time factor" in told.err
     assert [line.split()[0] for line in told.out.splitlines()[1:]] == ["colour", "sharpness", "change"]
     assert len(frames("long.mkv")) == 48 and run("replay", "long.mkv") == 0
+    capsys.readouterr()
+    assert run("video", "a cat", "--seconds", "6", "--seed", "2", "-o", "windows.mkv", *MODEL) == 0
+    assert capsys.readouterr().out.splitlines()[2].startswith("sharpness ")
 
 
 @pytest.mark.parametrize(

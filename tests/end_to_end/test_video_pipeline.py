@@ -306,6 +306,9 @@ def test_leaving_the_loop_cancels_and_events_come_in_order(pipeline, calls) -> N
         if event.stage == "step" and event.step == 2:
             break
     assert len(calls) == 2
+    seen = type(pipeline)(replace(pipeline.model, preview=lambda x0: 9 * x0[:, :3]))
+    shown = [event.preview for event in seen.stream(replace(job, previews=True)) if event.stage == "step"]
+    assert len(shown) == 5 and all(p.shape == (1, 3, 5, 4, 4) and p.abs().max() <= 1 for p in shown)
     stages = [event.stage for event in pipeline.stream(job)]
     assert stages == ["encode"] * 2 + ["step"] * 5 + ["decode", "done"]
 
