@@ -35,18 +35,18 @@ def told(truth: Truth, caption: str, world: World) -> Truth:
     return {
         **truth,
         "objects": objects,
-        "background": truth["background"] if _says(caption, backgrounds[truth["background"]]) else None,
-        "style": truth["style"] if _says(caption, (*style.prefix, *style.suffix)) else None,
+        "background": truth["background"] if says(caption, backgrounds[truth["background"]]) else None,
+        "style": truth["style"] if says(caption, (*style.prefix, *style.suffix)) else None,
     }
 
 
 def _colour_told(thing: Truth, caption: str, world: World) -> str | None:
     label = world.by_name[thing["label"]]
     colour = thing["color"]
-    return colour if colour and _says(caption, [f"{colour} {n}" for n in (*label.names, label.many)]) else None
+    return colour if colour and says(caption, [f"{colour} {n}" for n in (*label.names, label.many)]) else None
 
 
-def _says(caption: str, phrases: Sequence[str]) -> bool:
+def says(caption: str, phrases: Sequence[str]) -> bool:
     return any(f" {phrase} " in f" {caption.replace(',', ' ')} ".replace("  ", " ") for phrase in phrases)
 
 
