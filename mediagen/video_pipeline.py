@@ -170,6 +170,8 @@ class VideoPipeline(Pipeline):
         scalars = {scalar.name: scalar for scalar in self.model.scalars}
         if "motion" in edits and "motion" not in scalars:
             raise ValueError(f"the model {self.model.name} was not trained to be told a strength of motion")
+        if "motion" in edits:
+            check_seconds(edits["motion"], scalars["motion"].low, scalars["motion"].high, "motion")
         if "fps" in scalars:
             check_seconds(given.rate, scalars["fps"].low, scalars["fps"].high, "fps")
         elif given.rate != self.rate:
@@ -244,7 +246,9 @@ class VideoPipeline(Pipeline):
         first = 0 if job.canvas is None else job.canvas.shown[0]
         return (torch.tensor([*pairwise(edges)]).float().mean(1) + first) / job.rate
 
-    def _numbers(self, job: Job, box: Box) -> Mapping[str, float | None]:
+    def _numbers(self, job: Any, box: Box) -> Mapping[str, float | None]:
+        if job.frames == 1:  # of a picture neither is told
+            return {"fps": None, "motion": None}
         [high] = [scalar.high for scalar in self.model.scalars if scalar.name == "fps"] or [job.rate]
         return {"fps": min(job.rate, high), "motion": job.requests[0].motion}
 

@@ -95,6 +95,11 @@ def test_the_model_is_told_frames_a_second_and_motion(pipeline, calls) -> None:
     told = [calls[0][2], calls[-1][2]]
     assert torch.equal(told[0]["fps"], fps([8.0])["fps"]) and torch.equal(told[1]["fps"], fps([12.0])["fps"])
     assert not told[0]["motion"].any() and torch.equal(told[1]["motion"], motion([0.3])["motion"])
+    pipeline.generate("a cat", steps=1, guidance=1.0, seed=0, seconds=0.125)
+    assert not calls[-1][2]["fps"].any()  # a picture has no rate
+    calm = type(pipeline)(replace(pipeline.model, scalars=(fps, replace(motion, high=0.8))))
+    with pytest.raises(ValueError, match=r"motion must be from 0 to 0\.8, not 0\.9"):
+        calm.generate("a cat", motion=0.9)
 
 
 def test_long_clips_are_seen_in_windows_and_a_local_network_makes_the_same_without(pipeline, calls, pixelwise) -> None:
@@ -200,6 +205,12 @@ def test_interpolation_keeps_the_given_frames(pipeline, ball, factor: int, calls
     assert made.count == 16 * factor + 1 and made.rate == 8 * factor
     assert np.array_equal(made.frames[::factor], ball.frames)
     assert torch.equal(calls[0][2]["fps"][:1], pipeline.model.scalars[0]([8.0 * factor])["fps"])
+    two = pipeline.interpolate(ball, factor, "a ball", seed=2, n=2)
+    assert (
+        np.abs(two[0].frames.astype(int) - made.frames).max()
+        <= 1
+        < np.abs(two[1].frames.astype(int) - made.frames).max()
+    )
     fast = pipeline.interpolate(replace(ball, rate=24.0), 4, "a ball", steps=1, seed=2)
     assert fast.rate == 96.0  # told as 60, the most that the model knows
 
