@@ -304,7 +304,7 @@ def test_every_task_replays_from_its_file(pipeline, tune, tmp_path) -> None:
         ({"bars": 4, "bpm": 0}, "bpm must be"),
         ({"bars": 300}, "bars must be"),
         ({"bars": 4, "seconds": 3}, "leave out seconds"),
-        ({"bpm": 100.0}, "how many bars"),
+        ({"beats": 3}, "how many bars"),
         ({"lufs": 3.0}, "lufs must be from -60 to -5"),
         ({"window": 0.01}, "window must be"),
         ({"between": (1, 2)}, "clip that is there"),
