@@ -26,7 +26,9 @@ class DiTConfig:
     numbers that condition it beside the text, name -> width of the code (`conditioners.scalar.Scalar`); signals:
     what it may be shown on the latent's own grid, name -> channels: "context", another latent (the music to accompany),
     "beats" (`conditioners.beats`); attention: "full", or of clips "factorised": the blocks look in turn at each moment
-    and along time at each place (arXiv:2401.03048). It costs less on long clips, and the weights are the same."""
+    and along time at each place (arXiv:2401.03048). It costs less on long clips, and the weights are the same; clips:
+    the first of three axes is time, and a clip of one frame is to the network what the picture is to one of images of
+    the same sizes: the weights of such a one are a start (`nn.rope.rotation`)."""
 
     channels: int = 16
     patch: tuple[int, ...] = (2, 2)
@@ -39,8 +41,11 @@ class DiTConfig:
     scalars: dict[str, int] = field(default_factory=dict)
     signals: dict[str, int] = field(default_factory=dict)
     attention: str = "full"
+    clips: bool = False
 
     def __post_init__(self) -> None:
+        if self.clips and self.dims != 3:
+            raise ValueError(f"clips have 3 axes, a side of the patch for each, not {self.dims}")
         if self.attention not in ("full", "factorised") or (self.attention == "factorised" and self.dims < 2):
             raise ValueError(f"attention {self.attention!r} must be 'full' or, of two or more axes, 'factorised'")
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -112,8 +117,9 @@ class DiT(nn.Module):
 
     def _looks(self, cells: list[int], device: torch.device) -> list[tuple[tuple[Tensor, Tensor], Groups | None]]:
         """What the blocks attend to, in turn: the rotations of tokens that see each other, and how they are grouped."""
-        rope = rotation(positions(cells, device), self.config.width // self.config.heads)
-        if self.config.attention == "full":
+        c = self.config
+        rope = rotation(positions(cells, device), c.width // c.heads, clips=c.clips)
+        if c.attention == "full":
             return [(rope, None)]
         cos, sin = (each.unflatten(0, (cells[0], -1)) for each in rope)
         return [((cos[0], sin[0]), (cells[0], "space")), ((cos[:, 0], sin[:, 0]), (cells[0], "time"))]

@@ -19,9 +19,9 @@ class ReconstructionLoss:
     """Weights of the terms, each a mean over all elements: absolute error, squared error, differences between
     neighbours (edges) and, of clips, between successive frames (flicker), KL to the unit Gaussian (nats a latent
     element), the squared distance of the latents from those that `init` would give (drift: an encoder may get better,
-    and a denoiser of the old latents needs little to follow), and the adversary from `adversarial_start` on. noise:
-    deviation of what is added to the whitened latents that the decoder sees: it then forgives a denoiser's small
-    errors."""
+    and a denoiser of the old latents needs little to follow; of clips, of their first latents, which are pictures), and
+    the adversary from `adversarial_start` on. noise: deviation of what is added to the whitened latents that the
+    decoder sees: it then forgives a denoiser's small errors."""
 
     absolute: float = 1.0
     squared: float = 1.0
@@ -78,9 +78,10 @@ def players(vae: Whitened, weights: ReconstructionLoss, batch: Callable[[int], T
         recon = vae.decoder(z)
         terms = weights.terms(recon, x, mean, logvar)
         if origin is not None:
+            pictures = slice(0, 1) if vae.spec.causal else slice(None)
             with torch.no_grad():
-                before = origin(x)[0]
-            terms["drift"] = F.mse_loss(mean, before)
+                before = origin(x[:, :, pictures])[0]
+            terms["drift"] = F.mse_loss(mean[:, :, pictures], before)
             terms["loss"] = terms["loss"] + weights.drift * terms["drift"]
         latest.update(real=x, fake=recon.detach().float())
         if adversary is not None and step >= weights.adversarial_start:

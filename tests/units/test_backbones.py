@@ -184,6 +184,23 @@ def test_a_clip_of_one_frame_is_what_the_network_of_images_makes_of_it() -> None
     assert torch.allclose(still, picture[:, :, None].expand_as(still), atol=1e-4)
 
 
+def test_a_transformer_of_images_is_a_start_for_one_of_clips() -> None:
+    """On a clip of one frame it is that transformer, factorised attention included where it looks at space alone."""
+    image = network("dit")
+    x, cond, t = torch.randn(2, 3, 4, 8), condition(2), torch.tensor([0.3, 0.8])
+    sizes = vars(image.config) | {"patch": [1, 2, 2]}
+    clips = build("dit", sizes | {"clips": True})
+    clips.load_state_dict(image.state_dict())
+    assert torch.allclose(clips(x[:, :, None], t, cond)[:, :, 0], image(x, t, cond), atol=1e-4)
+    moving = torch.randn(2, 3, 5, 4, 8)
+    assert not torch.allclose(clips(moving, t, cond), clips(moving.flip(2), t, cond).flip(2), atol=1e-2)
+    other = build("dit", sizes)
+    other.load_state_dict(image.state_dict())
+    assert not torch.allclose(other(x[:, :, None], t, cond)[:, :, 0], image(x, t, cond), atol=1e-3)
+    with pytest.raises(ValueError, match="clips have 3 axes, a side of the patch for each, not 2"):
+        build("dit", sizes | {"clips": True, "patch": [2, 2]})
+
+
 def test_a_unet_of_clips_takes_any_number_of_frames_and_looks_along_time() -> None:
     net, x, cond, t = network("unet-clips", 3), torch.randn(1, 3, 5, 4, 8), condition(1), torch.tensor([0.5])
     assert net(x, t, cond).shape == x.shape

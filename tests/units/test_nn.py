@@ -119,3 +119,12 @@ def test_a_new_block_leaves_out_the_text() -> None:
     mask = torch.ones(2, 3, dtype=torch.bool)
     one, other = (block(x, modulation, rope, torch.randn(2, 3, 8), mask) for _ in range(2))
     assert torch.equal(one, other)
+
+
+def test_time_turns_what_space_turns_and_a_picture_not_at_all() -> None:
+    grid = (5, 4, 4)
+    picture, clip = rotation(positions(grid[1:]), 16), rotation(positions((1, *grid[1:])), 16, clips=True)
+    assert torch.equal(picture[0], clip[0]) and torch.equal(picture[1], clip[1])
+    cos, sin = rotation(positions(grid), 16, clips=True)
+    places = torch.cat([cos, sin], 1)
+    assert torch.cdist(places, places).fill_diagonal_(9).min() > 0.05  # no two places are alike

@@ -422,3 +422,11 @@ def test_a_preview_of_clips_learns(frames: int, data: Path, vae: Path, tmp_path:
         losses(dataclasses.replace(recipe, model=PreviewConfig(latent_channels=4)), tmp_path / "wrong")
     with pytest.raises(ValueError, match="0 unless dims is 3, not 2"):
         PreviewConfig(frames=2)
+
+
+def test_drift_is_held_on_first_latents(data: Path, vae: Path, tmp_path: Path) -> None:
+    """Exactly nothing at the start; and a resumed run holds on to what `init` says, not to what it had become."""
+    recipe = autoencoder(data, init=str(vae), loss=ReconstructionLoss(drift=1.0))
+    told = [step["vae/drift"] for step in losses(recipe, tmp_path / "one")]
+    assert told[0] == 0 and all(drift > 0 for drift in told[1:])
+    resumed_equals_straight(recipe, tmp_path)
