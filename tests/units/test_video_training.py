@@ -18,7 +18,16 @@ from mediagen.conditioners.scalar import Scalar
 from mediagen.core import denoiser as core
 from mediagen.core import path as paths
 from mediagen.families import native
-from mediagen.training import denoise, medium, recipes, run_video_autoencoder, videos, weights
+from mediagen.training import (
+    denoise,
+    medium,
+    recipes,
+    run_denoiser,
+    run_preview,
+    run_video_autoencoder,
+    videos,
+    weights,
+)
 from mediagen.training.known import drawn
 from mediagen.training.medium_video import Cut, Films
 from mediagen.training.reconstruct import ReconstructionLoss, changes, edges, flicker
@@ -430,3 +439,42 @@ def test_drift_is_held_on_first_latents(data: Path, vae: Path, tmp_path: Path) -
     told = [step["vae/drift"] for step in losses(recipe, tmp_path / "one")]
     assert told[0] == 0 and all(drift > 0 for drift in told[1:])
     resumed_equals_straight(recipe, tmp_path)
+
+
+# The recipes of mini-video
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("name", ["mini-video-vae", "mini-video-vae-128"])
+def test_recipes_of_autoencoders_are_read(name: str) -> None:
+    recipe = recipes.read(CONFIGS / f"{name}.yaml", run_video_autoencoder.KINDS)
+    with torch.device("meta"):
+        vae = VideoVAE(recipe.model)
+    assert vae.spec.grid((recipe.frames, recipe.crop, recipe.crop)) == (5, 8, 8) and vae.spec.channels == 16
+
+
+def test_recipes_fit_each_other() -> None:
+    vae = VideoVAE(recipes.read(CONFIGS / "mini-video-vae.yaml", run_video_autoencoder.KINDS).model)
+    for name in ("mini-video", "mini-video-unet"):
+        recipe = recipes.read(CONFIGS / f"{name}.yaml")
+        model = run_denoiser.fresh(recipe)
+        run_denoiser.check_latents(recipe, model, vae)
+        assert (recipe.frames, recipe.size) == (17, 64) and not 8 % model.net.config.multiple
+    preview = recipes.read(CONFIGS / "mini-video-preview.yaml")
+    assert run_preview.shrinks(preview.model, vae.spec) == (4, 2, 2)
+
+
+def test_mini_image_is_a_start_for_mini_video() -> None:
+    """On a picture, told no numbers, they are one network."""
+    recipe = dataclasses.replace(recipes.read(CONFIGS / "mini-video.yaml"), compile=False)
+    shipped = Path(recipes.__file__).parents[1] / "weights" / "mini-image" / "denoiser.safetensors"
+    assert Path(recipe.init).parts[-3:] == shipped.parts[-3:]
+    began = run_denoiser.start(dataclasses.replace(recipe, init=str(shipped))).eval()
+    image = native.load_denoiser(shipped)[0]
+    x, t = torch.randn(2, 16, 8, 8), torch.tensor([0.2, 0.8])
+    cond = {"text": torch.randn(2, 5, 384), "text_mask": torch.ones(2, 5, dtype=torch.bool)}
+    cond["text_pooled"] = cond["text"].mean(1)
+    told = {scalar.name: torch.randn(2, scalar.width) for scalar in recipe.scalars}  # not learned yet
+    with torch.no_grad():
+        assert torch.allclose(began(x[:, :, None], t, cond | told)[:, :, 0], image(x, t, cond), atol=1e-3)
