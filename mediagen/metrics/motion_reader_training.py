@@ -228,14 +228,23 @@ def borrow(look: Reader, other: Reader) -> int:
     for name in taken:
         mine[name].copy_(given[name])
     if look.config.widths == other.config.widths:
-        for head, key, empty in (("cells_head", "labels", 1), ("colours_head", "colours", 0)):
-            theirs = getattr(other.config, key)
-            at = {name: i + empty for i, name in enumerate(theirs)}
-            rows = [(i + empty, at[name]) for i, name in enumerate(getattr(look.config, key)) if name in at]
-            for to, of in [*rows, *([(0, 0)] if empty else [])]:
-                mine[f"{head}.weight"][to].copy_(given[f"{head}.weight"][of])
-                mine[f"{head}.bias"][to].copy_(given[f"{head}.bias"][of])
+        for head, to, of in _known_rows(look.config, other.config):
+            for part in ("weight", "bias"):
+                mine[f"{head}.{part}"][to].copy_(given[f"{head}.{part}"][of])
     return len(taken)
+
+
+def _known_rows(mine: ReaderConfig, other: ReaderConfig) -> Iterator[tuple[str, int, int]]:
+    """(head, my row, the other's row) of every word that both readers know."""
+    yield "cells_head", 0, 0  # no object
+    places = {"labels": ("cells_head", 1, 1), "colours": ("colours_head", 0, 0)}
+    places["backgrounds"] = ("scene_head", mine.counts, other.counts)
+    places["styles"] = ("scene_head", mine.counts + len(mine.backgrounds), other.counts + len(other.backgrounds))
+    for key, (head, first, others) in places.items():
+        at = {name: others + i for i, name in enumerate(getattr(other, key))}
+        for i, name in enumerate(getattr(mine, key)):
+            if name in at:
+                yield head, first + i, at[name]
 
 
 def all_truths(clips: Clips) -> list[dict[str, Any]]:

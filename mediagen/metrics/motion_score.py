@@ -36,7 +36,7 @@ def world_of(folder: str | Path) -> MotionWorld:
 def told(truth: Truth, caption: str, world: MotionWorld) -> Truth:
     """What is asked about a clip: things, kind of motion and `heading`, and, if the caption says them, colours,
     background and style (else None). A heading of None is not asked: of pairs, and where the caption leaves it out."""
-    asked = told_of_scene(truth, caption, world.scenes)
+    asked = told_of_scene(truth, caption, world.spoken)
     if asked["background"] is None and says(caption, world.over.get(truth["background"], ())):
         asked["background"] = truth["background"]
     return asked | {"heading": _heading_told(truth, caption)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from mediagen.data import chunks
 from mediagen.data.captions import LIMIT
 from mediagen.data.motion import build as building
 from mediagen.data.motion import clips as stored
-from mediagen.data.motion.art import FILMS, Art, load_art
+from mediagen.data.motion.art import FILMS, MODELS, Art, load_art
 from mediagen.data.motion.build import build_motion
 from mediagen.data.motion.captions import captions, participle, verbs, wording
 from mediagen.data.motion.clip import Clip, clip
@@ -27,6 +29,8 @@ from mediagen.data.motion.clips import Clips
 from mediagen.data.motion.draw import draw
 from mediagen.data.motion.kinds import KINDS
 from mediagen.data.motion.plan import Plan, plan
+from mediagen.data.motion.raster import read_mesh, render
+from mediagen.data.motion.turntables import LIBRARY
 from mediagen.data.motion.world import VECTORS, MotionWorld, load_motion, read_motion, stream
 from mediagen.data.sprites import PACKAGES
 from mediagen.data.world import load_world
@@ -43,6 +47,7 @@ SHAPES = {
 }
 LABELS = {"cat": "1F408", "apple": "1F34E", "balloon": "1F388", "car": "1F697", "star": "2B50", "octopus": "1F419"}
 ALIVE = "1F408"  # the one that has a film
+MODELLED = dict.fromkeys(("crate", "chest", "toy", "trunk"), "box")  # by several names, as some may be held out
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +60,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "packages" / f"{package.stem}.json").write_text(json.dumps({"sha256": package.sha256}))
     for code, colour in SHAPES.items():
         _shape(colour, 0).save(folder / "packages" / PACKAGES["3d"].stem / f"package/assets/{code.lower()}.webp")
+    _models(folder / "packages")
     film = [_shape("red", turn) for turn in range(0, 72, 3)]
     file = folder / "packages" / FILMS[2].stem / f"package/assets/{ALIVE.lower()}.webp"
     film[0].save(file, save_all=True, append_images=film[1:], duration=42, lossless=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDIAGEN_CACHE", str(folder))
         yield folder
+
+
+def _models(packages: Path) -> None:
+    """A library with one model: a red box, twice as wide as it is high and deep, its front textured blue."""
+    file = packages / MODELS.stem / LIBRARY
+    file.parent.mkdir(parents=True)
+    (packages / f"{MODELS.stem}.json").write_text(json.dumps({"sha256": MODELS.sha256}))
+    lines = ["mtllib box.mtl", *(f"v {x} {y} {z}" for x in (-2, 2) for y in (-1, 1) for z in (-1, 1))]
+    lines += ["vt 0 0", "vt 1 0", "vt 1 1", "vt 0 1", "usemtl front", "f 2/1 6/2 8/3 4/4", "usemtl red"]
+    lines += ["f 1 3 7 5", "f 1 2 4 3", "f 5 7 8 6", "f 3 4 8 7", "f -8 -4 -3 -7"]
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "blue").save(picture, "png")
+    with zipfile.ZipFile(file, "w") as library:
+        library.writestr("blendswap-cc-0/box/box.obj", "\n".join(lines))
+        library.writestr(
+            "blendswap-cc-0/box/box.mtl", "newmtl front\nKd 1 1 1\nmap_Kd blue.png\nnewmtl red\nKd 0.9 0.1 0.1\n"
+        )
+        library.writestr("blendswap-cc-0/box/blue.png", picture.getvalue())
 
 
 def _shape(colour: str, turn: int) -> Image.Image:
@@ -89,7 +113,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> MotionWorld:
         "scenery": ("clouds", "meadow"),
     }
     kinds = dict.fromkeys(KINDS, 1.0) | {"move": 5.0}
-    return replace(whole, **changed, kinds=kinds, extent=(0.36, 0.46), animated=0.2)
+    return replace(whole, **changed, kinds=kinds, extent=(0.36, 0.46), animated=0.2, models=MODELLED)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +164,7 @@ def test_things_are_where_the_truth_says(made: list[Made]) -> None:
     asked = 0
     for _, one, mask in made:
         things = one.truth["objects"]
-        if len(things) > 1 or one.truth["kind"] in ("alive", "disappear", "appear"):
+        if len(things) > 1 or one.truth["kind"] in ("alive", "orbit", "disappear", "appear"):
             continue
         x, y, size = (np.array(things[0][k]) for k in ("x", "y", "size"))
         inside = (np.abs(x - 0.5) < 0.5 - size / 2) & (np.abs(y - 0.5) < 0.5 - size / 2)
@@ -241,10 +265,39 @@ def test_of_two_that_cross_the_nearer_one_is_whole(world: MotionWorld, art: Art,
 
 
 def test_films_play_at_the_rate_of_the_world(art: Art, made: list[Made]) -> None:
-    assert art.frames("cat") == 8  # 24 frames at 24 a second are a second
+    assert art.length(art.animated["cat"]) == 8  # 24 frames at 24 a second are a second
     for one, _, thing in _single(made, "alive"):
         assert thing["animated"] and thing["label"] == "cat"
         assert np.array_equal(one.frames[0], one.frames[8]) and not np.array_equal(one.frames[0], one.frames[2])
+
+
+def test_a_turntable_shows_all_sides(art: Art, made: list[Made]) -> None:
+    film = art.films["model/crate"].frames
+    assert len(film) == 32 and art.models["crate"].label == "crate"
+    blue = (film[..., 2].astype(int) - film[..., 0] > 60).sum((1, 2))
+    wide = (film[..., 3] > 128).any(1).sum(1)
+    assert blue.argmax() in (0, 1, 31) and blue[12:21].max() == 0  # the front is blue, the back is not
+    assert wide[0] > 1.5 * wide[8] and wide[16] > 1.5 * wide[24]  # seen from the side it is half as wide
+    for one, _, thing in _single(made, "orbit"):
+        turns = thing["motion"]["speed"]
+        assert thing["label"] in MODELLED and turns in (0.25, 0.5) and one.truth["background"] == "gray"
+        assert turns == 0.25 or np.array_equal(one.frames[0], one.frames[16])  # two seconds are a whole turn
+
+
+def test_the_nearer_triangle_is_seen_and_lamps_brighten_what_faces_them() -> None:
+    files = {
+        "two.obj": b"mtllib two.mtl\nv -1 -1 0\nv 1 -1 0\nv 0 1 0\nv -1 -1 0.5\nv 1 -1 0.5\nv 0 0 0.5\n"
+        b"usemtl far\nf 1 2 3\nusemtl near\nf 4 5 6\n",
+        "two.mtl": b"newmtl far\nKd 1 0 0\nnewmtl near\nKd 0 1 0\n",
+    }
+    mesh = read_mesh("two.obj", files.__getitem__)
+    front, back = (render(mesh, yaw, 0, 64).astype(int) for yaw in (0, 180))
+    assert (front[..., 1] > front[..., 0]).sum() > 300 and (front[..., 0] > front[..., 1]).sum() > 300
+    assert (back[..., 1] > back[..., 0]).sum() == 0  # from behind the larger one hides the other
+    turned = render(mesh, 50, 0, 64)
+    assert turned[..., :3].max() < front[..., :3].max()
+    with pytest.raises(ValueError, match="has no face"):
+        read_mesh("empty.obj", lambda name: b"v 0 0 0")
 
 
 TO_LEFT, TO_RIGHT = r"\bto (the )?left\b|\bleft\b(?! to right)", r"\bto (the )?right\b|\bright\b(?! to left)"
@@ -274,7 +327,8 @@ def test_captions_say_only_what_is_true(world: MotionWorld, made: list[Made]) ->
             assert not re.search(r"\bfast|quickly", text) or "fast" in paces, caption
             for sense in ("clockwise", "counterclockwise"):
                 assert not re.search(rf"\b{sense}\b", text) or any(m["sense"] == sense for m in motions), caption
-            assert ("camera" in text or "zooming" in text or "panning" in text) == (truth["camera"]["kind"] != "still")
+            filmed = "camera" in text or "zooming" in text or "panning" in text
+            assert filmed == (truth["camera"]["kind"] != "still") or truth["kind"] == "orbit", caption
 
 
 @pytest.mark.parametrize("name", ["small", "whole"])
@@ -293,7 +347,7 @@ def _truths(world: MotionWorld) -> Iterator[dict]:
     lots = [("move", d, w) for d in ("left", "up", "down") for w in ("inside", "out", "in")]
     kinds = [k for k in KINDS if k not in ("move", "pan", "zoom", "pair", "cross")]
     places = list(world.backdrops)
-    for number, label in enumerate(world.scenes.labels):
+    for number, label in enumerate(world.spoken.labels):
         for kind, direction, way in [*lots, *((kind, None, None) for kind in kinds)]:
             style = "fade" if kind in ("appear", "disappear") else None
             pace = "slow" if kind in ("move", "circle", "spin") else None
@@ -386,16 +440,16 @@ def test_a_build_is_the_same_in_other_chunks_and_after_a_kill(
     assert first.captions(6) == tuple(clip(world, art, 0, 6).captions) and first[0].shape == (17, 64, 64, 3)
     assert (tmp_path / "a/train/clips.jsonl").read_bytes() == (tmp_path / "b/train/clips.jsonl").read_bytes()
     notices = json.loads((tmp_path / "a/world.json").read_text())["sources"]
-    assert all(package["licence"] == "MIT" and package["notice"] and package["sha256"] for package in notices)
+    assert {package["licence"] for package in notices} == {"MIT", "CC0-1.0"}
+    assert all(package["notice"] and package["sha256"] for package in notices)
     with pytest.raises(IndexError):
         first[7]
 
 
 def test_other_sizes_and_rates(world: MotionWorld, cache: Path) -> None:
-    for size, rate in ((96, 12), (128, 8)):
-        other = replace(world, size=size, rate=float(rate), frames=25)
-        one = clip(other, load_art(other), 0, 1)
-        assert one.frames.shape == (25, size, size, 3) and len(one.truth["objects"][0]["x"]) == 25
+    other = replace(world, size=96, rate=12.0, frames=25, kinds={"move": 1.0}, animated=0.0)
+    one = clip(other, load_art(other), 0, 1)
+    assert one.frames.shape == (25, 96, 96, 3) and len(one.truth["objects"][0]["x"]) == 25
 
 
 def test_what_is_wrong_is_named(world: MotionWorld, tmp_path: Path) -> None:
@@ -409,6 +463,7 @@ def test_what_is_wrong_is_named(world: MotionWorld, tmp_path: Path) -> None:
         ({"size": 8}, "size is 8; it must be 32 or more"),
         ({"extent": [0.5, 0.3]}, "two rising shares"),
         ({"heldout": 0.9}, "heldout is 0.9"),
+        ({"kinds": {"orbit": 1}}, "'orbit' need models"),
     ):
         with pytest.raises(ValueError, match=re.escape(said)):
             read_motion({**manners, **content, **change})

@@ -37,6 +37,7 @@ CAMERA = {
         "panning {to} past {scene}",
         "the camera moves {to}, {scene}",
     ),
+    "orbit": ("the camera orbits around {scene}", "the camera circles around {scene}", "{scene}, the camera orbits"),
     "zoom in": (
         "the camera zooms in on {scene}",
         "zooming in on {scene}",
@@ -68,15 +69,15 @@ def captions(world: MotionWorld, truth: Truth, rng: np.random.Generator) -> list
 
 def _caption(world: MotionWorld, truth: Truth, rng: np.random.Generator, detail: float) -> str:
     where = _where(world, truth, rng, detail)
-    if truth["camera"]["kind"] != "still":
+    if truth["camera"]["kind"] != "still" or (truth["kind"] == "orbit" and rng.random() < 0.3):
         return _filmed(world, truth, rng, detail, where)
-    names = _names(world.scenes, truth, rng, detail)
+    names = _names(world.spoken, truth, rng, detail)
     deeds = [_deed(world, truth, number, names, rng, detail) for number in range(len(names))]
     told = _told(truth, names, deeds)
     finite, going = (" and ".join(f"{name} {deed}" for name, deed in pairs) for pairs in told)
     if len(f"{finite} {where}".split()) > LIMIT - 4:
         where = ""
-    return _formed(world.scenes, truth, rng, (finite, going), where)
+    return _formed(world.spoken, truth, rng, (finite, going), where)
 
 
 Pairs = list[tuple[str, str]]
@@ -120,16 +121,18 @@ def _where(world: MotionWorld, truth: Truth, rng: np.random.Generator, detail: f
     )
     if sideways and name in world.over and rng.random() < 0.4:
         return one_of(rng, world.over[name])
-    return one_of(rng, next(b.phrases for b in world.scenes.backgrounds if b.name == name))
+    return one_of(rng, next(b.phrases for b in world.spoken.backgrounds if b.name == name))
 
 
 def _filmed(world: MotionWorld, truth: Truth, rng: np.random.Generator, detail: float, where: str) -> str:
-    """What a camera that moves does with a scene that stands still."""
+    """What a camera that moves does with a scene that stands still; or that goes round what turns, which is all one."""
     camera = truth["camera"]
-    scene = f"{_names(world.scenes, truth, rng, detail)[0]} {where}".strip()
+    scene = f"{_names(world.spoken, truth, rng, detail)[0]} {where}".strip()
     if camera["kind"] == "pan":
         to = one_of(rng, (f"to the {camera['direction']}", camera["direction"]))
         return one_of(rng, CAMERA["pan"]).format(to=to, scene=scene)
+    if truth["kind"] == "orbit":
+        return one_of(rng, CAMERA["orbit"]).format(scene=scene)
     return one_of(rng, CAMERA[f"zoom {camera['direction']}"]).format(scene=scene)
 
 
@@ -139,7 +142,7 @@ def _deed(
     """What a thing does, with the verb in the third person: "slowly rolls to the left"."""
     told, label = truth["objects"][number]["motion"], truth["objects"][number]["label"]
     phrases = wording()[_phrases(truth, told)]
-    if told["kind"] == "still" and world.scenes.by_name[label].floats:
+    if told["kind"] == "still" and world.spoken.by_name[label].floats:
         phrases = tuple(p for p in phrases if "stands" not in p)
     words = {"sense": told["sense"], "verb": one_of(rng, verbs(world, label, told["direction"]))}
     if told["direction"]:

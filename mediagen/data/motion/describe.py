@@ -12,9 +12,9 @@ from .world import MotionWorld
 
 
 def describe(plan: Plan, world: MotionWorld) -> dict[str, Any]:
-    """Places and sizes in frame units from the top left, angles in degrees counterclockwise, speeds in frame sides (for
-    what spins: turns) a second. `wide` and `high` of a thing are its sides as shares of its size. `camera` tells the
-    middle of the view and its zoom; `depth` is from the farthest on."""
+    """Places and sizes in frame units from the top left, angles in degrees counterclockwise, speeds in frame sides (of
+    what spins or turns: turns) a second. `wide` and `high` of a thing are its sides as shares of its size. `camera`
+    tells the middle of the view and its zoom; `depth` is from the farthest on."""
     camera = plan.outline.camera
     return {
         "kind": plan.outline.kind,
@@ -61,7 +61,7 @@ def motion(told: Told, world: MotionWorld) -> dict[str, Any]:
     pace = None
     if told.kind in ("move", "circle", "bounce") and speed is not None:
         pace = world.pace(speed)
-    elif told.kind == "spin" and speed is not None:
+    elif told.kind in ("spin", "orbit") and speed is not None:
         pace = "slow" if speed <= 0.4 else "fast" if speed >= 0.9 else None
     return {
         "kind": told.kind,

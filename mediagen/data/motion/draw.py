@@ -85,7 +85,8 @@ def _layers(plan: Plan, actor: Actor, art: Art, side: int) -> list[Layer]:
     track = plan.screen(actor)
     longest = max(1, round(float(track.size.max()) * side))
     count = len(track.x) if actor.alive else 1
-    cuts = [_scaled(art.cut(actor.sprite, actor.alive, actor.first + i), actor.flipped, longest) for i in range(count)]
+    shown = [art.cut(actor.sprite, actor.first + i * actor.stride) for i in range(count)]
+    cuts = [_scaled(cut, actor.flipped, longest) for cut in shown]
     turned = replace(track, angle=track.angle + actor.tilt)
     thing = _layer([_padded(cut, PAD) for cut in cuts], turned, cuts[0])
     if actor.body.floor is not None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backgrounds import GROUND
+from ..backgrounds import GROUND, PLAIN
 from ..world import Label
 from .tracks import MOVES
 from .world import MotionWorld, pick
 
-KINDS = (*MOVES, "alive", "pan", "zoom", "pair", "cross")
+KINDS = (*MOVES, "alive", "orbit", "pan", "zoom", "pair", "cross")
 LANES = ("still", "move", "spin", "shake")  # what each thing of a pair may do
 SIDES = {"left": 1.0, "right": 1.0}
 
@@ -100,6 +100,10 @@ def allowed(world: MotionWorld, asked: Outline, labels: tuple[Label, ...], backg
     if asked.camera and background not in world.scenery:
         return False
     if asked.layout in ("rows", "columns") and background in GROUND:
+        return False
+    if (
+        asked.kind == "orbit" and background not in PLAIN
+    ):  # where it is all one whether the thing or the camera goes round
         return False
     return all(_fits(world, motif, label, background) for motif, label in zip(asked.motifs, labels, strict=True))
 

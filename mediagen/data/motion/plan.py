@@ -20,14 +20,15 @@ TRIES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """A thing of a clip. alive: its drawing is animated, beginning with frame `first`; flipped: drawn mirrored; tilt:
-    how far the drawing is turned all the time, in degrees, so that it points along its way; body: at rest; told,
-    track: what it does, before the camera."""
+    """A thing of a clip. alive: its drawing is a film, of which every `stride`th frame is shown from `first` on;
+    flipped: drawn mirrored; tilt: how far the drawing is turned all the time, in degrees, so that it points along its
+    way; body: at rest; told, track: what it does, before the camera."""
 
     label: Label
     sprite: Sprite
     alive: bool
     first: int
+    stride: int
     flipped: bool
     tilt: float
     body: Body
@@ -57,10 +58,10 @@ def plan(world: MotionWorld, art: Art, rng: np.random.Generator, split: Split) -
         raise ValueError(f"motion world {world.name!r} holds nothing out, so it has no held-out clips")
     asked = outline(world, rng)
     for _ in range(TRIES):
-        style = "3d" if asked.kind == "alive" else pick(rng, world.styles)
+        style = "3d" if asked.kind in ("alive", "orbit") else pick(rng, world.styles)
         background = pick(rng, world.backdrops)
-        chosen = rng.choice(len(world.scenes.labels), len(asked.motifs), replace=False)
-        labels = tuple(world.scenes.labels[int(i)] for i in chosen)
+        pool = world.modelled if asked.kind == "orbit" else world.scenes.labels
+        labels = tuple(pool[int(i)] for i in rng.choice(len(pool), len(asked.motifs), replace=False))
         if not allowed(world, asked, labels, background):
             continue
         if held(world, asked, labels, background) != (split == "heldout"):
@@ -81,6 +82,8 @@ Cast = tuple[Sprite, bool]  # the drawing and whether it is animated
 def _cast(
     world: MotionWorld, art: Art, rng: np.random.Generator, asked: Outline, label: Label, style: str
 ) -> tuple[Sprite | None, bool]:
+    if asked.kind == "orbit":
+        return art.models.get(label.name), True
     animated = art.animated.get(label.name) if style == "3d" else None
     if asked.kind == "alive":
         return animated, True
@@ -125,15 +128,20 @@ def _actor(
     body = _body(sprite, _extent(world, rng, asked, number), tilt, world.manner(label.name).rolls)
     body = replace(body, floor=floor)
     moved = _moved(world, rng, asked, number, body, label)
+    told, stride = moved.told, 1
+    if asked.kind == "orbit":
+        stride = int(rng.choice([-2, -1, 1, 2]))
+        told = replace(told, speed=abs(stride) * world.rate / art.length(sprite))
     return Actor(
         label=label,
         sprite=sprite,
         alive=alive,
-        first=int(rng.integers(art.frames(label.name))) if alive else 0,
+        first=int(rng.integers(art.length(sprite))) if alive else 0,
+        stride=stride,
         flipped=flipped,
         tilt=tilt,
         body=body,
-        told=moved.told,
+        told=told,
         track=moved.track,
     )
 
@@ -195,7 +203,7 @@ def _moved(
     home = HOMES[asked.layout][number] if asked.layout in HOMES else (None, None)
     if asked.layout == "cross":
         home = (0.5, 0.5)
-    kind = "still" if motif.kind == "alive" else motif.kind
+    kind = "still" if motif.kind in ("alive", "orbit") else motif.kind
     told = Told(kind=motif.kind, direction=motif.direction, way=motif.way, path=motif.path)
     question = Asked(world=world, rng=rng, body=body, told=told, rolls=manner.rolls, step=manner.step, home=home)
     return MOVES[kind](question)

@@ -7,7 +7,7 @@ key is an error. Which combinations are held out of training follows from a hash
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from ... import config
-from ..world import World, load_world
+from ..world import Label, World, load_world
 
 Split = Literal["train", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -73,6 +73,7 @@ class MotionWorld:
     round: tuple[str, ...]
     over: dict[str, tuple[str, ...]]
     labels: tuple[str, ...] = ()
+    models: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def scenes(self) -> World:
@@ -93,6 +94,18 @@ class MotionWorld:
     def clock(self) -> np.ndarray:
         """0 at the first frame, 1 at the last: float64 [frames]."""
         return np.linspace(0, 1, self.frames)
+
+    @cached_property
+    def modelled(self) -> tuple[Label, ...]:
+        """The labels of the models that are shown from all sides."""
+        return tuple(Label(name=name, code=f"model/{file}", flip=False) for name, file in self.models.items())
+
+    @cached_property
+    def spoken(self) -> World:
+        """The image world with the names of the models, for words."""
+        known = self.scenes.by_name
+        extra = tuple(label for label in self.modelled if label.name not in known)
+        return replace(self.scenes, labels=(*self.scenes.labels, *extra))
 
     @cached_property
     def backdrops(self) -> dict[str, float]:
@@ -161,6 +174,8 @@ def _check(world: MotionWorld) -> None:
     _known("background", world.scenery, world.backdrops)
     _known("manner", [PLAIN_MANNER], world.manners)
     _known("side that is faced", world.faces, ("left", "right"))
+    if world.kinds.get("orbit") and not world.models:
+        raise ValueError(f"motion world {world.name!r}: clips of the kind 'orbit' need models, and none are named")
     least = {"frames": 5, "size": 32, "rate": 1}
     for name, value in least.items():
         if getattr(world, name) < value:
