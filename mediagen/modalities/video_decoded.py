@@ -88,17 +88,21 @@ def _seconds(container: Any, stream: Any, tags: dict[str, str]) -> float | None:
     return container.duration / 1_000_000 - begin if alone else None
 
 
-def _sound(path: Path, film: float) -> SoundFacts:
-    """film: when the first frame is shown. The time of a decoded block is that of its first sample to be heard."""
+def _sound(path: Path, film: float) -> SoundFacts | None:
+    """film: when the first frame is shown. The time of a decoded block is that of its first sample to be heard. None
+    for a stream without any; one that cannot be decoded is refused by who wants to hear it."""
     import av
 
-    with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
+    first = None
+    with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
         stream = container.streams.audio[0]
-        first = next(container.decode(stream), None)
-        begin = 0.0 if first is None or first.time is None else first.time - film
-        channels = stream.codec_context.layout.nb_channels
-    near = abs(begin) < TOGETHER
-    return SoundFacts(rate=stream.codec_context.sample_rate, channels=channels, begin=0.0 if near else begin)
+        facts = {"rate": stream.codec_context.sample_rate, "channels": stream.codec_context.layout.nb_channels}
+        with suppress(av.FFmpegError):
+            first = next(container.decode(stream), None)
+            if first is None:
+                return None
+    begin = 0.0 if first is None or first.time is None else first.time - film
+    return SoundFacts(begin=0.0 if abs(begin) < TOGETHER else begin, **facts)
 
 
 def _frames(path: Path, file: BinaryIO, container: Any, stream: Any) -> Iterator["VideoFrame"]:

@@ -1,5 +1,6 @@
 """GIF, animated WebP and APNG through Pillow: pictures with a time each, held in memory while they are written."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -19,6 +20,15 @@ UNITS = {"GIF": Fraction(1, 100), "WEBP": Fraction(1, 1000), "PNG": Fraction(1, 
 COLOURS = 256  # of a GIF
 SAMPLED = 40_000  # pixels that its palette is taken from
 USUAL = 0.1  # seconds that browsers show a frame for whose time is 10 ms or less
+BROKEN = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    IndexError,
+    KeyError,
+    struct.error,
+)  # what Pillow raises of a file
 # Frames a second that are looked for in times: whole numbers, those of television, halves
 PLAUSIBLE = (
     *map(Fraction, range(1, 101)),
@@ -87,7 +97,7 @@ def _durations(count: int, rate: Fraction, unit: Fraction) -> list[int]:
 
 def _with_palette(pictures: list["Pil.Image"]) -> list["Pil.Image"]:
     """One palette for all frames, so that what stands still does not flicker, and no dither, which would crawl: the
-    colours themselves if they are 256 or fewer, else the best 256 of frames from everywhere in the clip."""
+    colours themselves if they are 256 or fewer, else 256 that stand for those everywhere in the clip."""
     from PIL import Image as Pil
 
     palette = Pil.new("P", (1, 1))
@@ -131,8 +141,8 @@ def read_pictures(path: Path) -> Source:
                     path, f"its frames have {pil.width}x{pil.height} pixels; at most {MOST_PIXELS} are read"
                 )
             seconds = [time for time, _ in _shown(pil)]
-    except (OSError, SyntaxError, EOFError, ValueError, Pil.DecompressionBombError) as error:
-        if str(error).startswith("cannot read"):
+    except (*BROKEN, Pil.DecompressionBombError) as error:
+        if isinstance(error, ValueError) and str(error).startswith("cannot read the video"):
             raise
         raise unreadable(path, "not a video file, or a broken one") from error
     if len(seconds) == 1 and not seconds[0]:
@@ -171,7 +181,7 @@ def _frames(path: Path, begins: list[float]) -> Iterator[tuple[float, float, np.
         with closing(Pil.open(path)) as pil:
             for (begin, end), (_, frame) in zip(pairwise(begins), _shown(pil), strict=True):
                 yield begin, end - begin, np.array(flat(frame))
-    except (OSError, SyntaxError, EOFError) as error:
+    except BROKEN as error:
         raise unreadable(path, "it is broken or cut short") from error
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -469,6 +470,26 @@ def test_broken_and_foreign_files_are_refused(tmp_path: Path, name: str) -> None
         (tmp_path / f"{case}-{name}").write_bytes(content)
         with pytest.raises(ValueError, match="cannot read the video"):
             video.load(tmp_path / f"{case}-{name}")
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n != "folder"])
+def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path: Path, name: str) -> None:
+    clip = Video(scene(5, 32, 24), 8, tone(0.6, click=0.1) if name[2:] in CODED else None)
+    whole, random = clip.save(tmp_path / name).read_bytes(), np.random.default_rng(0)
+    for _ in range(30):
+        damaged = bytearray(whole)
+        at, length = random.integers(len(whole)), random.integers(1, 40)
+        damaged[at : at + length] = random.bytes(int(length))
+        (tmp_path / name).write_bytes(damaged)
+        with suppress(ValueError):
+            video.load(tmp_path / name)
+
+
+def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    file = Video(scene(3), 8).save(tmp_path / "a.mp4")
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(ValueError, match="cannot read the video"):
+        video.load(file)
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
