@@ -87,9 +87,18 @@ def start(recipe: DenoiserRecipe) -> Denoiser:
     if recipe.compile:
         if not hasattr(model.net, "blocks"):
             raise ValueError(f"compile: a {recipe.backbone} has no transformer blocks to compile; leave it out")
+        allow_shapes()
         for block in model.net.blocks:
             block.compile(dynamic=False)
     return model
+
+
+def allow_shapes(count: int = 64) -> None:
+    """Let torch compile a block for so many shapes: captions of several lengths, clips and stills, one time and a time
+    for each token. Beyond its own limit of 8 it would go on uncompiled and say nothing."""
+    import torch._dynamo
+
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, count)
 
 
 def begin(net: nn.Module, init: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from trained import losses, resumed_equals_straight
 
+import mediagen
 from mediagen import config
 from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
@@ -18,6 +19,7 @@ from mediagen.conditioners.scalar import Scalar
 from mediagen.core import denoiser as core
 from mediagen.core import path as paths
 from mediagen.families import native
+from mediagen.modalities.image import Image
 from mediagen.training import (
     denoise,
     medium,
@@ -386,6 +388,10 @@ def test_a_run_is_a_model_of_clips(data: Path, vae: Path, tmp_path: Path) -> Non
     model = native.load(tmp_path)
     assert model.modality == "video" and model.rate == 8 and model.seconds == 5 / 8 and model.size == (32, 32)
     assert model.multiple == 16 and model.spec.causal and [s.name for s in model.scalars] == ["fps", "motion"]
+    clip = mediagen.load(tmp_path).generate("a square moves right", steps=2, seed=1)
+    assert clip.count == 5 and clip.size == (32, 32) and clip.rate == 8
+    picture = Image.from_tensor(torch.zeros(3, 32, 32))
+    assert mediagen.load(tmp_path).generate("a square", first=picture, motion=0.3, steps=2, seed=1).count == 5
 
 
 def test_what_does_not_fit_is_named(data: Path, vae: Path, stills: Path, tmp_path: Path) -> None:
