@@ -47,8 +47,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """A batch: requests that differ in their prompts and sample numbers only, the latent grid that they are made on,
-    the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay, and the media that the
+    """A batch: requests that differ in their prompts, seeds and sample numbers only, the latent grid that they are made
+    on, the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay, and the media that the
     model is shown as its context."""
 
     requests: tuple[Request, ...]
@@ -74,6 +74,30 @@ class Pipeline:
         """Check everything that was asked for and put it into a job; nothing is computed yet."""
         raise NotImplementedError
 
+    def check(self, job: Job) -> None:
+        """Read the words of a job as well, which is quick; nothing else is computed. ValueError for a prompt that is
+        empty or too long."""
+        texts = [text for request in job.requests for text, _ in (*request.prompts, *request.regions)]
+        texts += [text for _, text in job.requests[0].timeline] + [job.requests[0].negative or texts[0]]
+        self.model.text.lengths(list(dict.fromkeys(texts)))
+
+    def alike(self, job: Job) -> str:
+        """A text that is the same for all jobs that `together` makes one batch of; empty for a job that begins from
+        media, which goes alone."""
+        if job.known is not None or job.context is not None:
+            return ""
+        first = job.requests[0]
+        weights = tuple(("", weight) for _, weight in first.prompts)
+        return repr((type(job).__name__, job.grid, replace(first, prompts=weights, seed=0, sample=0)))
+
+    def together(self, jobs: Sequence[Job]) -> Job:
+        """One batch of jobs that are `alike`: their media in this order, each as it would be alone (but for the last
+        bits, which kernels round differently for another size of batch)."""
+        if len(jobs) > 1 and (len({self.alike(job) for job in jobs}) > 1 or not self.alike(jobs[0])):
+            raise ValueError("these jobs are not alike: only new media of one size and settings are made together")
+        requests = tuple(request for job in jobs for request in job.requests)
+        return replace(jobs[0], requests=requests, previews=any(job.previews for job in jobs))
+
     def run(self, job: Job) -> list[Any]:
         """All the media of a job."""
         *_, last = self.stream(job)
@@ -96,7 +120,7 @@ class Pipeline:
         """From noise to latents [B, C, *grid], step by step."""
         first = job.requests[0]
         like = torch.empty(len(job.requests), self.model.spec.channels, *job.grid)
-        keyed = Keyed(seed=first.seed, samples=[request.sample for request in job.requests])
+        keyed = Keyed(seed=[r.seed for r in job.requests], samples=[r.sample for r in job.requests])
         settings = replace(first.walk, window=self._window(first.walk.window))
         return generate(self.model.denoiser, asked, like, keyed, settings, start)
 
