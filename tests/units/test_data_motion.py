@@ -333,9 +333,9 @@ def test_captions_say_only_what_is_true(world: MotionWorld, made: list[Made]) ->
 
 @pytest.mark.parametrize("name", ["small", "whole"])
 def test_captions_of_the_shipped_worlds_are_english(name: str) -> None:
-    """Grammar of many captions, of truths that need no drawing: every label, in every kind of motion."""
+    """Grammar of many captions, of truths that need no drawing: every label, in every motion (a fifth of whole)."""
     shipped = load_motion(name)
-    for number, truth in enumerate(_truths(shipped)):
+    for number, truth in itertools.islice(enumerate(_truths(shipped)), 0, None, 1 if name == "small" else 5):
         for caption in captions(shipped, truth, np.random.default_rng(number)):
             assert not re.search(r"\ba [aei]|\ba o(?!ne)|\ban [^aeiouhx]|  |\b(\w+) \1\b(?<!round)", caption), caption
             assert not re.search(r"\bnot (?!\w+ing)\w+s\b", caption), caption
@@ -343,18 +343,29 @@ def test_captions_of_the_shipped_worlds_are_english(name: str) -> None:
 
 
 def _truths(world: MotionWorld) -> Iterator[dict]:
-    told = {"direction": None, "way": None, "path": None, "speed": None, "pace": None, "sense": None, "style": None}
+    """Every label in every kind of motion, in pairs and crossings with another, and before every camera."""
     lots = [("move", d, w) for d in ("left", "up", "down") for w in ("inside", "out", "in")]
     kinds = [k for k in KINDS if k not in ("move", "pan", "zoom", "pair", "cross")]
-    places = list(world.backdrops)
-    for number, label in enumerate(world.spoken.labels):
+    places, labels = list(world.backdrops), [label.name for label in world.spoken.labels]
+    for number, label in enumerate(labels):
+        base = {"background": places[number % len(places)], "style": "3d", "passes": None}
+        rests = {"camera": {"kind": "still", "direction": None}}
         for kind, direction, way in [*lots, *((kind, None, None) for kind in kinds)]:
-            style = "fade" if kind in ("appear", "disappear") else None
-            pace = "slow" if kind in ("move", "circle", "spin") else None
-            motion = told | {"kind": kind, "direction": direction, "way": way, "pace": pace, "sense": "clockwise"}
-            thing = {"label": label.name, "color": None, "recoloured": False, "motion": motion | {"style": style}}
-            yield {"kind": kind, "background": places[number % len(places)], "style": "3d", "objects": [thing],
-                   "passes": None, "camera": {"kind": "still", "direction": None}}  # fmt: skip
+            yield base | rests | {"kind": kind, "objects": [_thing(label, kind, direction, way)]}
+        for passes in (None, "behind"):
+            other = _thing(labels[number - 1], "move", "right", "inside")
+            both = [_thing(label, "still" if passes else "move", None if passes else "left", "inside"), other]
+            yield base | rests | {"kind": "cross" if passes else "pair", "objects": both, "passes": passes}
+        for kind, direction in (("pan", "left"), ("zoom", "in"), ("zoom", "out")):
+            still = [_thing(label, "still", None, None)]
+            yield base | {"kind": kind, "objects": still, "camera": {"kind": kind, "direction": direction}}
+
+
+def _thing(label: str, kind: str, direction: str | None, way: str | None) -> dict:
+    told = {"kind": kind, "direction": direction, "way": way, "path": None, "speed": None, "sense": "clockwise"}
+    told["style"] = "fade" if kind in ("appear", "disappear") else None
+    told["pace"] = "slow" if kind in ("move", "circle", "spin") else None
+    return {"label": label, "color": "green", "recoloured": True, "motion": told}
 
 
 def test_verbs_become_participles() -> None:

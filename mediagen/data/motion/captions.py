@@ -71,26 +71,33 @@ def _caption(world: MotionWorld, truth: Truth, rng: np.random.Generator, detail:
     where = _where(world, truth, rng, detail)
     if truth["camera"]["kind"] != "still" or (truth["kind"] == "orbit" and rng.random() < 0.3):
         return _filmed(world, truth, rng, detail, where)
-    names = _names(world.spoken, truth, rng, detail)
-    deeds = [_deed(world, truth, number, names, rng, detail) for number in range(len(names))]
-    told = _told(truth, names, deeds)
-    finite, going = (" and ".join(f"{name} {deed}" for name, deed in pairs) for pairs in told)
+    finite, going = _told(world, truth, rng, detail)
+    if len(finite.split()) > LIMIT - 4:  # two things of many words each
+        finite, going = _told(world, truth, rng, 0.0)
     if len(f"{finite} {where}".split()) > LIMIT - 4:
         where = ""
-    return _formed(world.spoken, truth, rng, (finite, going), where)
+    text = _formed(world.spoken, truth, rng, (finite, going), where)
+    return text if len(text.split()) <= LIMIT else finite
 
 
-Pairs = list[tuple[str, str]]
-
-
-def _told(truth: Truth, names: Sequence[str], deeds: Sequence[str]) -> tuple[Pairs, Pairs]:
-    """(name, what it does) of each thing that is told, with the verb in the third person and as a participle."""
-    shown = [1] if truth["passes"] else range(len(names))
-    return [(names[i], deeds[i]) for i in shown], [(names[i], participle(deeds[i])) for i in shown]
+def _told(world: MotionWorld, truth: Truth, rng: np.random.Generator, detail: float) -> tuple[str, str]:
+    """What each thing does, with verbs in the third person, and the same with participles."""
+    names = _names(world.spoken, truth, rng, detail)
+    deeds = [_deed(world, truth, number, names, rng, detail) for number in range(len(names))]
+    said = [(names[i], deeds[i]) for i in ([1] if truth["passes"] else range(len(names)))]
+    finite = " and ".join(f"{name} {deed}" for name, deed in said)
+    return finite, " and ".join(f"{name} {participle(deed)}" for name, deed in said)
 
 
 def _names(scenes: World, truth: Truth, rng: np.random.Generator, detail: float) -> list[str]:
-    return [thing(scenes.by_name[o["label"]], {**o, "size": None}, rng, detail, sized=False) for o in truth["objects"]]
+    """Each thing by name; a colour that is part of its name is not said twice ("a green apple")."""
+    said = []
+    for told in truth["objects"]:
+        label = scenes.by_name[told["label"]]
+        named = told["color"] in " ".join(label.names).split()
+        seen = {**told, "size": None, "color": None if named else told["color"]}
+        said.append(thing(label, seen, rng, detail, sized=False))
+    return said
 
 
 def _formed(scenes: World, truth: Truth, rng: np.random.Generator, said: tuple[str, str], where: str) -> str:
