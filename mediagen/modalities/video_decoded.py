@@ -43,7 +43,7 @@ def read_coded(path: Path) -> Source:
 
     file = open(path, "rb")  # noqa: SIM115 (the frames close it)
     try:
-        container = av.open(file, metadata_errors="replace", options={"format_whitelist": CONTAINERS})
+        container = av.open(file, "r", metadata_errors="replace", options={"format_whitelist": CONTAINERS})
         stream = _film(path, container)
         tags = {key.lower(): value for key, value in (container.metadata | stream.metadata).items()}
         rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream, tags)
@@ -94,7 +94,7 @@ def _sound(path: Path, film: float) -> SoundFacts | None:
     import av
 
     first = None
-    with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
+    with open(path, "rb") as file, av.open(file, "r", metadata_errors="replace") as container:
         stream = container.streams.audio[0]
         facts = {"rate": stream.codec_context.sample_rate, "channels": stream.codec_context.layout.nb_channels}
         with suppress(av.FFmpegError):

@@ -38,7 +38,6 @@ def read_folder(folder: Path) -> Source:
     if (folder / SOUND).is_file():
         stream = audio_files.read(folder / SOUND)
         sound = SoundFacts(rate=stream.rate, channels=stream.channels, begin=0.0)
-        stream.blocks.close()
     return Source(
         size=first.shape[1::-1],
         rate=rate,
