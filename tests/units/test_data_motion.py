@@ -47,7 +47,7 @@ SHAPES = {
 }
 LABELS = {"cat": "1F408", "apple": "1F34E", "balloon": "1F388", "car": "1F697", "star": "2B50", "octopus": "1F419"}
 ALIVE = "1F408"  # the one that has a film
-MODELLED = dict.fromkeys(("crate", "chest", "toy", "trunk"), "box")  # by several names, as some may be held out
+MODELLED = {"toy": "box"}  # a name of which nothing here is held out
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ Made = tuple[Plan, Clip, np.ndarray]
 @pytest.fixture(scope="module")
 def made(world: MotionWorld, art: Art) -> list[Made]:
     """Plans, clips, and where each frame [F, H, W] differs from the same frame without any thing."""
-    return [_made(world, art, i) for i in range(220)]
+    return [_made(world, art, i) for i in range(180)]
 
 
 def _made(world: MotionWorld, art: Art, i: int) -> Made:
@@ -272,8 +272,8 @@ def test_films_play_at_the_rate_of_the_world(art: Art, made: list[Made]) -> None
 
 
 def test_a_turntable_shows_all_sides(art: Art, made: list[Made]) -> None:
-    film = art.films["model/crate"].frames
-    assert len(film) == 32 and art.models["crate"].label == "crate"
+    film = art.films["model/toy"].frames
+    assert len(film) == 32 and art.models["toy"].label == "toy"
     blue = (film[..., 2].astype(int) - film[..., 0] > 60).sum((1, 2))
     wide = (film[..., 3] > 128).any(1).sum(1)
     assert blue.argmax() in (0, 1, 31) and blue[12:21].max() == 0  # the front is blue, the back is not
@@ -412,7 +412,9 @@ def test_train_clips_show_no_held_out_combination_and_held_out_ones_always_do(wo
             names = [(o["label"], n) for o in truth["objects"] for n in (truth["background"], _name(camera))]
         return any(world.held_out(label, name) for label, name in names)
 
-    world = replace(world, kinds={**world.kinds, "alive": 0.0})  # which has one label, and may have nothing to hold out
+    world = replace(
+        world, kinds={**world.kinds, "alive": 0.0, "orbit": 0.0}
+    )  # of one label each, perhaps nothing held out
     for index in range(120):
         for split in ("train", "heldout"):
             planned = plan(world, art, stream(1, split, index, "plan"), split)
