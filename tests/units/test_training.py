@@ -21,6 +21,7 @@ from mediagen.training.journal import Journal, contact_sheet
 from mediagen.training.latents import cached, file_of
 from mediagen.training.optim import Muon, orthogonalise, parameter_groups
 from mediagen.training.reconstruct import ReconstructionLoss
+from mediagen.training.ship import ship
 from mediagen.training.texts import stored
 from mediagen.training.trainer import Place, Player, Schedule, train
 
@@ -270,6 +271,22 @@ def test_int8_rounds_each_row_by_its_own_scale(tmp_path: Path) -> None:
     assert torch.all((again["k"] - kernel).abs() <= half_a_step * (1 + 1e-5))
     assert all(torch.equal(again[k], tensors[k].half().float()) for k in ("bias", "narrow", "empty"))
     assert (tmp_path / "w.safetensors").stat().st_size < kernel.numel() * 1.1 + 1500
+
+
+def test_what_ships_is_the_last_of_its_name_or_the_mean(tmp_path: Path) -> None:
+    for number, name in enumerate(("one", "two")):
+        tensors = {"a": torch.full((2, 2), float(number)), "n": torch.tensor([number])}
+        weights.save(tmp_path / name / "vae.safetensors", tensors, {"step": number})
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for mean, value in ((False, 1.0), (True, 0.5)):
+        [file] = ship(runs, tmp_path / "out", mean=mean)
+        found, about = weights.load(file)
+        assert torch.equal(found["a"], torch.full((2, 2), value)) and int(found["n"]) == about["step"] == 1
+    weights.save(tmp_path / "two" / "vae.safetensors", {"a": torch.zeros(3)}, {})
+    with pytest.raises(ValueError, match="not weights of one network"):
+        ship(runs, tmp_path / "out", mean=True)
+    with pytest.raises(ValueError, match=r"holds none of denoiser.safetensors, vae.safetensors"):
+        ship([tmp_path], tmp_path / "out")
 
 
 def test_broken_weights_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""The application: a service, its routes, and what goes wrong said in one way."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from .. import __version__
+from . import files, images, jobs, live, music, videos
+from .errors import Refused
+from .fields import refusal
+from .gate import Gate, Metrics
+from .records import Record
+from .service import Service, Settings
+
+LOG = logging.getLogger("mediagen.serve")
+STATES = ("queued", "running", "done", "failed", "cancelled")
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+router = APIRouter(tags=["server"])
+
+
+def create(settings: Settings) -> FastAPI:
+    """An application to be run by an ASGI server. ValueError for a folder, database or model that cannot be opened."""
+    service, metrics = Service(settings), Metrics()
+    about = {"title": "mediagen", "version": __version__, "summary": "Images, music and video from one API."}
+    app = FastAPI(**about, lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app.state.service, app.state.metrics = service, metrics
+    service.worker.watch = lambda record, state: _counted(metrics, service, record, state)
+    gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
+    app.add_middleware(Gate, **gate)
+    for room in (images, music, videos, files, jobs, live):
+        app.include_router(room.router, prefix="/v1")
+    app.include_router(router)
+    for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    again = await run_in_threadpool(service.start)
+    LOG.info("started", extra={"about": {"models": [offer.name for offer in service.models.offers], "again": again}})
+    yield
+    live.stop_all(app)
+    await run_in_threadpool(service.stop)
+    LOG.info("stopped")
+
+
+@router.get("/health")
+async def health(request: Request) -> Response:
+    """Whether the server works: 200, or 503 when its worker does not. Asks neither a database nor a model."""
+    well = request.app.state.service.worker.alive
+    return JSONResponse({"status": "ok" if well else "broken", "version": __version__}, 200 if well else 503)
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request) -> Response:
+    """Numbers in Prometheus' text format."""
+    kept: Metrics = request.app.state.metrics
+    counts = request.app.state.service.store.counts()
+    for state in STATES:
+        kept.queue.labels(state).set(counts.get(state, 0))
+    return Response(generate_latest(kept.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _counted(metrics: Metrics, service: Service, record: Record, state: str) -> None:
+    """A job that is over, as a number and as a line of the log."""
+    metrics.jobs.labels(record.modality, state).inc()
+    now = service.store.get(record.id)
+    seconds = None if now is None or not now.started or not now.finished else now.finished - now.started
+    if seconds is not None:
+        metrics.job_seconds.labels(record.modality).observe(seconds)
+    LOG.info("job", extra={"about": {"id": record.id, "model": record.model, "state": state, "seconds": seconds}})
+
+
+# ---- what goes wrong
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+async def _invalid(request: Request, error: Any) -> Response:
+    return await _refused(request, refusal(error.errors()))
+
+
+async def _http(request: Request, error: Any) -> Response:
+    code = CODES.get(error.status_code, "invalid_request")
+    refused = Refused(message=str(error.detail)[:300], status=error.status_code, code=code)
+    return JSONResponse(refused.body, error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Any) -> Response:
+    return Response(status_code=499)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """An error of ours: it is logged, and told without what is inside."""
+    refused = Refused(message="the server failed; its log says why", status=500, code="server_error")
+    return JSONResponse(refused.body, 500)

@@ -1,0 +1,155 @@
+"""What clients give: pictures, sound and films, decoded within limits and stored anew.
+
+Nothing of a name that was given reaches the file system, and nothing of the bytes but what they decode to.
+"""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+
+from .errors import Refused, missing
+from .limits import Limits
+from .media import GIVEN, MODALITY
+from .records import Record
+from .service import Service
+
+PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
+DECODING = 60.0  # seconds that one file may take
+MOST_BYTES, MOST_VALUES = 500_000_000, 125_000_000  # of all frames, of all samples: 500 MB each
+READABLE = (ValueError, OSError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
+
+
+async def given(service: Service, value: Any, modality: str, param: str, *, required: bool = True) -> str | None:
+    """An upload, the id of a file or of a job, or a data: URL -> the name of what it holds in the media folder."""
+    if value in (None, ""):
+        if required:
+            raise Refused(message=f"{param} is missing", code="missing_required_parameter", param=param)
+        return None
+    if hasattr(value, "read"):
+        return await stored(service, await value.read(), modality, param)
+    value = _named(value, param)
+    if value.startswith("data:"):
+        return await stored(service, _decoded(value, param), modality, param)
+    return await run_in_threadpool(_found, service, value, modality, param)
+
+
+async def stored(service: Service, content: bytes, modality: str, param: str) -> str:
+    """Bytes of a file -> the name of their media, decoded and written anew."""
+    return await run_in_threadpool(_stored, service, content, modality, param)
+
+
+def _named(value: Any, param: str) -> str:
+    """An id or a data: URL out of the ways in which clients write them."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("file_id", "id", "image_url", "url") if value.get(key)), None)
+    if isinstance(value, dict):
+        value = value.get("url")
+    if not isinstance(value, str):
+        raise Refused(message=f"{param} must be a file, or the id of a file or a job", param=param)
+    return value
+
+
+def _decoded(url: str, param: str) -> bytes:
+    head, _, body = url[5:].partition(",")
+    if not head.endswith(";base64"):
+        raise Refused(message=f"{param}: a data: URL must be in base64", param=param)
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(message=f"{param}: the data: URL is no base64", param=param) from error
+
+
+def _found(service: Service, name: str, modality: str, param: str) -> str:
+    """Names are looked up, never opened: an id is a key of a table."""
+    kept = service.store.kept(name)
+    record = service.store.get(name) if kept is None else None
+    if kept is not None and MODALITY.get(Path(kept.place).suffix) == modality:
+        return kept.place
+    if record is not None and record.modality == modality and record.results:
+        return record.results[0]
+    if kept is None and record is None:
+        raise Refused(message=missing("file or job", name).message, status=404, code="not_found", param=param)
+    said = f"{param}: {name[:80]!r} holds no {modality}"
+    raise Refused(message=said, param=param)
+
+
+def _stored(service: Service, content: bytes, modality: str, param: str) -> str:
+    place = service.media.new(GIVEN[modality])
+    raw = place.with_name(f".{place.stem}.raw.partial")  # what is left of it after a kill goes at the next start
+    try:
+        raw.write_bytes(content)
+        STORING[modality](raw, place, service.limits)
+    except Refused:
+        raise
+    except Exception as error:  # decoders of hostile bytes may raise anything; what they say holds no path of ours
+        if not isinstance(error, READABLE):
+            error = ValueError("it is broken")
+        why = str(error).rpartition(": ")[2] if isinstance(error, ValueError) else "it is broken or of an unknown kind"
+        raise Refused(message=f"{param} cannot be read: {why[:200]}", code="invalid_file", param=param) from error
+    finally:
+        raw.unlink(missing_ok=True)
+    return place.name
+
+
+def _picture(raw: Path, place: Path, limits: Limits) -> None:
+    from PIL import Image as Pil
+
+    from ..modalities import image
+
+    with Pil.open(raw, formats=PICTURES) as pil:
+        _check_sides(pil.size, limits)
+        image.Image(image.load(pil).pixels).save(place)
+
+
+def _sound(raw: Path, place: Path, limits: Limits) -> None:
+    from ..modalities import audio, audio_files
+
+    stream = audio_files.read(raw)
+    _count(stream, limits, lambda block: block.shape[1], MOST_VALUES // stream.channels)
+    clip = audio.load(raw)
+    audio.Audio(clip.samples, clip.rate).save(place, bits=32)
+
+
+def _film(raw: Path, place: Path, limits: Limits) -> None:
+    from ..modalities import audio_files, video, video_files
+
+    stream = video_files.read(raw)
+    _check_sides(stream.size, limits)
+    _count(stream, limits, len, MOST_BYTES // (stream.size[0] * stream.size[1] * 3))
+    if stream.sound is not None:
+        heard = audio_files.read(raw)
+        _count(heard, limits, lambda block: block.shape[1], MOST_VALUES // heard.channels)
+    clip = video.load(raw)
+    video.Video(clip.frames, clip.rate, clip.sound and clip.sound.mixed(min(clip.sound.channels, 2))).save(place)
+
+
+STORING: dict[str, Callable[[Path, Path, Limits], None]] = {"image": _picture, "audio": _sound, "video": _film}
+
+
+def _check_sides(size: tuple[int, int], limits: Limits) -> None:
+    """Asked of the head of a file, before anything of it is unpacked."""
+    if size[0] * size[1] > limits.upload_pixels:
+        said = f"it has {size[0]}x{size[1]} pixels, at most {limits.upload_pixels} are read"
+        raise Refused(message=said, code="file_too_large")
+
+
+def _count(stream: Any, limits: Limits, length: Callable[[Any], int], most: float = float("inf")) -> None:
+    """Read it once to know that it ends: by the time in it, the time that it takes, and what it would fill."""
+    until, count, most = time.monotonic() + DECODING, 0, min(most, limits.upload_seconds * stream.rate)
+    for block in stream.blocks:
+        count += length(block)
+        if count > most or time.monotonic() > until:
+            said = f"it is longer than {most / stream.rate:g} s, or takes too long to read"
+            raise Refused(message=said, code="file_too_large")
+
+
+def place_of(record: Record, number: int) -> str:
+    """The file of a result. Refused if there is none of this number."""
+    if not 0 <= number < len(record.results):
+        raise missing(f"result of {record.id},", str(number))
+    return record.results[number]

@@ -1,0 +1,278 @@
+"""Jobs that outlive their server: made, batched, cancelled, broken, and killed with the process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("sqlalchemy")
+
+from serving import MANY, asked, settings, until
+
+import mediagen
+from mediagen.modalities import image
+from mediagen.serve.errors import Refused
+from mediagen.serve.records import Record
+from mediagen.serve.service import Service, done
+from mediagen.serve.store import Full, Store
+
+SOME = 120  # steps of the job that is interrupted
+
+CHILD = """
+import asyncio, sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from serving import asked, settings
+from mediagen.serve.service import Service
+
+service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}))
+service.start()
+for steps, seed in ((2, 1), ({many}, 2), (3, 3), (3, 4)):
+    print(asyncio.run(service.submit(asked(steps=steps, seed=seed))).id, flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}))
+    service.start()
+    yield service
+    service.worker.stop(0.1)
+    service.store.close()
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_model: Path) -> Any:
+    return mediagen.load(tiny_model)
+
+
+def submit(service: Service, **options: Any) -> Record:
+    return asyncio.run(service.submit(asked(**options)))
+
+
+def pixels(service: Service, record: Record, number: int = 0) -> np.ndarray:
+    return image.load(service.media.folder / record.results[number]).pixels.astype(int)
+
+
+def test_a_job_is_made_and_its_file_carries_its_request(service: Service, pipeline: Any) -> None:
+    record = until(service, submit(service, seed=7, n=2).id)
+    assert record.state == "done" and len(record.results) == 2
+    assert record.started >= record.created and record.finished >= record.started
+    made = pipeline.generate("a red ball", seed=7, n=2)
+    assert all((pixels(service, record, n) == one.pixels).all() for n, one in enumerate(made))
+    alone = until(service, submit(service, seed=7).id)
+    file = service.media.folder / alone.results[0]
+    assert mediagen.replay(file, service.settings.models["tiny"]).equal
+    assert not list(service.media.folder.glob(".*"))
+
+
+def test_jobs_that_are_alike_are_one_batch_and_each_is_as_it_would_be_alone(
+    tiny_model: Path, tmp_path: Path, pipeline: Any
+) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, limits={"batch": 4}))
+    seen: list[int] = []
+    stream = service.models.open("tiny").stream
+    service.models.open("tiny").stream = lambda job: seen.append(len(job.requests)) or stream(job)
+    words = ("a red ball", "a cat", "two dogs left of a house", "a pizza")
+    jobs = [submit(service, prompt=text, seed=n) for n, text in enumerate(words)]
+    other, last = submit(service, seed=5, steps=3), submit(service, seed=6)
+    service.start()
+    records = [until(service, job.id) for job in (*jobs, other, last)]
+    service.stop()
+    assert [record.state for record in records] == ["done"] * 6
+    assert seen == [4, 1, 1]  # four fit, the last is like them, the other is of other settings
+    for n, text in enumerate(words):
+        alone = pipeline.generate(text, seed=n).pixels
+        assert np.abs(pixels(service, records[n]) - alone).max() <= 1  # as `pipeline.together` says: the last bits
+
+
+def test_a_running_job_is_left_within_a_step_and_a_queued_one_never_begins(service: Service) -> None:
+    running = until(service, submit(service, steps=MANY).id, ("running",))
+    waiting = submit(service, steps=MANY)
+    assert asyncio.run(service.cancel(waiting.id))
+    while service.board.last(running).step < 2:
+        time.sleep(0.005)
+    assert asyncio.run(service.cancel(running.id)) and not asyncio.run(service.cancel(running.id))
+    began = time.monotonic()
+    after = until(service, submit(service, steps=1).id)  # the worker is free again
+    assert after.state == "done" and time.monotonic() - began < 5
+    states = [service.store.get(job.id).state for job in (running, waiting)]
+    assert states == ["cancelled", "cancelled"] and service.store.get(waiting.id).started is None
+    assert len(list(service.media.folder.iterdir())) == 1
+
+
+def test_one_of_a_batch_that_is_cancelled_does_not_take_the_others_along(tiny_model: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}))
+    one, other = submit(service, steps=60, seed=1), submit(service, steps=60, seed=2)
+    service.start()
+    until(service, one.id, ("running",))
+    assert asyncio.run(service.cancel(one.id))
+    assert until(service, other.id).state == "done" and service.store.get(one.id).state == "cancelled"
+    service.stop()
+    assert len(list((tmp_path / "media").iterdir())) == 1
+
+
+def test_progress_tells_step_and_time_left(service: Service) -> None:
+    async def watched() -> list[Any]:
+        job = await service.submit(asked(steps=40))
+        return [progress async for progress in service.watch(job.id)]
+
+    seen = asyncio.run(watched())
+    steps = [progress.step for progress in seen if progress.stage == "step"]
+    assert steps == sorted(steps) and steps[-1] == 40 and seen[-1].state == "done"
+    last = [progress for progress in seen if progress.stage == "step"][-1]
+    assert last.total == 40 and last.left == 0
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        ("save", "No space left on device"),
+        ("step", "RuntimeError: the network is broken"),
+        ("memory", "MemoryError"),
+    ],
+)
+def test_what_breaks_fails_alone_with_its_reason(
+    service: Service, monkeypatch: pytest.MonkeyPatch, break_it: str, why: str
+) -> None:
+    until(service, submit(service, seed=0, steps=1).id)  # loads the model
+    walk, save = service.models.open("tiny").walk, service.media.save
+
+    def broken_walk(job: Any, *rest: Any) -> Any:
+        if any(request.seed == 13 for request in job.requests):
+            raise MemoryError if break_it == "memory" else RuntimeError("the network is broken")
+        return walk(job, *rest)
+
+    def full_disk(modality: str, job: str, number: int, result: Any) -> str:
+        if '"seed": 13' in result.metadata:
+            raise OSError(28, "No space left on device", str(service.media.folder / "x.png"))
+        return save(modality, job, number, result)
+
+    if break_it == "save":
+        monkeypatch.setattr(service.media, "save", full_disk)
+    else:
+        monkeypatch.setattr(service.models.open("tiny"), "walk", broken_walk, raising=False)
+    blocker = submit(service, steps=30)
+    jobs = [submit(service, seed=seed) for seed in (11, 13, 12)]  # they wait together and are one batch
+    states = [until(service, job.id) for job in (blocker, *jobs)]
+    assert [record.state for record in states] == ["done", "done", "failed", "done"]
+    broken = states[2]
+    assert why in broken.reason and str(service.media.folder) not in broken.reason
+    with pytest.raises(Refused, match=why.split(":")[0]):
+        done(broken)
+
+
+def test_a_job_that_takes_too_long_is_ended(tiny_model: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, limits={"time": 0.05}))
+    job = submit(service, steps=MANY)
+    service.start()
+    record = until(service, job.id)
+    service.stop()
+    assert (record.state, record.code) == ("failed", "timeout") and "longer than 0.05 s" in record.reason
+
+
+def test_the_queue_has_an_end(tiny_model: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, limits={"queue": 3}))
+    for seed in range(3):
+        submit(service, seed=seed)
+    with pytest.raises(Refused, match="at most 3") as caught:
+        submit(service)
+    assert caught.value.status == 429 and int(caught.value.headers["retry-after"]) >= 1
+    service.store.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": [63, 64]}, "multiples of"),
+        ({"size": [2048, 1024]}, "at most 1.04858e"),
+        ({"n": 11}, "at most 10"),
+        ({"steps": 0}, "steps must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**70}, "seed must be"),
+        ({"solver": "magic"}, "magic"),
+        ({"prompt": "word " * 900}, "characters"),
+        ({"prompt": "word " * 80}, "tokens"),
+        ({"prompt": ""}, "empty"),
+        ({"nonsense": 1}, "unknown option"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_it_waits(service: Service, options: dict, message: str) -> None:
+    with pytest.raises(Refused, match=message) as caught:
+        submit(service, **options)
+    assert caught.value.status == 400 and service.store.counts() == {}
+
+
+def test_stopping_leaves_what_would_take_too_long_in_the_queue(tiny_model: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, grace=0.05))
+    service.start()
+    slow = until(service, submit(service, steps=MANY).id, ("running",))
+    service.stop()
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    assert store.get(slow.id).state == "queued" and store.get(slow.id).started is None
+    store.close()
+
+
+def test_a_killed_server_loses_nothing_and_makes_the_same(tiny_model: Path, tmp_path: Path, pipeline: Any) -> None:
+    data = tmp_path / "data"
+    code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(data), model=str(tiny_model), many=SOME)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    names = [child.stdout.readline().strip() for _ in range(4)]
+    store = Store(f"sqlite:///{data / 'jobs.sqlite'}")
+    while store.get(names[1]).state != "running":
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert [store.get(name).state for name in names] == ["done", "running", "queued", "queued"]
+    finished = store.get(names[0])
+    store.close()
+    (data / "media" / ".half-written.png-x.partial").write_bytes(b"half")
+
+    service = Service(settings(data, {"tiny": tiny_model}))
+    assert service.start() == 1  # one was interrupted
+    records = [until(service, name) for name in names]
+    service.stop()
+    assert [record.state for record in records] == ["done"] * 4 and records[0] == finished
+    for record, (steps, seed) in zip(records, ((2, 1), (SOME, 2), (3, 3), (3, 4)), strict=True):
+        alone = pipeline.generate("a red ball", steps=steps, seed=seed).pixels
+        most = 0 if seed < 3 else 1  # the last two were made together
+        assert np.abs(pixels(service, record) - alone).max() <= most
+    assert {path.name for path in (data / "media").iterdir()} == {record.results[0] for record in records}
+
+
+def test_two_servers_do_not_share_a_folder(service: Service) -> None:
+    with pytest.raises(ValueError, match="another server"):
+        Service(service.settings)
+
+
+def test_the_store_counts_lists_and_forgets(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    made = [
+        store.add(
+            Record(id=f"job{n}", endpoint="images" if n % 2 else "videos", modality="image", model="m", asked={}, sources={}),
+            most=5,
+        )
+        for n in range(5)
+    ]
+    with pytest.raises(Full):
+        store.add(made[0], most=5)
+    assert [r.id for r in store.all(limit=2)] == ["job4", "job3"]
+    assert [r.id for r in store.all(limit=2, after="job3", endpoints=("images",))] == ["job1"]
+    assert [r.id for r in store.take(4)] == ["job0"]  # not alike: alone
+    assert store.counts() == {"queued": 4, "running": 1} and not store.forget("job0")
+    assert store.finish("job0", ["a.png"]) and not store.cancel("job0") and not store.fail("job0", "x", "y")
+    assert store.get("job0").results == ("a.png",) and store.forget("job0") and store.get("job0") is None
+    with pytest.raises(ValueError, match="cannot open the database"):
+        Store("nosuchdatabase://x")
+    store.close()
