@@ -1,7 +1,10 @@
 """What all tests of the server do: tiny models, a service with a worker, waiting for a job."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 MANY = 600  # steps of a job that is to be seen running
@@ -30,3 +33,46 @@ def asked(prompt: str = "a red ball", modality: str = "image", **options: Any) -
     from mediagen.serve.service import Asked
 
     return Asked(endpoint=f"{modality}s", modality=modality, model=None, options={"prompt": prompt, **options})
+
+
+def with_preview(model: Path, folder: Path) -> Path:
+    """The same tiny model with a preview decoder, of random weights too."""
+    import shutil
+
+    import torch
+    import yaml
+
+    from mediagen import config
+    from mediagen.autoencoders.preview import Preview, PreviewConfig
+    from mediagen.training import weights
+
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    torch.manual_seed(0)
+    sizes = PreviewConfig(latent_channels=4, grow=2, width=8)
+    file = folder / "preview.safetensors"
+    weights.save(file, Preview(sizes).state_dict(), {"kind": "preview", "config": config.plain(sizes)})
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    (folder / "card.yaml").write_text(yaml.safe_dump(card | {"preview": file.name}))
+    return folder
+
+
+@contextmanager
+def served(settings: Any) -> Iterator[tuple[str, Any]]:
+    """(http://127.0.0.1:port, app) of a real server in a thread of its own."""
+    import uvicorn
+
+    from mediagen.serve.app import create
+
+    app = create(settings)
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_max_size=65_536)
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+        assert thread.is_alive()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", app
+    finally:
+        server.should_exit = True
+        thread.join(30)

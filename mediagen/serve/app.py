@@ -33,7 +33,7 @@ def create(settings: Settings) -> FastAPI:
     service, metrics = Service(settings), Metrics()
     about = {"title": "mediagen", "version": __version__, "summary": "Images, music and video from one API."}
     app = FastAPI(**about, lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.service, app.state.metrics = service, metrics
+    app.state.service, app.state.metrics, app.state.streams = service, metrics, live.Streams(service, metrics)
     service.worker.watch = lambda record, state: _counted(metrics, service, record, state)
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
@@ -53,7 +53,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     again = await run_in_threadpool(service.start)
     LOG.info("started", extra={"about": {"models": [offer.name for offer in service.models.offers], "again": again}})
     yield
-    live.stop_all(app)
+    app.state.streams.stop_all()
     await run_in_threadpool(service.stop)
     LOG.info("stopped")
 

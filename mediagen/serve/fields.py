@@ -50,7 +50,7 @@ class Common(BaseModel):
 
 
 def size_of(size: str | None) -> list[int] | None:
-    """"192x128" -> [192, 128]; None for "auto" or nothing: what the model is best at."""
+    """ "192x128" -> [192, 128]; None for "auto" or nothing: what the model is best at."""
     if size in (None, "", "auto"):
         return None
     parts = size.lower().split("x")

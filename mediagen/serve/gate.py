@@ -33,7 +33,7 @@ class Metrics:
         self.job_seconds = Histogram(
             "mediagen_job_seconds", "Seconds from a job's start to its end.", ("modality",), buckets=EDGES, **own
         )
-        self.queue = Gauge("mediagen_jobs", "Jobs by state.", ("state",), **own)
+        self.queue = Gauge("mediagen_jobs_kept", "Jobs in the table, by state.", ("state",), **own)
         self.streams = Gauge("mediagen_streams", "Live streams that are running.", **own)
 
 

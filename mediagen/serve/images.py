@@ -180,5 +180,3 @@ def _hole(service: Service, start: str, mask: str | None) -> str | None:
     service.discard([mask] if mask else [])
     Image((255 - picture.pixels[..., 3:]).repeat(3, 2)).save(place)
     return place.name
-
-

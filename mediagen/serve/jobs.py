@@ -130,5 +130,3 @@ async def result(
     format = format or {"image": "png", "audio": "flac", "video": "mp4"}[record.modality]
     path = await content(service, record, number, format, quality)
     return file_of(path, format, f"{record.id}-{number}.{format}")
-
-

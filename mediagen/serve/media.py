@@ -44,6 +44,10 @@ class Media:
         """Whether it is an upload, and no result."""
         return place.startswith(UPLOAD)
 
+    def given(self) -> list[str]:
+        """All the uploads."""
+        return [path.name for path in self.folder.glob(f"{UPLOAD}*") if path.suffix in MODALITY]
+
     def save(self, modality: str, job: str, number: int, result: Any) -> str:
         """Result `number` of a job, whole or not at all; the same job writes it to the same place again."""
         name = f"{job}-{number}{STORED[modality]}"

@@ -1,4 +1,4 @@
-"""Everything that the HTTP API stands on, in one place: what is asked becomes a durable job that is made, or refused."""
+"""Everything that the HTTP API stands on, in one place: what is asked becomes a durable job, or is refused."""
 
 import asyncio
 import secrets
@@ -67,7 +67,10 @@ class Service:
 
     def start(self) -> int:
         """Go on with what was queued; what was interrupted runs again. How many those are."""
-        again = self.store.requeue()
+        again, wanted = self.store.requeue(), self.store.places()
+        for place in self.media.given():
+            if place not in wanted:  # of a request that was never answered
+                self.media.remove(place)
         self.worker.start()
         return again
 

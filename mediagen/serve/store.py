@@ -106,6 +106,13 @@ class Store:
             rows = connection.execute(select(JOBS.c.sources).where(JOBS.c.state.in_(ACTIVE)))
             return any(place in row.sources.values() for row in rows)
 
+    def places(self) -> set[str]:
+        """All the files that a job begins from, or a client keeps."""
+        with self._reading.connect() as connection:
+            rows = connection.execute(select(JOBS.c.sources))
+            begun = {place for row in rows for place in row.sources.values()}
+            return begun | {row.place for row in connection.execute(select(FILES.c.place))}
+
     def is_kept(self, place: str) -> bool:
         """Whether a client keeps this file."""
         with self._reading.connect() as connection:
@@ -115,7 +122,7 @@ class Store:
         """State -> how many jobs."""
         query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
         with self._reading.connect() as connection:
-            return {state: count for state, count in connection.execute(query)}
+            return dict(connection.execute(query).all())
 
     def _over(self, name: str, **values: Any) -> bool:
         with self._engine.begin() as connection:

@@ -258,13 +258,9 @@ def test_two_servers_do_not_share_a_folder(service: Service) -> None:
 
 def test_the_store_counts_lists_and_forgets(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    made = [
-        store.add(
-            Record(id=f"job{n}", endpoint="images" if n % 2 else "videos", modality="image", model="m", asked={}, sources={}),
-            most=5,
-        )
-        for n in range(5)
-    ]
+    about = {"modality": "image", "model": "m", "asked": {}, "sources": {}}
+    records = [Record(id=f"job{n}", endpoint="images" if n % 2 else "videos", **about) for n in range(5)]
+    made = [store.add(record, most=5) for record in records]
     with pytest.raises(Full):
         store.add(made[0], most=5)
     assert [r.id for r in store.all(limit=2)] == ["job4", "job3"]

@@ -1,0 +1,100 @@
+"""mediagen serve."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import make_folder, tell
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(  # noqa: PLR0913 (one argument an option)
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.", min=0, max=65535)] = 8000,
+    data: Annotated[Path, typer.Option(help="Folder of the jobs and their media.")] = Path("mediagen-data"),
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="A model beside the shipped ones: NAME=FOLDER. Repeat.")
+    ] = None,
+    shipped: Annotated[bool, typer.Option(help="Whether the shipped models are served.")] = True,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy's URL, instead of SQLite in the folder.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Another limit: NAME=NUMBER, see docs/server.md. Repeat.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that the server may be called by. Repeat.")
+    ] = None,
+    grace: Annotated[float, typer.Option(help="Seconds that a running job has to end when the server does.")] = 10.0,
+) -> None:
+    """Serve images, music and video over HTTP, with OpenAI's API and durable jobs. A key: MEDIAGEN_API_KEY."""
+    try:
+        import uvicorn
+
+        from ..serve.app import create
+        from ..serve.models import shipped as all_shipped
+        from ..serve.service import Settings
+    except ImportError as error:
+        raise ValueError(f"the server needs `pip install 'mediagen[serve]'`: {error}") from error
+    make_folder(data)
+    models = (dict(all_shipped()) if shipped else {}) | dict(map(read_model, model or ()))
+    key = os.environ.get("MEDIAGEN_API_KEY") or None
+    if key is None and host not in LOOPBACK:
+        tell("mediagen: anyone who reaches this address may use it; set MEDIAGEN_API_KEY to ask for a key", aside=True)
+    hosts = [*(allow_host or ()), *(LOOPBACK if host in LOOPBACK else ())] if host in LOOPBACK or allow_host else []
+    settings = Settings(
+        data=data, models=models, database=database, key=key, hosts=hosts, limits=read_limits(limit or ()), grace=grace
+    )
+    _log()
+    app = create(settings)
+    options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "ws_max_size": 65_536}
+    tell(f"http://{f'[{host}]' if ':' in host else host}:{port}", aside=True)
+    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=round(grace) + 5, **options)
+
+
+def read_model(text: str) -> tuple[str, Path]:
+    """ "mine=runs/mine" -> ("mine", runs/mine)."""
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise ValueError(f"--model is {text!r}; it must be NAME=FOLDER")
+    return name, Path(folder)
+
+
+def read_limits(texts: Any) -> Any:
+    """ "queue=20" -> the limits with that one changed."""
+    from dataclasses import fields
+
+    from ..serve.limits import Limits
+
+    kinds, changed = {field.name: type(field.default) for field in fields(Limits)}, {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in kinds:
+            raise ValueError(f"unknown limit {name!r}; known: {', '.join(kinds)}")
+        try:
+            changed[name] = kinds[name](number)
+        except ValueError:
+            raise ValueError(f"the limit {name} must be a number, not {number!r}") from None
+    return Limits(**changed)
+
+
+class Lines(logging.Formatter):
+    """A line of JSON for each record: time, level, what, and the facts in `about`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower()}
+        line |= {"logger": record.name, "message": record.getMessage(), **getattr(record, "about", {})}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _log() -> None:
+    """The server's own lines, and of what it stands on what goes wrong."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("mediagen.serve").setLevel(logging.INFO)

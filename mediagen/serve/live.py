@@ -1,0 +1,322 @@
+"""Music that streams and follows its prompt while it is heard: chunked over HTTP, or over a WebSocket."""
+
+import asyncio
+import io
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Path, Request, WebSocket, WebSocketDisconnect
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from .errors import Refused, missing
+from .fields import Common, Timeline, Words, documented, fitted, read
+from .gate import Metrics
+from .limits import check_words
+from .media import TYPES
+from .service import Service
+
+router = APIRouter(tags=["live"])
+Name = Annotated[str, Path(max_length=64)]
+PIECE = 1 << 15  # samples of a chunk at most
+TYPES_OF_STREAMS = {"wav": TYPES["wav"], "mp3": TYPES["mp3"], "pcm": "audio/L16"}
+
+
+class Asked(Common):
+    """seconds: None for as long as the server allows; output_format: wav (whose head tells no length), mp3, or pcm
+    (16 bits, little endian, channels in turn). A prompt may be a timeline [[second, text], ...]."""
+
+    prompt: Words | Timeline
+    seconds: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
+    bpm: Annotated[float | None, Field(gt=0)] = None
+    output_format: Literal["wav", "mp3", "pcm"] = "wav"
+
+
+class Change(BaseModel):
+    """What is to be heard from the next window on; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    prompt: Words | Timeline | None = None
+    guidance_scale: Annotated[float | None, Field(ge=0, le=100)] = None
+    bpm: Annotated[float | None, Field(gt=0)] = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Running:
+    """A stream that someone hears. sound: the pipeline's; chunks: its bytes; ahead: seconds that are made before they
+    are heard."""
+
+    id: str
+    sound: Any
+    chunks: Iterator[bytes]
+    ahead: float
+    began: float = field(default_factory=time.monotonic)
+    stop: Event = field(default_factory=Event)
+
+    async def bytes(self) -> AsyncIterator[bytes]:
+        """No faster than it is heard, so that a new prompt is heard soon. Ends where it is stopped."""
+        while not self.stop.is_set():
+            await asyncio.sleep(min(max(self.sound.made - (time.monotonic() - self.began) - self.ahead, 0), 1))
+            if self.sound.made - (time.monotonic() - self.began) > self.ahead:
+                continue
+            chunk = await run_in_threadpool(next, self.chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def change(self, change: Change) -> None:
+        """ValueError for what cannot be: the stream then goes on as it was."""
+        if change.prompt is not None:
+            self.sound.prompt = change.prompt
+        if change.guidance_scale is not None:
+            self.sound.guidance = change.guidance_scale
+        if change.bpm is not None:
+            self.sound.bpm = change.bpm
+
+    def shown(self) -> dict[str, Any]:
+        """Where it is, and what was heard from which second on."""
+        made = {"seconds_made": round(self.sound.made, 3), "real_time_factor": round(self.sound.real_time_factor, 3)}
+        names = ("second", "prompts", "guidance")
+        changes = [dict(zip(names, change, strict=True)) for change in self.sound.changes]
+        about = {"rate": self.sound.rate, "channels": self.sound.channels, "seed": self.sound.request.seed}
+        return {"id": self.id, "object": "audio.stream", "prompt": self.sound.prompt, **about, **made, "heard": changes}
+
+
+class Streams:
+    """All that run, no more at once than the limits say."""
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service, self._metrics = service, metrics
+        self._running: dict[str, Running | None] = {}
+
+    async def begin(self, asked: Asked) -> Running:
+        """Refused if there are as many already, or it cannot be made."""
+        name, limits = f"stream_{secrets.token_hex(12)}", self._service.limits
+        if len(self._running) >= limits.streams:
+            said = f"{limits.streams} streams run already, as many as may"
+            raise Refused(message=said, status=429, code="streams_full", after=10)
+        self._running[name] = None  # its place is taken while it is prepared
+        try:
+            running = await run_in_threadpool(self._prepared, name, asked)
+        except BaseException:
+            del self._running[name]
+            raise
+        self._running[name] = running
+        self._metrics.streams.set(len(self._running))
+        return running
+
+    def end(self, running: Running) -> None:
+        running.stop.set()
+        self._running.pop(running.id, None)
+        self._metrics.streams.set(len(self._running))
+
+    def find(self, name: str) -> Running:
+        running = self._running.get(name)
+        if running is None:
+            raise missing("stream", name)
+        return running
+
+    async def change(self, running: Running, change: Change) -> None:
+        check_words(self._service.limits, change.prompt)
+        try:
+            await run_in_threadpool(running.change, change)
+        except ValueError as error:
+            raise Refused(message=self._service.shown(error)) from error
+
+    def stop_all(self) -> None:
+        for running in self._running.values():
+            if running is not None:
+                running.stop.set()
+
+    def _prepared(self, name: str, asked: Asked) -> Running:
+        service, limits = self._service, self._service.limits
+        offer = service.models.find(asked.model, "audio")
+        check_words(limits, asked.prompt, asked.negative_prompt)
+        if asked.seconds is not None and asked.seconds > limits.stream_seconds:
+            said = f"a stream lasts {limits.stream_seconds:g} s at most, not {asked.seconds:g}"
+            raise Refused(message=said, code="limit_exceeded", param="seconds")
+        if asked.n != 1 or (asked.steps or 1) > limits.steps:
+            raise Refused(message=f"a stream has n 1, and steps up to {limits.steps}", code="limit_exceeded")
+        options = {key: value for key, value in asked.walk.items() if key != "n" and value is not None}
+        seconds = asked.seconds or limits.stream_seconds
+        try:
+            sound = service.models.open(offer.name).live(asked.prompt, seconds=seconds, bpm=asked.bpm, **options)
+        except (ValueError, OverflowError) as error:
+            raise Refused(message=service.shown(error)) from error
+        blocks = (piece for clip in sound for piece in _pieces(clip.samples))
+        chunks = CODING[asked.output_format](blocks, sound.rate, sound.channels)
+        return Running(id=name, sound=sound, chunks=chunks, ahead=service.settings.ahead)
+
+
+# ---- HTTP
+
+
+@router.post("/audio/stream", openapi_extra=documented(Asked), response_class=Response)
+async def stream(request: Request) -> Response:
+    """Music in chunks, as it is made. The header x-stream-id names it for those who change or stop it."""
+    asked = await read(request, Asked)
+    running = await request.app.state.streams.begin(asked)
+    about = {"x-stream-id": running.id, "x-seed": str(running.sound.request.seed), "cache-control": "no-store"}
+    about |= {"x-rate": str(running.sound.rate), "x-channels": str(running.sound.channels)}
+    media_type = TYPES_OF_STREAMS[asked.output_format]
+    return StreamingResponse(_heard(request.app.state.streams, running), media_type=media_type, headers=about)
+
+
+async def _heard(streams: Streams, running: Running) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in running.bytes():
+            yield chunk
+    finally:
+        streams.end(running)
+
+
+@router.get("/audio/stream/{stream_id}")
+async def shown(request: Request, stream_id: Name) -> Any:
+    return request.app.state.streams.find(stream_id).shown()
+
+
+@router.post("/audio/stream/{stream_id}")
+async def changed(request: Request, stream_id: Name, change: Change) -> Any:
+    """Another prompt, guidance or tempo, heard from the next window on."""
+    streams: Streams = request.app.state.streams
+    running = streams.find(stream_id)
+    await streams.change(running, change)
+    return running.shown()
+
+
+@router.delete("/audio/stream/{stream_id}")
+async def stopped(request: Request, stream_id: Name) -> Any:
+    running = request.app.state.streams.find(stream_id)
+    running.stop.set()
+    return {"id": running.id, "object": "audio.stream.deleted", "deleted": True}
+
+
+# ---- WebSocket
+
+
+@router.websocket("/audio/stream")
+async def conversation(socket: WebSocket) -> None:
+    """The client says what it would hear ({"prompt": ...}, as over HTTP) and may say {"prompt": ...},
+    {"guidance_scale": ...}, {"bpm": ...} or {"type": "stop"} at any time. It is told {"type": "start", ...}, then gets
+    sound in binary messages (pcm unless it asks for another format), {"type": "changed"} after each change,
+    {"type": "error", "error": ...} for what cannot be, and {"type": "end"}."""
+    await socket.accept()
+    streams: Streams = socket.app.state.streams
+    try:
+        running = await streams.begin(fitted(Asked, {"output_format": "pcm", **await _message(socket)}))
+    except Refused as error:
+        await _closed(socket, {"type": "error", **error.body})
+        return
+    except WebSocketDisconnect:
+        return
+    await _talk(socket, streams, running)
+
+
+async def _talk(socket: WebSocket, streams: Streams, running: Running) -> None:
+    """Sound goes out while changes come in; either side may end it."""
+    heard = asyncio.create_task(_follow(socket, streams, running))
+    try:
+        await socket.send_json({"type": "start", **running.shown()})
+        async for chunk in running.bytes():
+            await socket.send_bytes(chunk)
+        await _closed(socket, {"type": "end", **running.shown()})
+    except (WebSocketDisconnect, RuntimeError):  # gone while it was told something
+        pass
+    finally:
+        heard.cancel()
+        streams.end(running)
+
+
+async def _follow(socket: WebSocket, streams: Streams, running: Running) -> None:
+    try:
+        while True:
+            try:
+                said = await _message(socket)
+                if said.get("type") == "stop":
+                    running.stop.set()
+                    return
+                await streams.change(running, fitted(Change, said))
+                await socket.send_json({"type": "changed", **running.shown()})
+            except Refused as error:
+                await socket.send_json({"type": "error", **error.body})
+    except (WebSocketDisconnect, RuntimeError):
+        running.stop.set()
+
+
+async def _message(socket: WebSocket) -> dict[str, Any]:
+    """What the client says. Refused if it is no JSON object."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    try:
+        said = json.loads(message.get("text") or "")
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise Refused(message='say it as a JSON object, such as {"prompt": "slow jazz"}', code="invalid_json")
+    return said
+
+
+async def _closed(socket: WebSocket, last: dict[str, Any]) -> None:
+    await socket.send_json(last)
+    await socket.close()
+
+
+# ---- bytes
+
+
+def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    return (samples[:, begin : begin + PIECE] for begin in range(0, samples.shape[1], PIECE))
+
+
+def pcm(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
+    """Blocks float32 [channels, n] -> 16 bits, little endian, channels in turn."""
+    from ..modalities.audio_signal import quantized
+
+    for block in blocks:
+        yield (quantized(block, 16) >> 16).astype("<i2").T.tobytes()
+
+
+def wav(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
+    """The same after a head that tells no length."""
+    from ..modalities.audio_output import write_wave
+
+    head = io.BytesIO()
+    write_wave(head, (), rate, channels)
+    yield head.getvalue()
+    yield from pcm(blocks, rate, channels)
+
+
+def mp3(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
+    """Frames of MP3 that begin to play with the first."""
+    import av
+
+    from ..modalities.audio_coded import add_sound, encoded
+    from ..modalities.audio_formats import target
+
+    to, sink = target("stream.mp3", rate, channels, None, None, None), io.BytesIO()
+    options = {"write_xing": "0", "id3v2_version": "0"}  # heads that could only be written at the end
+    with av.open(sink, "w", format="mp3", options=options) as container:
+        sound = add_sound(container, to)
+        for _, packets in encoded(sound, iter(blocks), to):
+            container.mux(packets)
+            yield _drained(sink)
+    yield _drained(sink)
+
+
+def _drained(sink: io.BytesIO) -> bytes:
+    content = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
+    return content
+
+
+CODING: dict[str, Callable[[Iterable[np.ndarray], int, int], Iterator[bytes]]] = {"wav": wav, "mp3": mp3, "pcm": pcm}
