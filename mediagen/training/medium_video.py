@@ -8,7 +8,7 @@ latents of a longer clip: each has latents of its own.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,20 +22,11 @@ from . import videos
 from .denoise import Batch, Numbers, repeated
 from .journal import Journal
 from .latents import Latents, cached, file_of
-from .recipes import DenoiserRecipe
+from .recipes import DenoiserRecipe, PreviewRecipe
 from .trainer import Place
 from .videos import Videos
 
 BATCH = 8  # clips that are encoded at once
-
-
-class Stretches(Protocol):
-    """What a recipe says of the stretches that are seen of clips."""
-
-    data: str
-    vae: str | None
-    size: int
-    frames: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +148,9 @@ def films(recipe: DenoiserRecipe, vae: Whitened | None, multiple: int, here: Pla
     )
 
 
-def stretched(recipe: Stretches, clips: Videos, vae: Whitened, here: Place) -> tuple[list[tuple[int, int]], Latents]:
+def stretched(
+    recipe: DenoiserRecipe | PreviewRecipe, clips: Videos, vae: Whitened, here: Place
+) -> tuple[list[tuple[int, int]], Latents]:
     """The stretches (clip, first frame) of a recipe's clips, and their latents, one after the other. ValueError if its
     frames and size do not fit the autoencoder."""
     moments = vae.spec.grid((recipe.frames, recipe.size, recipe.size))[0]

@@ -20,7 +20,8 @@ ENDINGS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif", ".apng")
 class Videos(Protocol):
     """Anything with clips uint8 [F, H, W, 3] by index, all of one size and `rate` in frames a second, and captions."""
 
-    rate: float
+    @property
+    def rate(self) -> float: ...
 
     def __len__(self) -> int: ...
 
