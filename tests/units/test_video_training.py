@@ -313,7 +313,7 @@ def test_stills_are_seen_among_clips(data: Path, vae: Path, stills: Path) -> Non
     cuts = found.cuts(np.array([3, 0]), draw())
     assert all(found.captions(found.example(cut)) == ("a plain wall", "a wall") for cut in cuts)
     picture = found.pictures.images(found.example(cuts[0]) - 20)
-    exact = weights.load_autoencoder(vae).encode(videos.scaled(picture[None, None]))[0]
+    exact = weights.load_autoencoder(vae).encode(videos.scaled(np.array(picture)[None, None]))[0]
     assert (found.states(cuts)[0][0] - exact).abs().max() < 2e-3 * exact.abs().max()
     seen = [films(data, vae, stills=0.5).cuts(np.arange(4), draw(k))[0].still for k in range(100)]
     assert 35 < sum(seen) < 65
