@@ -11,6 +11,7 @@ from .audio import audio, live
 from .files import replay, show
 from .image import image
 from .options import Seed
+from .serve import serve
 from .terminal import make_folder, tell
 from .training import data_app, train
 from .video import video
@@ -23,7 +24,7 @@ app = typer.Typer(
     help="Images, music and video from one API; small models ship inside and run offline.",
 )
 app.add_typer(data_app, name="data")
-for command in (image, audio, video, live, train, show, replay):
+for command in (image, audio, video, live, serve, train, show, replay):
     app.command()(command)
 
 

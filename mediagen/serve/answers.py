@@ -107,7 +107,7 @@ def percent(progress: Progress) -> int:
     """Walking is nearly all of the work; 100 is kept for what is done."""
     if progress.state == "done":
         return 100
-    return min(99, round(100 * progress.step / progress.total)) if progress.stage == "step" and progress.total else 0
+    return min(99, round(100 * progress.step / progress.total)) if progress.total else 0
 
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:

@@ -113,7 +113,7 @@ class Worker:
 
     def _walk(self, batch: Batch) -> None:
         """The events of a batch; it is left when it is to end at once, takes too long, or nobody wants it any more."""
-        began, steps = time.monotonic(), 0.0
+        began, steps, way = time.monotonic(), 0.0, (0, 0)
         pipeline = self._models.open(batch[0][0].model)
         for event in pipeline.stream(pipeline.together([job for _, job in batch])):
             if self._now.is_set():
@@ -124,13 +124,13 @@ class Worker:
             if time.monotonic() - began > self._limits.time:
                 raise TooLong
             if event.stage == "step":
-                steps = steps or time.monotonic()
+                steps, way = steps or time.monotonic(), (event.step, event.total)
                 self._stepped(batch, event, steps)
             elif event.stage == "done":
                 self._finished(batch, event.results, time.monotonic() - began)
             else:
                 for record, _ in batch:
-                    self._tell(record, Progress(state="running", stage=event.stage, total=event.total))
+                    self._tell(record, Progress(state="running", stage=event.stage, step=way[0], total=way[1]))
 
     def _stepped(self, batch: Batch, event: Any, since: float) -> None:
         """Progress, and the time left by that of the steps after the first, which is not like the others."""
