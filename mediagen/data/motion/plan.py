@@ -173,6 +173,8 @@ def _extent(world: MotionWorld, rng: np.random.Generator, asked: Outline, number
             low, high = 0.3, 0.38
         case "circle":
             low, high = min(low, 0.34), min(high, 0.4)
+        case "orbit":
+            low, high = 0.5, 0.66
         case "pan":
             low, high = min(low, 0.34), min(high, 0.44)
     return float(rng.uniform(low, high))
