@@ -89,6 +89,10 @@ def _counted(metrics: Metrics, service: Service, record: Record, state: str) -> 
 
 
 async def _refused(request: Request, error: Any) -> Response:
+    """What was uploaded for it is not kept."""
+    places = getattr(request.state, "given", ())
+    if places:
+        await run_in_threadpool(request.app.state.service.discard, places)
     return JSONResponse(error.body, error.status, error.headers)
 
 

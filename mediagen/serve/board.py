@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
-from .records import Record
+from .records import OVER, Record
 
 Watcher = tuple[asyncio.AbstractEventLoop, "asyncio.Queue[Progress]"]
 
@@ -25,6 +25,10 @@ class Progress:
     left: float | None = None
     preview: tuple[Any, ...] = ()
     at: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
 
 
 class Board:

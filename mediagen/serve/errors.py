@@ -26,7 +26,8 @@ class Refused(Exception):
     @property
     def body(self) -> dict[str, Any]:
         """{"error": {"message", "type", "param", "code"}}"""
-        about = {"message": self.message, "type": kind(self.status), "param": self.param, "code": self.code}
+        param = None if self.param is None else written(self.param)
+        about = {"message": written(self.message), "type": kind(self.status), "param": param, "code": self.code}
         return {"error": about}
 
 
@@ -34,6 +35,11 @@ def kind(status: int) -> str:
     """OpenAI's type of an error, by its status."""
     named = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     return named.get(status, "invalid_request_error" if status < 500 else "server_error")
+
+
+def written(text: str) -> str:
+    """What a client wrote and is told again, with nothing in it that cannot be written: halves of letters, zeros."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def missing(what: str, name: str) -> Refused:

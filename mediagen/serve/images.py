@@ -79,9 +79,10 @@ async def edits(request: Request) -> Response:
     """A picture made anew where the mask is transparent or, if it has no transparency, white; without a mask, varied by
     `strength` as the prompt says."""
     body, service = await read(request, Edit), request.app.state.service
-    start = await given(service, body.image, "image", "image")
-    mask = await given(service, body.mask, "image", "mask", required=False)
+    start = await given(request, body.image, "image", "image")
+    mask = await given(request, body.mask, "image", "mask", required=False)
     hole = await run_in_threadpool(_hole, service, start, mask)
+    request.state.given = [*request.state.given, hole] if hole else request.state.given
     strength = body.strength or (0.6 if hole is None else 1.0)
     options = {"prompt": body.prompt, "size": size_of(body.size), "strength": strength, **body.walk}
     sources = {"start": start} | ({} if hole is None else {"mask": hole})
@@ -91,8 +92,8 @@ async def edits(request: Request) -> Response:
 @router.post("/images/variations", openapi_extra=documented(Variation, form=True))
 async def variations(request: Request) -> Response:
     """A picture made anew from its noised self: `strength` near 0 keeps it, 1 keeps nothing."""
-    body, service = await read(request, Variation), request.app.state.service
-    start = await given(service, body.image, "image", "image")
+    body = await read(request, Variation)
+    start = await given(request, body.image, "image", "image")
     options = {"prompt": body.prompt, "size": size_of(body.size), "strength": body.strength, **body.walk}
     return await _answer(request, body, _asked("images.variations", body, options, {"start": start}))
 

@@ -41,16 +41,18 @@ class Limits:
 
 
 def check_words(limits: Limits, *texts: Any) -> None:
-    """ValueError for prompts of more characters than the limit, in whatever lists they lie."""
-    count = sum(map(_letters, texts))
+    """Refuse prompts of more characters than the limit, in whatever lists they lie, and what no database holds."""
+    count = sum(map(len, _texts(texts)))
     if count > limits.prompt:
         raise _refused("prompt", f"the prompts have {count} characters together, at most {limits.prompt} are read")
+    if any("\0" in text for text in _texts(texts)):
+        raise Refused(message="a prompt is text: it has no zero characters", param="prompt")
 
 
-def _letters(value: Any) -> int:
+def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        return len(value)
-    return sum(map(_letters, value)) if isinstance(value, list | tuple) else 0
+        return [value]
+    return [text for one in value for text in _texts(one)] if isinstance(value, list | tuple) else []
 
 
 def check_job(limits: Limits, modality: str, job: Any) -> None:

@@ -163,7 +163,7 @@ def _asked(endpoint: str, body: Sounds, options: dict[str, Any], start: str | No
 
 
 async def _changed(request: Request, body: Any, endpoint: str, options: dict[str, Any]) -> Response:
-    start = await given(request.app.state.service, body.audio, "audio", "audio")
+    start = await given(request, body.audio, "audio", "audio")
     options = {**_walk(body), **options}
     return await _answer(request, body, _asked(endpoint, body, options, start))
 

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,36 +88,36 @@ class Service:
         return record
 
     def _checked(self, asked: Asked) -> Record:
-        try:
-            return self._added(asked)
-        except BaseException:
-            self.discard(asked.sources.values())
-            raise
-
-    def _added(self, asked: Asked) -> Record:
         offer = self.models.find(asked.model, asked.modality)
         options = {name: value for name, value in asked.options.items() if value is not None}
         options.setdefault("seed", secrets.randbelow(2**32))
         check_words(self.limits, options.get("prompt"), options.get("negative"))
-        name = f"{LETTERS[asked.modality]}_{secrets.token_hex(12)}"
-        facts = {"endpoint": asked.endpoint, "modality": asked.modality, "model": offer.name}
-        record = Record(id=name, asked=options, sources=dict(asked.sources), about=dict(asked.about), **facts)
+        record = Record(
+            id=f"{LETTERS[asked.modality]}_{secrets.token_hex(12)}",
+            endpoint=asked.endpoint,
+            modality=asked.modality,
+            model=offer.name,
+            asked=options,
+            sources=dict(asked.sources),
+        )
         try:
-            pipeline = self.models.open(offer.name)
+            return self.store.add(self._planned(record, asked), self.limits.queue)
+        except Full as error:
+            raise full(error.waiting, self.limits, self.wait_of(error.waiting)) from error
+
+    def _planned(self, record: Record, asked: Asked) -> Record:
+        """With what its job will be. Refused if there can be no such job."""
+        try:
+            pipeline = self.models.open(record.model)
             job = job_of(pipeline, record, self.media)
-            check_job(self.limits, asked.modality, job)
+            check_job(self.limits, record.modality, job)
             pipeline.check(job)
         except (ValueError, OverflowError) as error:
             raise Refused(message=self.shown(error)) from error
-        same = pipeline.alike(job)
-        first = job.requests[0]
-        about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **record.about}
+        first, same = job.requests[0], pipeline.alike(job)
+        about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **asked.about}
         alike = sha256(same.encode()).hexdigest() if same else ""
-        facts |= {"alike": alike, "count": len(job.requests), "about": about, "sources": record.sources}
-        try:
-            return self.store.add(Record(id=name, asked=options, **facts), self.limits.queue)
-        except Full as error:
-            raise full(error.waiting, self.limits, self.wait_of(error.waiting)) from error
+        return replace(record, alike=alike, count=len(job.requests), about=about)
 
     def shown(self, error: BaseException) -> str:
         """The reason without the folder that things lie in."""
@@ -130,8 +130,8 @@ class Service:
     async def cancel(self, name: str) -> bool:
         """Before its next step. False if it was over already."""
         changed = await run_in_threadpool(self.store.cancel, name)
-        self.worker.cancel(name)
         if changed:
+            self.worker.cancel(name)
             self.board.show(name, Progress(state="cancelled"))
         return changed
 
@@ -143,7 +143,7 @@ class Service:
                 return
             progress = self.board.last(record)
             yield progress
-            while not record.over and progress.state not in ("done", "failed", "cancelled"):
+            while not record.over and not progress.over:
                 progress = await queue.get()
                 yield progress
 

@@ -47,6 +47,8 @@ class Store:
         return record
 
     def get(self, name: str) -> Record | None:
+        if not is_name(name):
+            return None
         with self._reading.connect() as connection:
             row = connection.execute(select(JOBS).where(JOBS.c.id == name)).first()
         return None if row is None else _record(row)
@@ -55,6 +57,8 @@ class Store:
         self, *, endpoints: Sequence[str] = (), state: str | None = None, after: str | None = None, limit: int = 20
     ) -> list[Record]:
         """The newest first, from the one after `after` on."""
+        if after is not None and not is_name(after):
+            return []
         query = select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
         query = query.where(JOBS.c.endpoint.in_(endpoints)) if endpoints else query
         query = query.where(JOBS.c.state == state) if state else query
@@ -141,11 +145,15 @@ class Store:
         return kept
 
     def kept(self, name: str) -> Kept | None:
+        if not is_name(name):
+            return None
         with self._reading.connect() as connection:
             row = connection.execute(select(FILES).where(FILES.c.id == name)).first()
         return None if row is None else _kept(row)
 
     def all_kept(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+        if after is not None and not is_name(after):
+            return []
         query = select(FILES).order_by(FILES.c.number.desc()).limit(limit)
         if after is not None:
             query = query.where(FILES.c.number < _number(FILES, after))
@@ -159,6 +167,11 @@ class Store:
     def drop(self, name: str) -> bool:
         with self._engine.begin() as connection:
             return connection.execute(delete(FILES).where(FILES.c.id == name)).rowcount > 0
+
+
+def is_name(name: str) -> bool:
+    """Whether it could be an id; databases differ in what of other texts they break on."""
+    return len(name) <= 64 and name.isascii() and name.replace("_", "").replace("-", "").isalnum()
 
 
 def _opened(url: str) -> Engine:

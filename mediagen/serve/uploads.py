@@ -7,9 +7,11 @@ import base64
 import binascii
 import time
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from .errors import Refused, missing
@@ -21,21 +23,29 @@ from .service import Service
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
 DECODING = 60.0  # seconds that one file may take
 MOST_BYTES, MOST_VALUES = 500_000_000, 125_000_000  # of all frames, of all samples: 500 MB each
-READABLE = (ValueError, OSError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
 
 
-async def given(service: Service, value: Any, modality: str, param: str, *, required: bool = True) -> str | None:
+async def given(request: Request, value: Any, modality: str, param: str, *, required: bool = True) -> str | None:
     """An upload, the id of a file or of a job, or a data: URL -> the name of what it holds in the media folder."""
+    service: Service = request.app.state.service
+    request.state.given = [*getattr(request.state, "given", ())]
     if value in (None, ""):
         if required:
             raise Refused(message=f"{param} is missing", code="missing_required_parameter", param=param)
         return None
     if hasattr(value, "read"):
-        return await stored(service, await value.read(), modality, param)
+        return await _noted(request, await value.read(), modality, param)
     value = _named(value, param)
     if value.startswith("data:"):
-        return await stored(service, _decoded(value, param), modality, param)
+        return await _noted(request, _decoded(value, param), modality, param)
     return await run_in_threadpool(_found, service, value, modality, param)
+
+
+async def _noted(request: Request, content: bytes, modality: str, param: str) -> str:
+    """Stored, and taken away again if the request is refused after all."""
+    place = await stored(request.app.state.service, content, modality, param)
+    request.state.given = [*request.state.given, place]
+    return place
 
 
 async def stored(service: Service, content: bytes, modality: str, param: str) -> str:
@@ -86,11 +96,13 @@ def _stored(service: Service, content: bytes, modality: str, param: str) -> str:
         STORING[modality](raw, place, service.limits)
     except Refused:
         raise
-    except Exception as error:  # decoders of hostile bytes may raise anything; what they say holds no path of ours
-        if not isinstance(error, READABLE):
-            error = ValueError("it is broken")
-        why = str(error).rpartition(": ")[2] if isinstance(error, ValueError) else "it is broken or of an unknown kind"
-        raise Refused(message=f"{param} cannot be read: {why[:200]}", code="invalid_file", param=param) from error
+    except Exception as error:  # decoders of hostile bytes may raise anything
+        if isinstance(error, OSError) and error.errno == ENOSPC:
+            raise Refused(message="there is no room for uploads", status=507, code="storage_full") from error
+        why = "it is broken or of an unknown kind"
+        if isinstance(error, ValueError):  # the words of our own readers, which name the file first
+            why = str(error).replace(str(raw), "the file").rpartition(": ")[2][:200]
+        raise Refused(message=f"{param} cannot be read: {why}", code="invalid_file", param=param) from error
     finally:
         raw.unlink(missing_ok=True)
     return place.name

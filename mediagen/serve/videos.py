@@ -72,8 +72,8 @@ async def create(request: Request) -> Response:
     """A clip from text and, if given, the pictures that it begins and ends with. Answered at once; the clip is made
     whether or not anyone waits for it."""
     body, service = await read(request, Film), request.app.state.service
-    first = await given(service, body.input_reference, "image", "input_reference", required=False)
-    last = await given(service, body.last, "image", "last", required=False)
+    first = await given(request, body.input_reference, "image", "input_reference", required=False)
+    last = await given(request, body.last, "image", "last", required=False)
     sources = {name: place for name, place in (("first", first), ("last", last)) if place is not None}
     options = {"prompt": body.prompt, "size": size_of(body.size), "fps": body.fps, "motion": body.motion, **body.walk}
     options |= {"seconds": _seconds(service, body), "loop": body.loop or None}
@@ -98,9 +98,9 @@ def listed(
 @router.post("/videos/edits", openapi_extra=documented(Edit, form=True))
 async def edits(request: Request) -> Response:
     """A film made anew: where the mask is white, or between two seconds, or all of it."""
-    body, service = await read(request, Edit), request.app.state.service
-    start = await given(service, body.video, "video", "video")
-    mask = await given(service, body.mask, "image", "mask", required=False)
+    body = await read(request, Edit)
+    start = await given(request, body.video, "video", "video")
+    mask = await given(request, body.mask, "image", "mask", required=False)
     if (body.start is None) != (body.end is None):
         raise Refused(message="start and end go together: the frames between them are made anew", param="start")
     between = None if body.start is None else [body.start, body.end]
@@ -113,8 +113,8 @@ async def edits(request: Request) -> Response:
 @router.post("/videos/extensions", openapi_extra=documented(Extension, form=True))
 async def extensions(request: Request) -> Response:
     """A film with more after or before it; each of its pixels stays as it is."""
-    body, service = await read(request, Extension), request.app.state.service
-    start = await given(service, body.video, "video", "video")
+    body = await read(request, Extension)
+    start = await given(request, body.video, "video", "video")
     options = {"prompt": body.prompt, "left": body.left, "right": body.seconds, **body.walk}
     return await _submitted(request, "videos.extensions", body, options, {"start": start})
 

@@ -182,7 +182,7 @@ class Worker:
 
     def _tell(self, record: Record, progress: Progress) -> None:
         with self._lock:
-            if record.id in self._cancelled and progress.state != "failed":
+            if record.id in self._cancelled and not progress.over:
                 return
         self._board.show(record.id, progress)
         if progress.state != "running":

@@ -1,0 +1,59 @@
+"""Talk to a server: a picture, a variation of it, a job that is watched. Without its address it starts one itself."""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A server in this folder, on a free port, for as long as it is needed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = "from mediagen.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", command, "serve", "--port", str(port), "--data", "served"])
+    try:
+        for _ in range(600):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health").raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def talk(address: str) -> None:
+    with httpx.Client(base_url=f"{address}/v1", timeout=300) as client:
+        print("models:", [model["id"] for model in client.get("/models").json()["data"]])
+
+        body = {"prompt": "a cat left of a pizza", "seed": 7, "steps": 6}
+        made = client.post("/images/generations", json=body).raise_for_status().json()
+        Path("cat.png").write_bytes(base64.b64decode(made["data"][0]["b64_json"]))
+
+        body = {"image": made["id"], "prompt": "a dog left of a pizza", "strength": 0.7, "steps": 6, "wait": False}
+        job = client.post("/images/variations", json=body).raise_for_status().json()
+        with client.stream("GET", f"/jobs/{job['id']}/events") as events:
+            for line in events.iter_lines():
+                if line.startswith("data:"):
+                    job = json.loads(line[5:])
+                    print(job["status"], job.get("step", ""), job.get("total", ""))
+        Path("dog.png").write_bytes(client.get(job["results"][0]).content)
+
+
+if len(sys.argv) > 1:
+    talk(sys.argv[1])
+else:
+    with server() as own:
+        talk(own)

@@ -1,0 +1,132 @@
+"""The server under load, on the loopback: cold start, batching, a hundred clients at once, memory over many jobs."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .fresh import machine
+
+CLIENTS, QUEUE, MANY = 100, 60, int(os.environ.get("MEDIAGEN_BENCH_JOBS", "1000"))
+SIZE, STEPS = "64x64", 4
+WARM = 50  # jobs after which memory is first looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    address: str
+    process: Any
+    began: float
+
+    @property
+    def megabytes(self) -> float:
+        """Memory that it holds."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Server]:
+    """`mediagen serve` in a process and a folder of its own, asked for nothing yet."""
+    import httpx
+
+    with socket.socket() as free, tempfile.TemporaryDirectory() as data:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        command = [sys.executable, "-c", "from mediagen.cli import main; main()", "serve", "--port", str(port)]
+        began = time.perf_counter()
+        process = subprocess.Popen([*command, "--data", data, *options], stderr=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                try:
+                    httpx.get(f"http://127.0.0.1:{port}/health")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            yield Server(address=f"http://127.0.0.1:{port}", process=process, began=began)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def body(seed: int, steps: int = STEPS) -> dict[str, Any]:
+    return {"prompt": "a cat left of a pizza", "seed": seed, "steps": steps, "size": SIZE, "response_format": "url"}
+
+
+async def together(address: str, bodies: Sequence[dict[str, Any]]) -> tuple[list[int], list[float]]:
+    """All at once: the status of each answer, and how long `/health` took meanwhile."""
+    import httpx
+
+    times: list[float] = []
+
+    async def well(client: Any) -> None:
+        while True:
+            began = time.perf_counter()
+            await client.get("/health")
+            times.append(time.perf_counter() - began)
+            await asyncio.sleep(0.05)
+
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=address, timeout=None, limits=limits) as client:
+        watching = asyncio.create_task(well(client))
+        answers = await asyncio.gather(*(client.post("/v1/images/generations", json=one) for one in bodies))
+        watching.cancel()
+    return [answer.status_code for answer in answers], times
+
+
+def rate(address: str, count: int) -> float:
+    """Pictures a second of so many clients at once, after one that loads the model."""
+    asyncio.run(together(address, [body(0)]))
+    began = time.perf_counter()
+    codes, _ = asyncio.run(together(address, [body(seed) for seed in range(count)]))
+    if set(codes) != {200}:
+        raise ValueError(f"the server answered {sorted(set(codes))}")
+    return count / (time.perf_counter() - began)
+
+
+def table() -> str:
+    """Markdown; some minutes."""
+    rows: list[tuple[str, str]] = []
+    with running("--limit", "batch=1") as server:
+        asyncio.run(together(server.address, [body(0, 20)]))
+        rows.append(("first picture (20 steps) from a cold start", f"{time.perf_counter() - server.began:.1f} s"))
+        single = rate(server.address, 24)
+    with running("--limit", f"queue={QUEUE}") as server:
+        several = rate(server.address, 24)
+        rows.append(("pictures a second, one by one", f"{single:.2f}"))
+        rows.append(("in batches of up to 8", f"{several:.2f} ({several / single:.2f} times as many)"))
+        codes, times = asyncio.run(together(server.address, [body(seed) for seed in range(CLIENTS)]))
+        answers = ", ".join(f"{codes.count(code)} x {code}" for code in sorted(set(codes)))
+        rows.append((f"{CLIENTS} clients at once, {QUEUE} may wait", answers))
+        rows.append(("/health meanwhile, p50 / p99", " / ".join(f"{1000 * q:.0f} ms" for q in quantiles(times))))
+        rows.append((f"memory after {WARM} and {MANY} more jobs", memory(server)))
+    return "\n".join(f"| {what} | {figure} |" for what, figure in (("server", machine()), ("---", "---"), *rows))
+
+
+def quantiles(times: Sequence[float]) -> tuple[float, float]:
+    ordered = sorted(times)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def memory(server: Server) -> str:
+    """In rounds of as many jobs as may wait, one step each."""
+
+    def work(count: int) -> None:
+        for first in range(0, count, QUEUE):
+            bodies = [body(seed, 1) for seed in range(first, min(first + QUEUE, count))]
+            asyncio.run(together(server.address, bodies))
+
+    work(WARM)
+    before = server.megabytes
+    work(MANY)
+    after = server.megabytes
+    return f"{before:.0f} MB, {after:.0f} MB ({100 * (after / before - 1):+.1f} %)"
