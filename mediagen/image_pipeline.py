@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .modalities import image as image_modality
-from .pipeline import Job, Pipeline, Prompt, batch, prompts_of, result_of
+from .pipeline import Job, Pipeline, Prompt, batch, noise_name, prompts_of, result_of
 from .request import Request, Source
 
 Image = image_modality.Image
@@ -49,15 +49,21 @@ class ImagePipeline(Pipeline):
         start: Any = None,
         mask: Any = None,
         previews: bool = False,
+        noise: Any = None,
         **options: Any,
     ) -> Job:
-        """Check everything that was asked for and put it into a job; nothing is computed yet."""
+        """Check everything that was asked for and put it into a job; nothing is computed yet.
+
+        noise: a tensor [n, C, *grid] to start from, or a torch.Generator, which is drawn from as published pipelines
+        do: what starts the batch, then what its steps add."""
         source = None if start is None else image_modality.load(start)
         cover = None if mask is None else image_modality.load(mask)
-        request = self._request(size, source, cover, dict(options))
+        request = replace(self._request(size, source, cover, dict(options)), noise=noise_name(noise))
+        requests, grid = batch(request, prompts_of(prompt), n), self.model.spec.grid(request.size[::-1])
         return Job(
-            requests=batch(request, prompts_of(prompt), n),
-            grid=self.model.spec.grid(request.size[::-1]),
+            requests=requests,
+            grid=grid,
+            noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
             known=None if source is None else image_modality.fitted(source, request.size)[None],
             keep=_keep(cover, request.size),
             previews=previews,

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,16 @@ from torch import Tensor
 from . import __version__, families
 from .autoencoders import tiling
 from .autoencoders.base import each_axis, in_strides
-from .conditioners.base import Cond
-from .core.rng import Keyed
+from .conditioners.base import Cond, padded
+from .core.rng import Drawn, Given, Keyed, Noise
 from .core.solve import State
 from .families.model import Model
-from .generators.diffusion import Asked, Box, Start, generate
+from .generators.diffusion import Asked, Box, Start, Walk, generate
 from .request import Request, walk_of
 
 Prompt = str | Sequence[str] | Sequence[tuple[str, float]]
 Prompts = tuple[tuple[str, float], ...]
+PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,8 @@ class Event:
 class Job:
     """A batch: requests that differ in their prompts, seeds and sample numbers only, the latent grid that they are made
     on, the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay, and the media that the
-    model is shown as its context."""
+    model is shown as its context. noise: what they are made of, where it was handed in; else it is that of their
+    seeds."""
 
     requests: tuple[Request, ...]
     grid: tuple[int, ...]
@@ -57,6 +60,7 @@ class Job:
     keep: Tensor | None = None
     context: Tensor | None = None
     previews: bool = False
+    noise: Noise | None = None
 
 
 class Pipeline:
@@ -84,7 +88,7 @@ class Pipeline:
     def alike(self, job: Job) -> str:
         """A text that is the same for all jobs that `together` makes one batch of; empty for a job that begins from
         media, which goes alone."""
-        if job.known is not None or job.context is not None:
+        if job.known is not None or job.context is not None or job.noise is not None:
             return ""
         first = job.requests[0]
         weights = tuple(("", weight) for _, weight in first.prompts)
@@ -121,8 +125,19 @@ class Pipeline:
         first = job.requests[0]
         like = torch.empty(len(job.requests), self.model.spec.channels, *job.grid)
         keyed = Keyed(seed=[r.seed for r in job.requests], samples=[r.sample for r in job.requests])
-        settings = replace(first.walk, window=self._window(first.walk.window))
-        return generate(self.model.denoiser, asked, like, keyed, settings, start)
+        return generate(self.model.denoiser, asked, like, job.noise or keyed, self._settings(first.walk, job), start)
+
+    def _settings(self, walk: Walk, job: Job) -> Walk:
+        """The walk in the network's own units: windows in latent positions, the schedule that the model was published
+        with as times; a guidance that the network is told costs no second branch."""
+        walk = replace(walk, window=self._window(walk.window))
+        if self.model.distilled:
+            walk = replace(walk, guidance=1.0)
+        if self.model.schedule is None or walk.timing != PUBLISHED:
+            return walk
+        schedule = self.model.schedule(walk.steps, job.grid)
+        timing = {"name": "Explicit", "times": schedule.times}
+        return replace(walk, timing=timing, steps=len(schedule.times) - 1, begin=schedule.begin)
 
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
         """Latents [B, C, *grid] -> media [B, C, *size]; grids above `tile` in tiles, with the same values.
@@ -136,7 +151,7 @@ class Pipeline:
         for axis in axes:
             before, after = around[axis], 0 if spec.causal and axis == 0 else around[axis]
             z = z.index_select(axis + 2, torch.arange(-before, counts[axis] + after) % counts[axis])
-        large = max(z.shape[2:]) > self.tile
+        large = max(z.shape[2:]) > self.tile and not self.model.whole
         media = tiling.decode_tiled(vae, z, tile=self.tile) if large else vae.decode(z)
         for axis in axes:
             first = spec.covered(axis, around[axis])
@@ -147,7 +162,7 @@ class Pipeline:
     def encode(self, media: Tensor) -> Tensor:
         """Media [B, C, *size] -> latents [B, C, *grid]; grids above `tile` in tiles, with the same values."""
         vae = self.model.autoencoder
-        large = max(self.model.spec.grid(media.shape[2:])) > self.tile
+        large = max(self.model.spec.grid(media.shape[2:])) > self.tile and not self.model.whole
         return tiling.encode_tiled(vae, media, tile=self.tile) if large else vae.encode(media)
 
     def asked(self, job: Job) -> Asked:
@@ -162,7 +177,8 @@ class Pipeline:
         encoded, told = self.model.text(texts), self._told(job, shown, ())
         rows = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} | told for column in columns]
         nothing = shown | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
-        null = rows[-1] if first.negative else self.model.text.null(n, encoded["text"].shape[1]) | nothing
+        nothing |= self.model.told(first, n)
+        null = rows[-1] if first.negative else padded(self.model.text.null(n), encoded) | nothing
         count, around = len(first.prompts), self._around(job)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],
@@ -222,7 +238,8 @@ class Pipeline:
             raise ValueError(f"the model {self.model.name} asks for {unknown[0]!r}, which {self.model.modality} lacks")
         told = ((scalar, numbers[scalar.name]) for scalar in self.model.scalars)
         codes = (scalar.null(n) if number is None else scalar([number] * n) for scalar, number in told)
-        return {k: v for code in codes for k, v in code.items()} | {k: v[..., *box] for k, v in shown.items()}
+        facts = {k: v for code in codes for k, v in code.items()} | self.model.told(job.requests[0], n)
+        return facts | {k: v[..., *box] for k, v in shown.items()}
 
     def _shown(self, job: Job) -> Cond:
         """The context as latents, the same for the whole batch."""
@@ -230,6 +247,21 @@ class Pipeline:
             return {}
         z = self.encode(job.context)
         return {"context": z.expand(len(job.requests), *z.shape[1:])}
+
+    def _noise(self, noise: Any, shape: tuple[int, ...], request: Request) -> Noise | None:
+        """What was handed in as noise -> where a batch of this shape takes its own from; None for its seeds."""
+        if noise is None:
+            return None
+        if isinstance(noise, torch.Generator):
+            if request.source is not None:
+                raise ValueError("a generator can only start new media: give the noise for a source as a tensor")
+            return Drawn(generator=noise)
+        if not isinstance(noise, Tensor) or noise.shape != shape:
+            given = tuple(noise.shape) if isinstance(noise, Tensor) else repr(noise)
+            raise ValueError(f"noise must be a torch.Generator or a tensor of the shape {shape}, not {given}")
+        return Given(
+            start=noise, steps=Keyed(seed=request.seed, samples=range(request.sample, request.sample + shape[0]))
+        )
 
     def _preview(self, x0: Tensor, job: Job) -> Tensor | None:
         if not job.previews or self.model.preview is None:
@@ -242,10 +274,14 @@ class Pipeline:
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
         fields = {"sample": options.pop("sample", 0), "negative": options.pop("negative", None) or None}
+        if fields["negative"] and self.model.distilled:
+            raise ValueError(f"the model {self.model.name} is told its guidance: it takes no negative prompt")
         names = {"model": self.model.name, "model_hash": self.model.hash, "version": __version__}
         seed = secrets.randbelow(2**32) if seed is None else seed
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)
+        if walk.timing == PUBLISHED and self.model.schedule is None:
+            raise ValueError(f"the model {self.model.name} was published with no schedule: name one of core.timing")
         return {"strength": float(strength), "seed": seed, "walk": walk, **fields, **names}
 
 
@@ -269,6 +305,15 @@ def prompts_of(prompt: Any) -> list[Prompts]:
     return [tuple((text, float(weight)) for text, weight in items)]
 
 
+def noise_name(noise: Any) -> str | None:
+    """What a request says of noise that was handed in."""
+    if isinstance(noise, torch.Generator):
+        return f"a torch.Generator of the seed {noise.initial_seed()}"
+    if isinstance(noise, Tensor):
+        return sha256(noise.detach().cpu().float().contiguous().numpy().tobytes()).hexdigest()
+    return None
+
+
 def is_pair(item: Any, first: Any, second: Any) -> bool:
     """Whether an item is a sequence of two values of these kinds."""
     pair = isinstance(item, Sequence) and len(item) == 2
@@ -282,13 +327,14 @@ def result_of(media: list[Any], prompt: Any) -> Any:
 
 
 def load(name_or_path: str | Path = "mini-image") -> Pipeline:
-    """A shipped model by name, or a model folder, as the pipeline of its modality. ValueError naming what ships if
-    there is none."""
+    """A shipped model by name, a model folder, or a published checkpoint: a folder, a repository (owner/name, or
+    owner/name@revision) or a .safetensors file, as the pipeline of its modality. ValueError naming what ships if there
+    is none."""
     shipped = models()
-    folder = Path(shipped.get(str(name_or_path), name_or_path))
+    source = shipped.get(str(name_or_path), name_or_path)
     for family in _families():
-        if family.claims(folder):
-            return of(family.load(folder))
+        if family.claims(source):
+            return of(family.load(source))
     raise ValueError(
         f"unknown model {str(name_or_path)!r}: neither a shipped model ({', '.join(shipped)}) nor a model folder"
     )
@@ -308,5 +354,7 @@ def models() -> Mapping[str, Path]:
 
 
 def _families() -> list[Any]:
-    found = [f"{families.__name__}.{m.name}" for m in pkgutil.iter_modules(families.__path__) if m.name != "model"]
-    return [importlib.import_module(name) for name in found]
+    """The modules that know models by their files."""
+    names = [m.name for m in pkgutil.iter_modules(families.__path__) if not m.name.startswith("_")]
+    found = [importlib.import_module(f"{families.__name__}.{name}") for name in names]
+    return [module for module in found if hasattr(module, "claims")]

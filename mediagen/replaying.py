@@ -75,6 +75,8 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
     modality = media_of(path)
     before = modality.load(path)
     request = _request(before, path)
+    if request.noise:
+        raise ValueError(f"{path} was made of noise that was handed in ({request.noise}): make it again with noise=")
     pipeline = _cached(str(model or request.model))
     after = _streamed(pipeline, request, before) if request.task == "stream" else _made(pipeline, request, modality)
     made = json.loads(before.metadata).get("samples" if modality is audio_modality else "pixels")

@@ -23,7 +23,7 @@ class Source:
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One sample. sample: its number in the batch that it was made in (a part of the noise's key); prompts: (text,
-    weight), several to compose.
+    weight), several to compose; noise: what was handed in instead of the seed's, which no replay has.
 
     Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
@@ -58,6 +58,7 @@ class Request:
     regions: tuple[tuple, ...] = ()
     source: Source | None = None
     mask: Source | None = None
+    noise: str | None = None
     first: Source | None = None
     last: Source | None = None
     sound: Source | None = None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .families.model import Model
 from .generators.diffusion import Box
-from .pipeline import Job, Pipeline, batch, prompts_of, result_of
+from .pipeline import Job, Pipeline, batch, noise_name, prompts_of, result_of
 from .request import Request
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
@@ -116,10 +116,12 @@ class VideoPipeline(Pipeline):
         n: int = 1,
         start: Any = None,
         previews: bool = False,
+        noise: Any = None,
         **options: Any,
     ) -> VideoJob:
         """Check everything that was asked for and put it into a job; nothing is computed yet.
 
+        noise: a tensor [n, C, *grid] to start from, or a torch.Generator, drawn from as published pipelines do.
         start: the clip to begin from; with `mask` or `between` it is mended, with `left` or `right` extended, with
         `factor` interpolated, with none of them varied. The rest is as for `generate`."""
         edits = {name: options.pop(name, None) for name in EDITS}
@@ -138,13 +140,16 @@ class VideoPipeline(Pipeline):
             seconds=count / rate,
             fps=given.rate,
             timeline=timeline,
+            noise=noise_name(noise),
             **given.sources,
             **common,
             **walking,
         )
+        requests, grid = batch(request, prompts_of(text), n), self._grid(count, given, cover, request)
         return VideoJob(
-            requests=batch(request, prompts_of(text), n),
-            grid=self._grid(count, given, cover, request),
+            requests=requests,
+            grid=grid,
+            noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
             known=None if cover is None else cover.known,
             keep=None if cover is None else cover.stays,
             previews=previews,

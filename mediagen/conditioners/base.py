@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch.nn.functional as F
 from torch import Tensor
 
 Cond = dict[str, Tensor]
@@ -16,3 +17,14 @@ class Conditioner(Protocol):
     def __call__(self, inputs: Sequence[Any], /) -> Cond: ...
 
     def null(self, n: int, /) -> Cond: ...
+
+
+def padded(cond: Cond, like: Cond) -> Cond:
+    """A condition whose tensors are as long as those of `like`, so that both can run in one batch: zeros (of a mask,
+    False) at their ends. Rows stay as they are."""
+    return {name: _padded(value, like[name]) for name, value in cond.items()}
+
+
+def _padded(value: Tensor, like: Tensor) -> Tensor:
+    extra = [more - own for own, more in zip(value.shape[1:], like.shape[1:], strict=True)]
+    return F.pad(value, [side for more in reversed(extra) for side in (0, more)]) if any(extra) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import torch
@@ -36,6 +36,46 @@ class Keyed:
             raise ValueError(f"noise is keyed for {len(self.samples)} samples, x has {len(like)}")
         key = {"seed": self.seed, "sample": self.samples, "step": step, "purpose": self.purpose}
         return normal(like.shape[1:], **key, device=like.device, dtype=like.dtype)
+
+    def of(self, purpose: str) -> Keyed:
+        """The same samples' noise for another purpose."""
+        return replace(self, purpose=purpose)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """The noise of a torch.Generator, draw after draw, as published pipelines take it: not keyed, so the same numbers
+    come again only in the same batch and order.
+    """
+
+    generator: torch.Generator
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        place = {"device": self.generator.device, "dtype": like.dtype}
+        return torch.randn(like.shape, generator=self.generator, **place).to(like.device)
+
+    def of(self, purpose: str) -> Drawn:
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Given:
+    """Noise to start from [B, C, *grid] that was handed in; the noise of the steps is that of `steps`."""
+
+    start: Tensor
+    steps: Keyed
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        if self.start.shape != like.shape:
+            raise ValueError(f"the noise is {tuple(self.start.shape)}, it must be {tuple(like.shape)}")
+        return self.start.to(like)
+
+    def of(self, purpose: str) -> Keyed:
+        return self.steps.of(purpose)
+
+
+Noise = Keyed | Drawn | Given
+"""(step, like) -> standard normal numbers shaped as `like` [B, ...]; `of(purpose)`, those for something else."""
 
 
 def normal(

@@ -251,6 +251,18 @@ def ipndm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise
 _ADAMS = {1: (-1 / 2,), 2: (-16 / 12, 5 / 12), 3: (-59 / 24, 37 / 24, -9 / 24)}
 
 
+@rule(order=2)
+def plms(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
+    """PLMS (arXiv 2202.09778), which Stable Diffusion was published with: ipndm that looks twice in its first step, for
+    the mean of the noise at its two ends.
+    """
+    if past or step.a == 0 or step.s2 == 0:
+        return ipndm(step, x, x0, past, look)
+    ahead = step.visit(x, x0, step.then)
+    late = mix(ahead, look(ahead, step.then), 1 / step.s2, -step.a2 / step.s2)
+    return _clean_of(step, x, _blend(_noise_of(step, x, x0), [late], [0.5]))
+
+
 @rule(order=3)
 def unipc(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """UniPC-2 (arXiv 2302.04867, B2, on x0): predictor of order 2; the corrector, free of calls, makes it 3."""

@@ -29,13 +29,14 @@ def cards() -> dict[str, Path]:
     return {card.parent.name: card.parent for card in sorted(SHIPPED.glob("*/card.yaml"))}
 
 
-def claims(folder: Path) -> bool:
-    """Whether a folder holds a model of this family."""
-    return (folder / "card.yaml").is_file()
+def claims(source: str | Path) -> bool:
+    """Whether it is a folder that holds a model of this family."""
+    return (Path(source) / "card.yaml").is_file()
 
 
-def load(folder: Path) -> Model:
+def load(source: str | Path) -> Model:
     """A folder with card.yaml -> the model, ready to run. ValueError for a broken card or broken weights."""
+    folder = Path(source)
     card = read_card(folder)
     text_folder = folder / card["text"] if card["text"] else SHIPPED / "minilm"
     denoiser, multiple = load_denoiser(folder / card["denoiser"])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core import edit, guidance, solve, timing
 from ..core.denoiser import Cond, Denoise, Denoiser
-from ..core.rng import Keyed
+from ..core.rng import Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Walk:
     ...options}. loop: axes of the latent [B, C, *grid] along which the result has no seam, e.g. (-1,). reuse: relative
     change of x0 under which a step spares its network call (`core.edit.reuse`), 0 never. window: sides of overlapping
     windows in which the network sees a larger state, one an axis, () for the whole at once; in media units where people
-    ask (pixels), in latent positions for `generate`.
+    ask (pixels), in latent positions for `generate`. begin: what the first noise is multiplied by, None: the path's
+    sigma there (published schedules differ).
     """
 
     steps: int = 20
@@ -37,6 +38,7 @@ class Walk:
     loop: tuple[int, ...] = ()
     reuse: float = 0.0
     window: tuple[int, ...] = ()
+    begin: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked, before any network is loaded."""
@@ -102,21 +104,20 @@ class Asked:
 
 
 def generate(
-    model: Denoiser, asked: Asked, like: Tensor, keyed: Keyed, walk: Walk, start: Start | None = None
+    model: Denoiser, asked: Asked, like: Tensor, noise: Noise, walk: Walk, start: Start | None = None
 ) -> Iterator[solve.State]:
     """States of one batch; the last one's x is the result [B, C, *grid], shaped like `like`."""
     path = model.path
     times = timing.grid(timing.find(**walk.timing), walk.steps, path)
     denoise = _Guide(model=model, asked=asked, walk=walk, times=times).denoise(like.shape[2:])
-    eps = keyed_start(keyed, like)
-    x = path(float(times[0]))[1] * eps
+    eps = noise(0, like)
+    x = eps * (path(float(times[0]))[1] if walk.begin is None else walk.begin)
     if start is not None:
         x, times = edit.vary(start.known, eps, path, times, start.strength)
         denoise = _held(denoise, start)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
-    noise = Keyed(seed=keyed.seed, samples=keyed.samples, purpose="step")
-    return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise)
+    return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise.of("step"))
 
 
 def _held(denoise: Denoise, start: Start) -> Denoise:
@@ -128,11 +129,6 @@ def _held(denoise: Denoise, start: Start) -> Denoise:
     if start.token is None:
         return edit.inpaint(denoise, start.known, start.keep)
     return edit.pinned(denoise, start.known, start.keep, start.token)
-
-
-def keyed_start(keyed: Keyed, like: Tensor) -> Tensor:
-    """The noise that a sample starts from, keyed by its seed and number."""
-    return keyed(0, like)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

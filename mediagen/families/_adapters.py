@@ -1,0 +1,227 @@
+"""diffusers' modules as parts of ours: networks, autoencoders and text encoders of published checkpoints.
+
+A family file builds a `Model` of them; what it has to say is which named tensors its text encoders give, how its
+network is called with them, and what else it is told.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..autoencoders.base import LatentSpec
+from ..conditioners.base import Cond
+from ..conditioners.prompt import Weighted, parse
+from ..core.denoiser import Denoiser
+from . import _schedule as schedules
+from .model import Model
+
+Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any]], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a checkpoint is called, and a hash that names its weights."""
+
+    name: str
+    hash: str
+
+
+class Net(nn.Module):
+    """A published network as `net(x, t, cond) -> y`. call: (network, x, t, cond) -> y hands it what it asks for; what
+    it is told has the network's dtype, times stay in float32. skips: whether it can leave layers out."""
+
+    def __init__(self, network: nn.Module, call: Call, *, skips: bool = False) -> None:
+        super().__init__()
+        self.network, self.call, self.skips = network, call, skips
+
+    def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        if cond.get("skip_layers") and not self.skips:
+            raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
+        return self.call(self.network, x, t, {name: _cast(value, x.dtype) for name, value in cond.items()})
+
+
+class PublishedVAE:
+    """A published autoencoder as one of ours: its scales and shifts are its whitening, media are coded by the mean of
+    their latents.
+
+    mean, std: numbers, or one for each channel, by which raw latents are std * whitened + mean. Attention and norms may
+    look at all of the media; `reach` is that of the convolutions.
+    """
+
+    def __init__(self, vae: Any, spec: LatentSpec, reach: int | tuple[int, ...], mean: Any, std: Any) -> None:
+        self.vae, self.spec = vae.requires_grad_(False).eval(), spec
+        self.reach = self.encoder_reach = reach
+        self.mean, self.std = (torch.tensor(v, dtype=torch.float32).view(1, -1, *(1,) * spec.dims) for v in (mean, std))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Media [B, C, *size] in [-1, 1] -> whitened latents [B, C, *grid]; ValueError for a size off the stride."""
+        self.spec.grid(x.shape[2:])
+        return (self.vae.encode(x.to(self.vae.dtype)).latent_dist.mode().float() - self.mean) / self.std
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Whitened latents [B, C, *grid] -> media [B, C, *size], about [-1, 1]."""
+        return self.vae.decode((z * self.std + self.mean).to(self.vae.dtype), return_dict=False)[0].float()
+
+
+def picture_vae(vae: Any) -> PublishedVAE:
+    """An `AutoencoderKL`; ValueError for another one."""
+    if type(vae).__name__ != "AutoencoderKL":
+        raise ValueError(f"the autoencoder {type(vae).__name__} is not supported, only AutoencoderKL")
+    config, levels = vae.config, len(vae.config.block_out_channels)
+    stride = (2 ** (levels - 1),) * 2
+    spec = LatentSpec(channels=config.latent_channels, stride=stride, media_channels=config.in_channels)
+    mean, std = config.get("latents_mean") or [0.0], config.get("latents_std") or [1.0]
+    mean = [value + (config.get("shift_factor") or 0.0) for value in mean]
+    std = [value / config.scaling_factor for value in std]
+    return PublishedVAE(vae, spec, reach_of(levels, config.layers_per_block + 1), mean, std)
+
+
+def clip_vae(vae: Any) -> PublishedVAE:
+    """An `AutoencoderKLWan` or its like: causal in time, whitened by channel."""
+    config = vae.config
+    space, time = config.scale_factor_spatial, config.scale_factor_temporal
+    spec = LatentSpec(channels=config.z_dim, stride=(time, space, space), media_channels=3, causal=True)
+    reach = reach_of(len(config.dim_mult), config.num_res_blocks + 1)
+    return PublishedVAE(vae, spec, (2 * reach, reach, reach), config.latents_mean, config.latents_std)
+
+
+def reach_of(levels: int, blocks: int) -> int:
+    """Latents that a decoder's convolutions look away: two of 3 in each of `blocks` blocks of a level, one as it goes
+    up a level, each level half as far; two blocks and a convolution before them, and one after."""
+    far = 1 + 2 * 2 + sum((2 * blocks + (level < levels - 1)) / 2**level for level in range(levels))
+    return int(far + 1 / 2 ** (levels - 1)) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Positions of a token state that a tokenizer's tokens fill: as many as `length`, the special ones included."""
+
+    tokenizer: Any
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Texts:
+    """A checkpoint's text encoders as a `Conditioner`: prompts -> named tensors.
+
+    encode: texts -> the tensors as its own pipeline makes them. spans: the tokenizers whose tokens follow one another
+    in "text" [B, L, D]. zeros: whether nothing asked for is told as zeros, not as an empty prompt. Words are weighted
+    as in `conditioners.prompt`: a token of weight w gets `empty + w (state - empty)`, empty being what an empty prompt
+    says at its position.
+    """
+
+    encode: Callable[[list[str]], Cond]
+    spans: Sequence[Span]
+    zeros: bool = False
+    kept: dict[str, Cond] = field(default_factory=dict, init=False)
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str]) -> Cond:
+        """ValueError for a prompt that is longer than every text encoder reads, or broken weighting."""
+        self.lengths(prompts)
+        parsed = [parse(prompt) for prompt in prompts]
+        cond = dict(self.encode([prompt.text for prompt in parsed]))
+        if not all(prompt.plain for prompt in parsed):
+            weights = torch.stack([self._weights(prompt) for prompt in parsed])[..., None].to(cond["text"])
+            empty = self._empty()["text"].expand_as(cond["text"])
+            cond["text"] = torch.where(weights == 1, cond["text"], torch.lerp(empty, cond["text"], weights))
+        return cond
+
+    def null(self, n: int) -> Cond:
+        """What n samples are told when nothing is asked for."""
+        empty = self._empty()
+        return {name: (value * 0 if self.zeros else value).repeat_interleave(n, 0) for name, value in empty.items()}
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """Tokens of each prompt, the special ones included, by the text encoder that reads the most. ValueError for
+        one that is too long for it, or broken weighting."""
+        span = max(self.spans, key=lambda span: span.length)
+        counts = [len(span.tokenizer(parse(prompt).text).input_ids) for prompt in prompts]
+        for prompt, count in zip(prompts, counts, strict=True):
+            if count > span.length:
+                raise ValueError(f"the prompt has {count} tokens, the limit is {span.length}: {prompt[:60]!r}")
+        return counts
+
+    @torch.no_grad()
+    def _empty(self) -> Cond:
+        if "empty" not in self.kept:
+            self.kept["empty"] = dict(self.encode([""]))
+        return self.kept["empty"]
+
+    def _weights(self, prompt: Weighted) -> Tensor:
+        """Weight of each position [L], that of its token's first character; 1 for special and padding tokens."""
+        row: list[float] = []
+        for span in self.spans:
+            offsets = span.tokenizer(prompt.text, return_offsets_mapping=True)["offset_mapping"][: span.length]
+            own = [prompt.weights[begin] if end > begin else 1.0 for begin, end in offsets]
+            row += own + [1.0] * (span.length - len(own))
+        return torch.tensor(row)
+
+
+def denoiser(net: Net, scheduler: Any, clock: Callable[[Any, Any, Any], Any] | None = None) -> Denoiser:
+    """A network with the path, prediction and times of its published scheduler. clock: what it is told of time, where
+    that is not the scheduler's own."""
+    told = schedules.clock_of(scheduler) if clock is None else clock
+    net.requires_grad_(False).eval()
+    return Denoiser(net, schedules.path_of(scheduler), schedules.prediction_of(scheduler), clock=told)
+
+
+def defaults(pipe: Any) -> dict[str, Any]:
+    """Steps, guidance, solver and timing as the checkpoint's own pipeline has them when nothing is said."""
+    asked = inspect.signature(type(pipe).__call__).parameters
+    how = schedules.kind(pipe.scheduler)
+    plain = {"steps": asked["num_inference_steps"].default, "guidance": asked["guidance_scale"].default}
+    return plain | {"solver": how.rule, "eta": how.eta, "timing": {"name": "Published"}}
+
+
+def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int = 1, **parts: Any) -> Model:
+    """The `Model` of a checkpoint that makes pictures. sample: latents a side that it is best at; patch: latents a side
+    of a token; parts: text, denoiser, schedule and what else its family says."""
+    vae = picture_vae(pipe.vae)
+    sides = (sample, sample) if isinstance(sample, int) else tuple(sample)
+    size = {"size": vae.spec.size(sides), "multiple": vae.spec.stride[-1] * patch}
+    return model(pipe, about, modality="image", autoencoder=vae, **size, **parts)
+
+
+def model(pipe: Any, about: About, **parts: Any) -> Model:
+    """The `Model` of a checkpoint, with what all of them have in common."""
+    plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True}
+    return Model(defaults=defaults(pipe), **plain, **parts)
+
+
+def missing(pipe: Any, names: Sequence[str]) -> None:
+    """ValueError unless the checkpoint has these parts."""
+    lacking = [name for name in names if getattr(pipe, name, None) is None]
+    if lacking:
+        raise ValueError(f"the checkpoint lacks its {', '.join(lacking)}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """diffusers' and transformers' bars and warnings off meanwhile: a library does not print."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    both = (diffusers_logging, transformers_logging)
+    before = [(one.get_verbosity(), one.is_progress_bar_enabled()) for one in both]
+    for one in both:
+        one.set_verbosity_error()
+        one.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for one, (verbosity, bar) in zip(both, before, strict=True):
+            one.set_verbosity(verbosity)
+            if bar:
+                one.enable_progress_bar()
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

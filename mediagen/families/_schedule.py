@@ -1,0 +1,166 @@
+"""A published scheduler as ours: its path, its prediction, the times that it lists and the rule that walks them.
+
+What is taken from diffusers is its `set_timesteps`, its table and its settings, so that spacings, shifts and Karras'
+levels are those that were published; the steps are those of `core.solve`. The state is kept in the network's own
+coordinates (alpha, sigma), in which nothing ever scales the network's input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from ..core.path import Flow, Path, Table
+from .model import Schedule
+
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
+RESHAPED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How a scheduler walks. rule: of `core.solve`; eta: its noise. scaled: its state is x / alpha, so that its first
+    noise is not that of the path. whole: the network is told whole times. data: its last step goes to data, whatever
+    its table ends with. only: the settings, without which it walks as no rule of ours."""
+
+    rule: str
+    eta: float | None = None
+    scaled: bool = False
+    whole: bool = False
+    data: bool = False
+    only: Mapping[str, Any] | None = None
+
+
+_SAME = {"clip_sample": False, "thresholding": False}
+_MULTISTEP = {"solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint", "thresholding": False}
+_CORRECTED = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "thresholding": False}
+_DISCRETE = {"timestep_type": "discrete", "interpolation_type": "linear"}
+
+KINDS = {
+    "DDIMScheduler": Kind(rule="euler", only=_SAME),
+    "PNDMScheduler": Kind(rule="plms", only={"skip_prk_steps": True}),
+    "LCMScheduler": Kind(rule="lcm", data=True, only=_SAME),
+    "EulerDiscreteScheduler": Kind(rule="euler", scaled=True, only=_DISCRETE),
+    "EulerAncestralDiscreteScheduler": Kind(rule="euler", eta=1.0, scaled=True),
+    "HeunDiscreteScheduler": Kind(rule="heun_edm", scaled=True, only={"clip_sample": False}),
+    "DPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", whole=True, only=_MULTISTEP),
+    "UniPCMultistepScheduler": Kind(rule="unipc", whole=True, only=_CORRECTED),
+    "FlowMatchEulerDiscreteScheduler": Kind(rule="euler", only={"invert_sigmas": False, "stochastic_sampling": False}),
+}
+
+Options = Callable[[Any, int, tuple[int, ...]], Mapping[str, Any]]
+
+
+def kind(scheduler: Any) -> Kind:
+    """How it walks; ValueError for a scheduler, or one of its settings, that no rule of ours is equal to."""
+    name = type(scheduler).__name__
+    if name not in KINDS:
+        raise ValueError(f"the scheduler {name} is not supported; put one of these in its place: {', '.join(KINDS)}")
+    for setting, value in (KINDS[name].only or {}).items():
+        if (given := scheduler.config.get(setting, value)) != value:
+            raise ValueError(f"{name} with {setting}={given!r} is not supported, only with {value!r}")
+    return KINDS[name]
+
+
+def flows(scheduler: Any) -> bool:
+    """Whether it walks the straight path."""
+    return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
+
+
+def path_of(scheduler: Any) -> Path:
+    """The straight path, or its table: between entries as its spacings have it, of which Karras' and their like are
+    told to the network by the logarithm of the level."""
+    if flows(scheduler):
+        return Flow()
+    table = scheduler.alphas_cumprod.double().tolist()
+    spacing = "log" if _reshaped(scheduler) else "sigma"
+    return Table(alphas_cumprod=table, spacing=spacing if table[-1] > 0 else "angle")
+
+
+def prediction_of(scheduler: Any) -> str:
+    """What the network predicts, by our name."""
+    given = "flow_prediction" if flows(scheduler) else scheduler.config.get("prediction_type", "epsilon")
+    if given not in PREDICTIONS:
+        raise ValueError(f"the prediction {given!r} is not supported; known: {', '.join(PREDICTIONS)}")
+    return PREDICTIONS[given]
+
+
+def clock_of(scheduler: Any) -> Callable[[Any, Any, Any], Any]:
+    """t -> the time that the network is told: an index of the table 0 ... N - 1, or N t of the straight path."""
+    n, whole, straight = scheduler.config.num_train_timesteps, kind(scheduler).whole, flows(scheduler)
+    nearest = not straight and bool(scheduler.config.get("use_karras_sigmas") or not _reshaped(scheduler))
+
+    def clock(t: Any, alpha: Any, sigma: Any) -> Any:
+        told = n * t if straight else n * t - 1
+        if not whole:
+            return told
+        if isinstance(told, torch.Tensor):
+            return told.round() if nearest else (told + 1e-4).floor()
+        return round(told) if nearest else math.floor(told + 1e-4)
+
+    return clock
+
+
+def schedule_of(scheduler: Any, options: Options | None = None) -> Callable[[int, tuple[int, ...]], Schedule]:
+    """(steps, latent grid) -> the times that it lists. options: (scheduler, steps, grid) -> what its `set_timesteps` is
+    given beside the number of steps."""
+    how, road = kind(scheduler), path_of(scheduler)
+
+    @lru_cache(maxsize=64)
+    def schedule(steps: int, grid: tuple[int, ...]) -> Schedule:
+        one = deepcopy(scheduler)
+        given = {} if options is None else options(one, steps, grid)
+        try:
+            one.set_timesteps(**({} if "sigmas" in given else {"num_inference_steps": steps}), **given)
+        except (ValueError, IndexError, ZeroDivisionError) as error:
+            raise ValueError(f"{type(one).__name__} has no {steps} steps: {error}") from error
+        first = float(one.sigmas[0]) if how.scaled else 0.0
+        begin = float(one.init_noise_sigma) / math.sqrt(1 + first * first) if how.scaled else 1.0
+        return Schedule(times=_times(one, road, how), begin=begin)
+
+    return schedule
+
+
+def dynamic_shift(patch: int) -> Options:
+    """The `mu` of a shift that grows with the picture: linear in its tokens, of `patch` latents a side each."""
+
+    def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
+        config = scheduler.config
+        if not config.get("use_dynamic_shifting"):
+            return {}
+        low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        tokens = math.prod(side // patch for side in grid)
+        slope = (most - least) / (high - low)
+        return {"mu": tokens * slope + least - slope * low}
+
+    return options
+
+
+def _reshaped(scheduler: Any) -> bool:
+    return any(scheduler.config.get(name) for name in RESHAPED)
+
+
+def _times(scheduler: Any, road: Path, how: Kind) -> tuple[float, ...]:
+    """Falling times; a time that is listed twice (PNDM, Heun) is one step."""
+    if isinstance(road, Flow):
+        return tuple(scheduler.sigmas.double().tolist())
+    if _reshaped(scheduler):
+        return tuple(road.time(torch.unique_consecutive(scheduler.sigmas.double())).tolist())
+    n = scheduler.config.num_train_timesteps
+    inner = [(t + 1) / n for t in torch.unique_consecutive(scheduler.timesteps.double()).tolist()]
+    last = 0.0 if how.data else _last(scheduler, road, n)
+    return (*inner, last) if last < inner[-1] else tuple(inner)
+
+
+def _last(scheduler: Any, road: Path, n: int) -> float:
+    """Where its last step ends: data, or the first entry of its table."""
+    if hasattr(scheduler, "final_alpha_cumprod"):
+        return 0.0 if float(scheduler.final_alpha_cumprod) == 1 else 1 / n
+    return float(road.time(float(scheduler.sigmas[-1])))

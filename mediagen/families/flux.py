@@ -1,0 +1,78 @@
+"""Flux.1 (dev and schnell): a transformer on the straight path over tokens of two by two latents.
+
+It is told the guidance scale (dev) or none at all (schnell), so there is no second branch. Tokens are packed and
+unpacked around the network: masks and known latents are [B, C, h, w] as for all others.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from . import _adapters as adapters
+from . import _schedule as schedules
+from .model import Model
+
+PIPELINES = ("FluxPipeline",)
+OPTIONS = {"feature_extractor": None, "image_encoder": None}
+LONGEST = 512  # tokens of T5
+PATCH = 2
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+    adapters.missing(pipe, parts)
+    if (packed := pipe.transformer.config.in_channels) != pipe.vae.config.latent_channels * PATCH**2:
+        raise ValueError(
+            f"its transformer takes {packed} channels: inpainting and control checkpoints are not there yet"
+        )
+
+    def encode(texts: list[str]) -> dict[str, Tensor]:
+        text, pooled, _ = pipe.encode_prompt(texts, None, max_sequence_length=LONGEST)
+        return {"text": text, "pooled": pooled}
+
+    def told(request: Any, n: int) -> dict[str, Tensor]:
+        embeds = pipe.transformer.config.guidance_embeds
+        return {"scale": torch.full((n,), request.walk.guidance)} if embeds else {}
+
+    return adapters.picture(
+        pipe,
+        about,
+        sample=pipe.default_sample_size,
+        patch=PATCH,
+        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer_2, length=LONGEST)]),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler, clock=lambda t, a, s: t),
+        schedule=schedules.schedule_of(pipe.scheduler, times),
+        told=told,
+        distilled=True,
+    )
+
+
+def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    rows, columns = x.shape[2] // PATCH, x.shape[3] // PATCH
+    y = transformer(
+        hidden_states=rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=PATCH, q=PATCH),
+        timestep=t.to(x.dtype),
+        guidance=cond.get("scale"),
+        encoder_hidden_states=cond["text"],
+        pooled_projections=cond["pooled"],
+        txt_ids=x.new_zeros(cond["text"].shape[1], 3),
+        img_ids=places(rows, columns).to(x),
+        return_dict=False,
+    )[0]
+    return rearrange(y, "b (h w) (c p q) -> b c (h p) (w q)", h=rows, p=PATCH, q=PATCH)
+
+
+def places(rows: int, columns: int) -> Tensor:
+    """[rows * columns, 3]: (0, row, column) of each token."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack((torch.zeros_like(row), row, column), -1).flatten(0, 1)
+
+
+def times(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
+    """Even levels from 1 to 1 / steps, which the scheduler shifts, by the size of the picture if it is told to."""
+    even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
+    levels = {} if scheduler.config.get("use_flow_sigmas") else {"sigmas": even}
+    return levels | schedules.dynamic_shift(PATCH)(scheduler, steps, grid)

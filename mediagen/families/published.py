@@ -1,0 +1,223 @@
+"""Published checkpoints in diffusers' layout: a folder, a repository, or a single .safetensors file.
+
+Which family it is, its own files say: the class that `model_index.json` names, or the keys of a single file. A family
+file (`sd.py`, ...) has PIPELINES, the classes that it reads, OPTIONS for diffusers' loader, and `model(pipe, about)`.
+Only safetensors are read and no code of a checkpoint is run. Offline (HF_HUB_OFFLINE) the network is not asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from . import __name__ as ROOM
+from . import __path__ as PLACES
+from .model import Model
+
+INDEX = "model_index.json"
+REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
+
+
+def cards() -> dict[str, Path]:
+    """None of them ships."""
+    return {}
+
+
+def claims(source: str | Path) -> bool:
+    """Whether it is a folder with a model index, a .safetensors file, or looks like a repository."""
+    path = Path(source)
+    if path.exists():
+        return (path / INDEX).is_file() or (path.is_file() and path.suffix == ".safetensors")
+    return isinstance(source, str) and bool(REPOSITORY.fullmatch(source))
+
+
+def load(source: str | Path) -> Model:
+    """A published checkpoint -> the model, ready to run. ValueError, in one line, for what cannot be loaded."""
+    _needs_diffusers()
+    path = Path(source)
+    if path.is_file():
+        return _single(path)
+    return _folder(path if path.is_dir() else _fetched(str(source)), str(source))
+
+
+def pipelines() -> dict[str, Any]:
+    """The pipeline classes that are supported: name -> family module."""
+    names = sorted(m.name for m in pkgutil.iter_modules(PLACES) if not m.name.startswith("_"))
+    found = [importlib.import_module(f"{ROOM}.{name}") for name in names if f"{ROOM}.{name}" != __name__]
+    return {kind: module for module in found for kind in getattr(module, "PIPELINES", ())}
+
+
+def _folder(folder: Path, name: str) -> Model:
+    index = _index(folder / INDEX)
+    kind, family = _family(index, name)
+    parts = _parts(folder, index, family, name)
+    return _built(family, name, parts, lambda: _class(kind).from_pretrained(folder, **_loader(family)))
+
+
+def _single(file: Path) -> Model:
+    """A file with all the weights; the rest of the checkpoint, its configurations, lies beside it or is fetched."""
+    beside = file.parent / INDEX
+    config = file.parent if beside.is_file() else _fetched(_usual(file), weights=False)
+    kind, family = _family(_index(config / INDEX), str(file))
+    given = {k: v for k, v in _loader(family).items() if v is not None and k != "use_safetensors"}
+    options = {"config": str(config), **given}
+    return _built(family, str(file), [file], lambda: _class(kind).from_single_file(str(file), **options))
+
+
+def _built(family: Any, name: str, files: Sequence[Path], read: Any) -> Model:
+    from ._adapters import About, quiet
+
+    about = About(name=name, hash=fingerprint(files))
+    try:
+        with quiet():
+            pipe = read()
+    except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
+        raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}") from error
+    try:
+        return family.model(pipe, about)
+    except ValueError as error:
+        raise ValueError(f"cannot load the checkpoint {name}: {error}") from error
+
+
+def _class(kind: str) -> Any:
+    import diffusers
+
+    return getattr(diffusers, kind)
+
+
+def _loader(family: Any) -> dict[str, Any]:
+    import torch
+
+    return {"local_files_only": True, "use_safetensors": True, "torch_dtype": torch.float32, **family.OPTIONS}
+
+
+def _index(file: Path) -> Mapping[str, Any]:
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} is no readable model index: {error}") from error
+    if not isinstance(index, dict):
+        raise ValueError(f"{file} is no model index: it must be a mapping with _class_name")
+    return index
+
+
+def _family(index: Mapping[str, Any], name: str) -> tuple[str, Any]:
+    """(pipeline class, family module); ValueError for a class that no family reads."""
+    kind, known = index.get("_class_name"), pipelines()
+    if not isinstance(kind, str) or kind not in known:
+        raise ValueError(
+            f"{name} is a {kind}, which no family reads; supported: {', '.join(sorted(known))}. A family is a file in "
+            "mediagen/families with PIPELINES, OPTIONS and model(pipe, about) -> Model: see docs/extending.md"
+        )
+    return kind, known[kind]
+
+
+def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str) -> list[Path]:
+    """The weight files of a checkpoint's parts; ValueError for one that is missing."""
+    files: list[Path] = []
+    for part, made in index.items():
+        if part in family.OPTIONS or not isinstance(made, list) or None in made:
+            continue
+        if not (folder / part).is_dir():
+            raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
+        files += sorted(f for f in (folder / part).glob("*.safetensors") if "." not in f.stem)
+    if not files:
+        raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
+    return files
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """A short hash of weight files, from their headers, sizes and evenly spread blocks of their bytes: checkpoints of
+    many gigabytes are not read twice. ValueError for a file that is no safetensors file, or is cut short."""
+    total = sha256()
+    for file in files:
+        for part in _sampled(file):
+            total.update(part)
+    return total.hexdigest()[:16]
+
+
+def _sampled(file: Path) -> Iterator[bytes]:
+    size, header = file.stat().st_size, _header(file)
+    begin, data = header[0], max((entry["data_offsets"][1] for entry in header[1].values()), default=0)
+    if size != begin + data:
+        raise ValueError(f"{file} is cut short or damaged: it has {size} bytes, not {begin + data}; fetch it again")
+    with file.open("rb") as opened:
+        yield opened.read(begin)
+        for number in range(SAMPLES):
+            opened.seek(begin + data * number // SAMPLES)
+            yield opened.read(min(BLOCK, -(-data // SAMPLES)))
+
+
+def _header(file: Path) -> tuple[int, dict[str, Any]]:
+    """(bytes before the weights, name -> entry)."""
+    try:
+        with file.open("rb") as opened:
+            count = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(min(count, 10**8)))
+        return 8 + count, {name: entry for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is no safetensors file, or is cut short: {_line(error)}") from error
+
+
+def _usual(file: Path) -> str:
+    """The repository whose configurations fit a single file, by its keys."""
+    import torch
+    from diffusers.loaders import single_file_utils as known
+
+    entries = _header(file)[1]
+    kind = known.infer_diffusers_model_type({k: torch.empty(v["shape"], device="meta") for k, v in entries.items()})
+    if kind == "v1" and not any(key.startswith("model.diffusion_model.") for key in entries):  # its last resort
+        raise ValueError(f"the keys of {file} are those of no known checkpoint; put its {INDEX} and folders beside it")
+    return known.DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"]
+
+
+def _fetched(name: str, weights: bool = True) -> Path:
+    """A repository (owner/name, or owner/name@revision) -> its folder in the cache. What it is, is looked at before
+    its weights are fetched."""
+    from diffusers import DiffusionPipeline
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
+
+    repository, _, revision = name.partition("@")
+    where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+    try:
+        index = _index(Path(hf_hub_download(repository, INDEX, **where)))
+        if not weights:
+            return Path(
+                snapshot_download(repository, allow_patterns=["*.json", "*/*.json", "*.txt", "*/*.txt"], **where)
+            )
+        _family(index, name)
+        return Path(DiffusionPipeline.download(repository, use_safetensors=True, **where))
+    except ValueError as error:
+        raise ValueError(_line(error)) from error
+    except Exception as error:
+        raise ValueError(f"cannot fetch {name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
+        return "it is not in the cache, and the network is off or does not answer; give a folder, or fetch it before"
+    if kind == "GatedRepoError":
+        return "it is gated: accept its terms on its page, then `hf auth login`"
+    if kind == "RepositoryNotFoundError":
+        return "there is no such folder, shipped model or public repository"
+    return _line(error)
+
+
+def _needs_diffusers() -> None:
+    missing = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"published checkpoints need {' and '.join(missing)}: pip install 'mediagen[published]'")
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]

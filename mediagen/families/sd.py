@@ -1,0 +1,66 @@
+"""Stable Diffusion 1.x and 2.x, with eps or v, and what was distilled of them: LCM and Turbo.
+
+A checkpoint whose U-Net has a place for the guidance scale (LCM) is told it and needs no second branch; others that
+were distilled (Turbo) are walked with guidance=1 and few steps.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _adapters as adapters
+from . import _schedule as schedules
+from .model import Model
+
+PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+OPTIONS = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None, "image_encoder": None}
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
+    width = pipe.unet.config.time_cond_proj_dim
+    plain_unet(pipe)
+
+    def encode(texts: list[str]) -> dict[str, Tensor]:
+        return {"text": pipe.encode_prompt(texts, pipe.text_encoder.device, 1, False)[0]}
+
+    def told(request: Any, n: int) -> dict[str, Tensor]:
+        return {"scale": scale_code(pipe, request.walk.guidance, n)} if width else {}
+
+    return adapters.picture(
+        pipe,
+        about,
+        sample=pipe.unet.config.sample_size,
+        text=adapters.Texts(encode=encode, spans=[token_span(pipe.tokenizer)]),
+        denoiser=adapters.denoiser(adapters.Net(pipe.unet, call), pipe.scheduler),
+        schedule=schedules.schedule_of(pipe.scheduler),
+        told=told,
+        distilled=width is not None,
+    )
+
+
+def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    text, scale = cond["text"], cond.get("scale")
+    return unet(x, t, encoder_hidden_states=text, timestep_cond=scale, return_dict=False)[0]
+
+
+def token_span(tokenizer: Any) -> adapters.Span:
+    """A CLIP tokenizer fills all of its positions."""
+    return adapters.Span(tokenizer=tokenizer, length=tokenizer.model_max_length)
+
+
+def scale_code(pipe: Any, guidance: float, n: int) -> Tensor:
+    """[n, D]: the guidance scale as a distilled U-Net is told it."""
+    scale = torch.tensor(guidance - 1.0).repeat(n)
+    return pipe.get_guidance_scale_embedding(scale, embedding_dim=pipe.unet.config.time_cond_proj_dim)
+
+
+def plain_unet(pipe: Any) -> None:
+    """ValueError for a U-Net that is shown more than the latents (inpainting, depth)."""
+    shown, made = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
+    if shown != made:
+        raise ValueError(
+            f"its U-Net takes {shown} channels, the latents have {made}: such checkpoints are not there yet"
+        )

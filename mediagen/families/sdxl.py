@@ -1,0 +1,56 @@
+"""Stable Diffusion XL: two text encoders, and a U-Net that is told the size of the picture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _adapters as adapters
+from . import _schedule as schedules
+from .model import Model
+from .sd import plain_unet, scale_code, token_span
+
+PIPELINES = ("StableDiffusionXLPipeline",)
+OPTIONS = {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    adapters.missing(pipe, ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
+    width = pipe.unet.config.time_cond_proj_dim
+    plain_unet(pipe)
+
+    def encode(texts: list[str]) -> dict[str, Tensor]:
+        text, _, pooled, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False)
+        return {"text": text, "pooled": pooled}
+
+    def told(request: Any, n: int) -> dict[str, Tensor]:
+        scale = {"scale": scale_code(pipe, request.walk.guidance, n)} if width else {}
+        return {"size": size_code(request.size).repeat(n, 1)} | scale
+
+    return adapters.picture(
+        pipe,
+        about,
+        sample=pipe.unet.config.sample_size,
+        text=adapters.Texts(
+            encode=encode, spans=[token_span(pipe.tokenizer)], zeros=pipe.config.force_zeros_for_empty_prompt
+        ),
+        denoiser=adapters.denoiser(adapters.Net(pipe.unet, call), pipe.scheduler),
+        schedule=schedules.schedule_of(pipe.scheduler),
+        told=told,
+        distilled=width is not None,
+    )
+
+
+def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]}
+    scale = cond.get("scale")
+    options = {"encoder_hidden_states": cond["text"], "timestep_cond": scale, "added_cond_kwargs": told}
+    return unet(x, t, **options, return_dict=False)[0]
+
+
+def size_code(size: tuple[int, ...]) -> Tensor:
+    """[1, 6]: the size that a picture is said to have had, where it was cropped, and the size it is to have, each
+    (down, across)."""
+    down_across = tuple(reversed(size))
+    return torch.tensor([[*down_across, 0, 0, *down_across]], dtype=torch.float32)
