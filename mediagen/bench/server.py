@@ -16,6 +16,7 @@ from typing import Any
 from .fresh import machine
 
 CLIENTS, QUEUE, MANY = 100, 60, int(os.environ.get("MEDIAGEN_BENCH_JOBS", "1000"))
+SEVERAL = 24  # clients at once that are all served
 SIZE, STEPS = "64x64", 4
 WARM = 50  # jobs after which memory is first looked at
 
@@ -93,15 +94,15 @@ def rate(address: str, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def table() -> str:
-    """Markdown; some minutes."""
+def table(*options: str) -> str:
+    """Markdown; some minutes. options: of `mediagen serve`, such as another model."""
     rows: list[tuple[str, str]] = []
-    with running("--limit", "batch=1") as server:
+    with running("--limit", "batch=1", *options) as server:
         asyncio.run(together(server.address, [body(0, 20)]))
         rows.append(("first picture (20 steps) from a cold start", f"{time.perf_counter() - server.began:.1f} s"))
-        single = rate(server.address, 24)
-    with running("--limit", f"queue={QUEUE}") as server:
-        several = rate(server.address, 24)
+        single = rate(server.address, SEVERAL)
+    with running("--limit", f"queue={QUEUE}", *options) as server:
+        several = rate(server.address, SEVERAL)
         rows.append(("pictures a second, one by one", f"{single:.2f}"))
         rows.append(("in batches of up to 8", f"{several:.2f} ({several / single:.2f} times as many)"))
         codes, times = asyncio.run(together(server.address, [body(seed) for seed in range(CLIENTS)]))

@@ -38,7 +38,7 @@ def create(settings: Settings) -> FastAPI:
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
     for room in (images, music, videos, files, jobs, live):
-        app.include_router(room.router, prefix="/v1")
+        app.include_router(room.router)
     app.include_router(router)
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):
         app.add_exception_handler(kind, answer)

@@ -18,7 +18,7 @@ from .records import Kept
 from .service import Service
 from .uploads import stored
 
-router = APIRouter(tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"])
 PURPOSES = ("vision", "user_data", "assistants", "batch", "fine-tune", "evals")
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how files of pictures begin; a WebP is a RIFF
 FILMS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM; AVI

@@ -17,7 +17,7 @@ from .records import Record
 from .service import Asked, Service, done, now
 from .uploads import given
 
-router = APIRouter(tags=["images"])
+router = APIRouter(prefix="/v1", tags=["images"])
 
 
 class Pictures(Common):

@@ -14,7 +14,7 @@ from .models import Offer
 from .records import Record
 from .service import Service
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"])
 Name = Annotated[str, Path(max_length=64)]
 
 

@@ -23,7 +23,7 @@ from .limits import check_words
 from .media import TYPES
 from .service import Service
 
-router = APIRouter(tags=["live"])
+router = APIRouter(prefix="/v1", tags=["live"])
 Name = Annotated[str, Path(max_length=64)]
 PIECE = 1 << 15  # samples of a chunk at most
 TYPES_OF_STREAMS = {"wav": TYPES["wav"], "mp3": TYPES["mp3"], "pcm": "audio/L16"}

@@ -13,7 +13,7 @@ from .records import Record
 from .service import Asked, Service
 from .uploads import given
 
-router = APIRouter(tags=["music"])
+router = APIRouter(prefix="/v1", tags=["music"])
 Seconds = Annotated[float | None, Field(gt=0, le=100_000)]
 Format = Literal["wav", "flac", "mp3", "opus", "aac", "m4a"]
 

@@ -15,7 +15,7 @@ from .records import Record
 from .service import Asked, Service, done
 from .uploads import given
 
-router = APIRouter(tags=["videos"])
+router = APIRouter(prefix="/v1", tags=["videos"])
 Name = Annotated[str, Path(max_length=64)]
 ENDPOINTS = ("videos.create", "videos.remix", "videos.edits", "videos.extensions")
 POLL = {"openai-poll-after-ms": "500"}  # what OpenAI's poll helper reads

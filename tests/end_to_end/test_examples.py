@@ -11,7 +11,9 @@ import mediagen
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 FETCHING = {"build_scenes.py"}  # needs the network: `mediagen data build` is tested without it in test_data_*.py
+FETCHING |= {"stable_diffusion.py"}  # needs a checkpoint: tests/families runs it on a tiny one
 SOUND = {"music.py", "music_edits.py"}
+SERVING = {"serve_client.py"}
 VIDEO = {"video.py", "video_edits.py"}
 
 
@@ -19,6 +21,9 @@ VIDEO = {"video.py", "video_edits.py"}
 def test_example(script: Path, tmp_path: Path, tiny_video: Path) -> None:
     if script.name in SOUND and "mini-audio" not in mediagen.models():
         pytest.skip("no model of sound ships yet; the script takes a model folder instead")
+    if script.name in SERVING:
+        pytest.importorskip("uvicorn")
+        pytest.importorskip("httpx")
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, str(script), *([str(tiny_video)] if script.name in VIDEO else [])],
