@@ -52,11 +52,14 @@ class PublishedVAE:
     their latents.
 
     mean, std: numbers, or one for each channel, by which raw latents are std * whitened + mean. Attention and norms may
-    look at all of the media; `reach` is that of the convolutions.
+    look at all of the media; `reach` is that of the convolutions. timed: whether the decoder is told how much noise is
+    left in the latents, which is none.
     """
 
-    def __init__(self, vae: Any, spec: LatentSpec, reach: int | tuple[int, ...], mean: Any, std: Any) -> None:
-        self.vae, self.spec = vae.requires_grad_(False).eval(), spec
+    def __init__(
+        self, vae: Any, spec: LatentSpec, reach: int | tuple[int, ...], mean: Any, std: Any, timed: bool = False
+    ) -> None:
+        self.vae, self.spec, self.timed = vae.requires_grad_(False).eval(), spec, timed
         self.reach = self.encoder_reach = reach
         self.mean, self.std = (torch.tensor(v, dtype=torch.float32).view(1, -1, *(1,) * spec.dims) for v in (mean, std))
 
@@ -67,7 +70,9 @@ class PublishedVAE:
 
     def decode(self, z: Tensor) -> Tensor:
         """Whitened latents [B, C, *grid] -> media [B, C, *size], about [-1, 1]."""
-        return self.vae.decode((z * self.std + self.mean).to(self.vae.dtype), return_dict=False)[0].float()
+        raw = (z * self.std + self.mean).to(self.vae.dtype)
+        told = (raw.new_zeros(len(raw)),) if self.timed else ()
+        return self.vae.decode(raw, *told, return_dict=False)[0].float()
 
 
 def picture_vae(vae: Any) -> PublishedVAE:
@@ -90,6 +95,15 @@ def clip_vae(vae: Any) -> PublishedVAE:
     spec = LatentSpec(channels=config.z_dim, stride=(time, space, space), media_channels=3, causal=True)
     reach = reach_of(len(config.dim_mult), config.num_res_blocks + 1)
     return PublishedVAE(vae, spec, (2 * reach, reach, reach), config.latents_mean, config.latents_std)
+
+
+def ltx_vae(vae: Any) -> PublishedVAE:
+    """An `AutoencoderKLLTXVideo`."""
+    config, space, time = vae.config, vae.spatial_compression_ratio, vae.temporal_compression_ratio
+    spec = LatentSpec(channels=config.latent_channels, stride=(time, space, space), causal=True)
+    reach = reach_of(len(config.decoder_block_out_channels), max(config.decoder_layers_per_block))
+    mean, std = vae.latents_mean.tolist(), (vae.latents_std / config.scaling_factor).tolist()
+    return PublishedVAE(vae, spec, (2 * reach, reach, reach), mean, std, timed=bool(config.timestep_conditioning))
 
 
 def reach_of(levels: int, blocks: int) -> int:

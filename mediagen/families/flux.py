@@ -44,7 +44,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         patch=PATCH,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer_2, length=LONGEST)]),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler, clock=lambda t, a, s: t),
-        schedule=schedules.schedule_of(pipe.scheduler, times),
+        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(PATCH)),
         told=told,
         distilled=True,
     )
@@ -69,10 +69,3 @@ def places(rows: int, columns: int) -> Tensor:
     """[rows * columns, 3]: (0, row, column) of each token."""
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     return torch.stack((torch.zeros_like(row), row, column), -1).flatten(0, 1)
-
-
-def times(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
-    """Even levels from 1 to 1 / steps, which the scheduler shifts, by the size of the picture if it is told to."""
-    even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
-    levels = {} if scheduler.config.get("use_flow_sigmas") else {"sigmas": even}
-    return levels | schedules.dynamic_shift(PATCH)(scheduler, steps, grid)

@@ -59,7 +59,9 @@ def _folder(folder: Path, name: str) -> Model:
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
     parts = _parts(folder, index, family, name)
-    return _built(family, name, parts, lambda: _class(kind).from_pretrained(folder, **_loader(family)))
+    absent = {part: None for part, made in index.items() if isinstance(made, list) and None in made}
+    options = absent | family.OPTIONS | {"local_files_only": True, "use_safetensors": True}
+    return _built(family, name, parts, lambda: _class(kind).from_pretrained(folder, **options))
 
 
 def _single(file: Path) -> Model:
@@ -67,18 +69,20 @@ def _single(file: Path) -> Model:
     beside = file.parent / INDEX
     config = file.parent if beside.is_file() else _fetched(_usual(file), weights=False)
     kind, family = _family(_index(config / INDEX), str(file))
-    given = {k: v for k, v in _loader(family).items() if v is not None and k != "use_safetensors"}
-    options = {"config": str(config), **given}
+    options = {k: v for k, v in family.OPTIONS.items() if v is not None}
+    options |= {"config": str(config), "local_files_only": True}
     return _built(family, str(file), [file], lambda: _class(kind).from_single_file(str(file), **options))
 
 
 def _built(family: Any, name: str, files: Sequence[Path], read: Any) -> Model:
+    import torch
+
     from ._adapters import About, quiet
 
     about = About(name=name, hash=fingerprint(files))
     try:
         with quiet():
-            pipe = read()
+            pipe = read().to(torch.float32)
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}") from error
     try:
@@ -91,12 +95,6 @@ def _class(kind: str) -> Any:
     import diffusers
 
     return getattr(diffusers, kind)
-
-
-def _loader(family: Any) -> dict[str, Any]:
-    import torch
-
-    return {"local_files_only": True, "use_safetensors": True, "torch_dtype": torch.float32, **family.OPTIONS}
 
 
 def _index(file: Path) -> Mapping[str, Any]:

@@ -1,0 +1,73 @@
+"""LTX-Video, text to video: a transformer on the straight path over the positions of a clip's latents.
+
+It takes a time for each position, so that pictures to begin and end with are shown to it as they are, at t = 0.
+Positions are packed around the network: masks and known latents are [B, C, *grid] as for all others.
+"""
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor
+
+from . import _adapters as adapters
+from . import _schedule as schedules
+from .model import Model
+
+PIPELINES = ("LTXPipeline",)
+OPTIONS: dict[str, Any] = {}
+LONGEST = 128  # tokens
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
+    shape, vae = pipe.transformer.config, adapters.ltx_vae(pipe.vae)
+    if (shape.patch_size, shape.patch_size_t, shape.in_channels) != (1, 1, vae.spec.channels):
+        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    asked = inspect.signature(type(pipe).__call__).parameters
+    rate = float(asked["frame_rate"].default)
+
+    def encode(texts: list[str]) -> dict[str, Tensor]:
+        options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
+        text, mask, *_ = pipe.encode_prompt(texts, **options)
+        return {"text": text, "text_mask": mask}
+
+    return adapters.model(
+        pipe,
+        about,
+        modality="video",
+        autoencoder=vae,
+        size=(asked["height"].default, asked["width"].default),
+        multiple=vae.spec.stride[-1],
+        rate=rate,
+        seconds=asked["num_frames"].default / rate,
+        token=(1, 1, 1),
+        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
+        denoiser=adapters.denoiser(
+            adapters.Net(pipe.transformer, partial(call, spacing(vae.spec.stride, rate))), pipe.scheduler
+        ),
+        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=1)),
+    )
+
+
+def spacing(stride: tuple[int, ...], rate: float) -> tuple[float, ...]:
+    """How far apart positions lie: in seconds, and in pixels down and across."""
+    return stride[0] / rate, *map(float, stride[1:])
+
+
+def call(apart: tuple[float, ...], transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    frames, rows, columns = x.shape[2:]
+    y = transformer(
+        hidden_states=rearrange(x, "b c f h w -> b (f h w) c"),
+        timestep=t if t.ndim == 1 else t.flatten(1),
+        encoder_hidden_states=cond["text"],
+        encoder_attention_mask=cond["text_mask"],
+        num_frames=frames,
+        height=rows,
+        width=columns,
+        rope_interpolation_scale=apart,
+        return_dict=False,
+    )[0]
+    return rearrange(y, "b (f h w) c -> b c f h w", f=frames, h=rows)

@@ -1,0 +1,68 @@
+"""Wan 2.1 and 2.2, text to video: a transformer on the straight path over clips whose first latent is one frame.
+
+Wan 2.2's large models are two networks, one for much noise and one for little. Its 5B model is told a time for each
+token, so that pictures to begin with stay as they are: they are shown to it at t = 0.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from . import _adapters as adapters
+from . import _schedule as schedules
+from .model import Model
+
+PIPELINES = ("WanPipeline",)
+OPTIONS: dict[str, Any] = {}
+LONGEST = 512  # tokens
+RATES = {False: 16.0, True: 24.0}  # frames a second, which no file says: of 2.1 and 2.2, and of 2.2's 5B
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
+    vae, patch = adapters.clip_vae(pipe.vae), tuple(pipe.transformer.config.patch_size)
+    if (shown := pipe.transformer.config.in_channels) != vae.spec.channels:
+        raise ValueError(f"its transformer takes {shown} channels, the latents have {vae.spec.channels}")
+
+    def encode(texts: list[str]) -> dict[str, Tensor]:
+        options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
+        return {"text": pipe.encode_prompt(texts, **options)[0]}
+
+    asked = inspect.signature(type(pipe).__call__).parameters
+    per_token = bool(pipe.config.expand_timesteps)
+    return adapters.model(
+        pipe,
+        about,
+        modality="video",
+        autoencoder=vae,
+        size=(asked["height"].default, asked["width"].default),
+        multiple=vae.spec.stride[-1] * patch[-1],
+        rate=RATES[per_token],
+        seconds=asked["num_frames"].default / RATES[per_token],
+        token=patch if per_token else None,
+        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
+        denoiser=adapters.denoiser(network(pipe, patch if per_token else None), pipe.scheduler),
+        schedule=schedules.schedule_of(pipe.scheduler),
+    )
+
+
+def network(pipe: Any, token: tuple[int, ...] | None) -> adapters.Net:
+    """One network, or the two that share the noise, the second one from `boundary` down."""
+    boundary = (pipe.config.boundary_ratio or 0.0) * pipe.scheduler.config.num_train_timesteps
+    experts = [expert for expert in (pipe.transformer, pipe.transformer_2) if expert is not None]
+
+    def call(networks: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        net = networks[0 if len(experts) == 1 or float(t.max()) >= boundary else 1]
+        told = t if token is None else each_token(t, x, token)
+        return net(hidden_states=x, timestep=told, encoder_hidden_states=cond["text"], return_dict=False)[0]
+
+    return adapters.Net(nn.ModuleList(experts), call)
+
+
+def each_token(t: Tensor, x: Tensor, token: tuple[int, ...]) -> Tensor:
+    """Times [B] or [B, 1, F, h, w] -> [B, tokens]."""
+    times = t.view(-1, 1, 1, 1, 1).expand(-1, 1, *x.shape[2:]) if t.ndim == 1 else t
+    frames, down, across = token
+    return times[:, 0, ::frames, ::down, ::across].flatten(1)
