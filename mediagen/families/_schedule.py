@@ -122,7 +122,10 @@ def schedule_of(scheduler: Any, options: Options | None = None) -> Callable[[int
             raise ValueError(f"{type(one).__name__} has no {steps} steps: {error}") from error
         first = float(one.sigmas[0]) if how.scaled else 0.0
         begin = float(one.init_noise_sigma) / math.sqrt(1 + first * first) if how.scaled else 1.0
-        return Schedule(times=_times(one, road, how), begin=begin)
+        times = _times(one, road, how)
+        if not all(map(math.isfinite, times)):
+            raise ValueError(f"the published schedule has no {steps} steps: ask for more, or name another timing")
+        return Schedule(times=times, begin=begin)
 
     return schedule
 

@@ -196,6 +196,8 @@ def test_clips(tmp_path: Path) -> None:
     assert begun.frames.shape == (9, 16, 16, 3) and (begun.frames[0] == 200).all()
     timeline = [(0, "a cat"), (0.5, "a dog")]
     assert pipe.generate(timeline, seconds=1, size=16, steps=2, seed=1, window=0.36).count == 25
-    assert pipe.loop("a cat", seconds=8 / 25, size=16, steps=1, seed=1).count == 8
-    drawn = pipe.generate("a cat", seconds=5 / 25, size=16, steps=1, noise=torch.Generator().manual_seed(0))
+    assert pipe.loop("a cat", seconds=8 / 25, size=16, steps=2, seed=1).count == 8
+    with pytest.raises(ValueError, match="the published schedule has no 1 steps: ask for more, or name another"):
+        pipe.generate("a cat", seconds=5 / 25, size=16, steps=1)
+    drawn = pipe.generate("a cat", seconds=5 / 25, size=16, steps=2, noise=torch.Generator().manual_seed(0))
     assert "Generator of the seed 0" in drawn.metadata
