@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -53,7 +53,14 @@ class Board:
     def last(self, record: Record) -> Progress:
         """Where a job is, as far as is known."""
         with self._lock:
-            return self._last.get(record.id) or Progress(state=record.state, at=record.created)
+            known = None if record.over else self._last.get(record.id)
+        return known or Progress(state=record.state, at=record.created)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Of jobs that nobody works at any more nothing stays here."""
+        with self._lock:
+            for name in names:
+                self._last.pop(name, None)
 
     @contextmanager
     def watched(self, name: str) -> Iterator["asyncio.Queue[Progress]"]:

@@ -50,4 +50,4 @@ def reason(error: BaseException) -> str:
     """One line of why something failed, for the person who asked. Errors that no input explains are named by their kind
     as well."""
     text = " ".join(str(error).split())[:500]
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    return text if isinstance(error, ValueError | Refused) and text else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -1,5 +1,6 @@
 """The models that a server offers, each loaded when it is first asked for and kept."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from ..capabilities import capabilities, read_card
 from .errors import Refused
 
-MODALITIES = ("image", "audio", "video")
+LOG = logging.getLogger("mediagen.serve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +57,12 @@ class Models:
         return offer
 
     def open(self, name: str) -> Any:
-        """Its pipeline. ValueError if its folder is broken, or it is not offered any more."""
+        """Its pipeline. Refused if it cannot be loaded, or is not offered any more."""
         with self._lock:
             if name not in self._loaded:
                 if name not in self._offers:
-                    raise ValueError(f"the model {name!r} is not served any more")
-                self._loaded[name] = _load(self._offers[name].folder)
+                    raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
+                self._loaded[name] = _load(self._offers[name])
             return self._loaded[name]
 
 
@@ -70,10 +71,16 @@ def _offer(name: str, folder: Path) -> Offer:
     return Offer(name=name, folder=folder, modality=card["modality"], card=card)
 
 
-def _load(folder: Path) -> Any:
+def _load(offer: Offer) -> Any:
+    """What is wrong with a folder is for who runs the server, in its log."""
     from .. import load
 
-    return load(folder)
+    try:
+        return load(offer.folder)
+    except Exception as error:
+        LOG.exception("the model %s cannot be loaded", offer.name)
+        said = f"the model {offer.name} cannot be loaded; the server's log says why"
+        raise Refused(message=said, status=500, code="model_broken") from error
 
 
 def shipped() -> dict[str, Path]:

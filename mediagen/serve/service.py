@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ from .store import Full, Store
 from .worker import Worker, job_of
 
 LETTERS = {"image": "img", "audio": "audio", "video": "video"}
+AGAIN = 15.0  # seconds after which those who watch are told the same again: proxies drop what is silent
 LOOK = 0.5  # seconds after which it is looked whether a client still waits
 
 
@@ -136,7 +138,7 @@ class Service:
         return changed
 
     async def watch(self, name: str) -> AsyncIterator[Progress]:
-        """Where a job is, each time that changes; the last is that it is over."""
+        """Where a job is, each time that changes, and once in a while if it does not; the last is that it is over."""
         with self.board.watched(name) as queue:
             record = await run_in_threadpool(self.store.get, name)
             if record is None:
@@ -144,7 +146,8 @@ class Service:
             progress = self.board.last(record)
             yield progress
             while not record.over and not progress.over:
-                progress = await queue.get()
+                with suppress(TimeoutError):
+                    progress = await asyncio.wait_for(queue.get(), AGAIN)
                 yield progress
 
     async def finished(self, name: str, client: Any) -> Record:

@@ -86,6 +86,7 @@ class Worker:
             self._together(batch)
         with self._lock:
             self._running, self._cancelled = set(), set()
+        self._board.forget(record.id for record in records)
 
     def _prepared(self, record: Record) -> tuple[Record, Any] | None:
         """None for a job that fails already, or was cancelled before it could be known that it runs."""

@@ -10,7 +10,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("schemathesis")
 
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
 from serving import served
 from serving import settings as settings_of
 
@@ -27,19 +28,25 @@ def address(
         yield address
 
 
-@pytest.fixture(scope="module")
-def document(address: str) -> Any:
-    return schemathesis.openapi.from_url(f"{address}/openapi.json")
+def test_no_request_breaks_it(address: str) -> None:
+    document = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    operations = [result.ok() for result in document.get_all_operations()]
+    assert len(operations) > 30
+    for operation in operations:
+        asked(operation)
 
 
-lazy = schemathesis.pytest.from_fixture("document")
+def asked(operation: Any) -> None:
+    """Some requests of one kind, right ones and wrong ones."""
 
+    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(), wrong=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    def ask(case: Any, wrong: Any) -> None:
+        for one in (case, wrong):
+            answer = one.call(timeout=60)
+            assert answer.status_code < 500, (operation.label, answer.text)
+            assert "Traceback" not in answer.text and "site-packages" not in answer.text
+            if answer.status_code >= 400:
+                assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
-@lazy.parametrize()
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_request_breaks_it(case: Any) -> None:
-    answer = case.call(timeout=60)
-    assert answer.status_code < 500, answer.text
-    assert "Traceback" not in answer.text and "site-packages" not in answer.text
-    if answer.status_code >= 400 and answer.request.method != "HEAD":
-        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    ask()

@@ -251,9 +251,32 @@ def test_a_killed_server_loses_nothing_and_makes_the_same(tiny_model: Path, tmp_
     assert {path.name for path in (data / "media").iterdir()} == {record.results[0] for record in records}
 
 
+def test_a_model_that_cannot_be_loaded_is_told_without_its_folder(tiny_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "card.yaml").write_text((tiny_model / "card.yaml").read_text())
+    service = Service(settings(tmp_path / "data", {"tiny": broken}))
+    with pytest.raises(Refused, match="the server's log says why") as caught:
+        submit(service)
+    assert caught.value.status == 500 and str(tmp_path) not in caught.value.message
+    service.store.close()
+
+
 def test_two_servers_do_not_share_a_folder(service: Service) -> None:
     with pytest.raises(ValueError, match="another server"):
         Service(service.settings)
+
+
+def test_the_tables_are_ones_that_postgresql_takes() -> None:
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from mediagen.serve.records import TABLES
+
+    for table in TABLES.sorted_tables:
+        assert "PRIMARY KEY (number)" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        for index in table.indexes:
+            assert "CREATE INDEX" in str(CreateIndex(index).compile(dialect=postgresql.dialect()))
 
 
 def test_the_store_counts_lists_and_forgets(tmp_path: Path) -> None:
