@@ -1,22 +1,22 @@
 """Music that streams and follows its prompt while it is heard: chunked over HTTP, or over a WebSocket."""
 
 import asyncio
-import io
 import json
+import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Path, Request, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import Refused, missing
+from .chunks import CODING, pieces
+from .errors import Refused, missing, reason
 from .fields import Common, Timeline, Words, documented, fitted, read
 from .gate import Metrics
 from .limits import check_words
@@ -25,7 +25,8 @@ from .service import Service
 
 router = APIRouter(prefix="/v1", tags=["live"])
 Name = Annotated[str, Path(max_length=64)]
-PIECE = 1 << 15  # samples of a chunk at most
+LOG = logging.getLogger("mediagen.serve")
+STUCK = 60.0  # seconds in which a stream's client takes nothing, after which its place is another's
 TYPES_OF_STREAMS = {"wav": TYPES["wav"], "mp3": TYPES["mp3"], "pcm": "audio/L16"}
 
 
@@ -59,7 +60,13 @@ class Running:
     chunks: Iterator[bytes]
     ahead: float
     began: float = field(default_factory=time.monotonic)
+    pulled: float = field(default_factory=time.monotonic)
     stop: Event = field(default_factory=Event)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nobody takes what is made."""
+        return time.monotonic() - self.pulled > STUCK
 
     async def bytes(self) -> AsyncIterator[bytes]:
         """No faster than it is heard, so that a new prompt is heard soon. Ends where it is stopped."""
@@ -67,7 +74,12 @@ class Running:
             await asyncio.sleep(min(max(self.sound.made - (time.monotonic() - self.began) - self.ahead, 0), 1))
             if self.sound.made - (time.monotonic() - self.began) > self.ahead:
                 continue
-            chunk = await run_in_threadpool(next, self.chunks, None)
+            self.pulled = time.monotonic()
+            try:
+                chunk = await run_in_threadpool(next, self.chunks, None)
+            except Exception as error:
+                LOG.exception("the stream %s broke", self.id)
+                raise Refused(message=reason(error), status=500, code="generation_failed") from error
             if chunk is None:
                 return
             yield chunk
@@ -100,6 +112,8 @@ class Streams:
     async def begin(self, asked: Asked) -> Running:
         """Refused if there are as many already, or it cannot be made."""
         name, limits = f"stream_{secrets.token_hex(12)}", self._service.limits
+        for running in [running for running in self._running.values() if running is not None and running.stuck]:
+            self.end(running)
         if len(self._running) >= limits.streams:
             said = f"{limits.streams} streams run already, as many as may"
             raise Refused(message=said, status=429, code="streams_full", after=10)
@@ -151,7 +165,7 @@ class Streams:
             sound = service.models.open(offer.name).live(asked.prompt, seconds=seconds, bpm=asked.bpm, **options)
         except (ValueError, OverflowError) as error:
             raise Refused(message=service.shown(error)) from error
-        blocks = (piece for clip in sound for piece in _pieces(clip.samples))
+        blocks = (piece for clip in sound for piece in pieces(clip.samples))
         chunks = CODING[asked.output_format](blocks, sound.rate, sound.channels)
         return Running(id=name, sound=sound, chunks=chunks, ahead=service.settings.ahead)
 
@@ -228,6 +242,8 @@ async def _talk(socket: WebSocket, streams: Streams, running: Running) -> None:
         async for chunk in running.bytes():
             await socket.send_bytes(chunk)
         await _closed(socket, {"type": "end", **running.shown()})
+    except Refused as error:
+        await _closed(socket, {"type": "error", **error.body})
     except (WebSocketDisconnect, RuntimeError):  # gone while it was told something
         pass
     finally:
@@ -268,55 +284,3 @@ async def _message(socket: WebSocket) -> dict[str, Any]:
 async def _closed(socket: WebSocket, last: dict[str, Any]) -> None:
     await socket.send_json(last)
     await socket.close()
-
-
-# ---- bytes
-
-
-def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
-    return (samples[:, begin : begin + PIECE] for begin in range(0, samples.shape[1], PIECE))
-
-
-def pcm(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
-    """Blocks float32 [channels, n] -> 16 bits, little endian, channels in turn."""
-    from ..modalities.audio_signal import quantized
-
-    for block in blocks:
-        yield (quantized(block, 16) >> 16).astype("<i2").T.tobytes()
-
-
-def wav(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
-    """The same after a head that tells no length."""
-    from ..modalities.audio_output import write_wave
-
-    head = io.BytesIO()
-    write_wave(head, (), rate, channels)
-    yield head.getvalue()
-    yield from pcm(blocks, rate, channels)
-
-
-def mp3(blocks: Iterable[np.ndarray], rate: int, channels: int) -> Iterator[bytes]:
-    """Frames of MP3 that begin to play with the first."""
-    import av
-
-    from ..modalities.audio_coded import add_sound, encoded
-    from ..modalities.audio_formats import target
-
-    to, sink = target("stream.mp3", rate, channels, None, None, None), io.BytesIO()
-    options = {"write_xing": "0", "id3v2_version": "0"}  # heads that could only be written at the end
-    with av.open(sink, "w", format="mp3", options=options) as container:
-        sound = add_sound(container, to)
-        for _, packets in encoded(sound, iter(blocks), to):
-            container.mux(packets)
-            yield _drained(sink)
-    yield _drained(sink)
-
-
-def _drained(sink: io.BytesIO) -> bytes:
-    content = sink.getvalue()
-    sink.seek(0)
-    sink.truncate()
-    return content
-
-
-CODING: dict[str, Callable[[Iterable[np.ndarray], int, int], Iterator[bytes]]] = {"wav": wav, "mp3": mp3, "pcm": pcm}

@@ -295,3 +295,22 @@ def test_a_video_begins_with_a_picture(client: Any, tmp_path: Path) -> None:
 def test_videos_that_cannot_be(http: Any, body: dict, message: str) -> None:
     answer = http.post("/v1/videos", json=body)
     assert answer.status_code in (400, 404) and message in answer.json()["error"]["message"], answer.text
+
+
+def test_a_stream_that_breaks_says_so_and_gives_its_place_back(
+    server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("the network is broken")
+
+    monkeypatch.setattr(server[1].state.service.models.open("tiny-audio"), "walk", broken, raising=False)
+
+    async def talk() -> list[dict]:
+        async with websockets.connect(server[0].replace("http", "ws") + "/v1/audio/stream") as socket:
+            await socket.send(json.dumps({"prompt": "slow jazz", "seconds": 600, "steps": 1}))
+            return [json.loads(message) async for message in socket]
+
+    for _ in range(2):  # there is one place
+        told = asyncio.run(talk())
+        assert [one["type"] for one in told] == ["start", "error"]
+        assert "the network is broken" in told[1]["error"]["message"]
