@@ -196,17 +196,18 @@ def _fetched(name: str, weights: bool = True) -> Path:
     except ValueError as error:
         raise ValueError(_line(error)) from error
     except Exception as error:
-        raise ValueError(f"cannot fetch {name}: {_reason(error)}") from error
+        what = f"there is no folder {name}" if weights else f"a single file needs the configurations of {name}"
+        raise ValueError(f"{what}, and no such repository can be fetched: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
-        return "it is not in the cache, and the network is off or does not answer; give a folder, or fetch it before"
+        return "it is not in the cache, and the network is off or does not answer"
     if kind == "GatedRepoError":
         return "it is gated: accept its terms on its page, then `hf auth login`"
     if kind == "RepositoryNotFoundError":
-        return "there is no such folder, shipped model or public repository"
+        return "there is none of this name that is public"
     return _line(error)
 
 

@@ -43,6 +43,8 @@ CASES: dict[str, tuple[Callable[..., Path], Callable[[], Any]]] = {
         partial(tiny.flux, guidance=False),
         lambda: scheduler("FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=1.0),
     ),
+    "pixart": (tiny.pixart, lambda: scheduler("DPMSolverMultistepScheduler", num_train_timesteps=1000)),
+    "pixart, alpha": (partial(tiny.pixart, sigma=False), lambda: scheduler("EulerDiscreteScheduler", **tiny.TABLE)),
     "wan": (tiny.wan, lambda: scheduler("UniPCMultistepScheduler", **tiny.FLOWING)),
     "wan, two experts": (partial(tiny.wan, experts=2), lambda: scheduler("UniPCMultistepScheduler", **tiny.FLOWING)),
     "ltx": (tiny.ltx, lambda: scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX)),
@@ -105,7 +107,11 @@ def theirs(folder: Path, steps: int, **options: Any) -> tuple[torch.Tensor, torc
         options["latents"] = packed(pipe, options["latents"])
     clip = isinstance(pipe, (diffusers.WanPipeline, diffusers.LTXPipeline))
     size = {"height": SIDE, "width": SIDE, "num_inference_steps": steps} | ({"num_frames": FRAMES} if clip else {})
-    made = pipe(PROMPT, **size, **options, output_type="pt", callback_on_step_end=keep)
+    if isinstance(pipe, (diffusers.PixArtAlphaPipeline, diffusers.PixArtSigmaPipeline)):
+        watch = {"callback": lambda step, t, z: seen.update(latents=z), "use_resolution_binning": False}
+    else:
+        watch = {"callback_on_step_end": keep}
+    made = pipe(PROMPT, **size, **options, output_type="pt", **watch)
     return unpacked(pipe, seen["latents"]), made.frames.transpose(1, 2) if clip else made.images
 
 
@@ -184,7 +190,7 @@ def test_a_generator_is_drawn_from_in_the_published_order(kind: str, tmp_path: P
         same(ours(pipe, steps, noise=drawn()), theirs(folder, steps, generator=drawn()))
 
 
-@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux", "wan", "ltx"])
+@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux", "pixart, alpha", "wan", "ltx"])
 @torch.no_grad()
 def test_each_condition_matters(name: str, checkpoints: Callable[[str], Path]) -> None:
     """What the network is told changes what is made, far above the tolerance of the tests above."""
@@ -195,12 +201,14 @@ def test_each_condition_matters(name: str, checkpoints: Callable[[str], Path]) -
     *_, plain = pipe.walk(job, asked)
     for told in cond:
         value = cond[told]
-        other = cond | {told: ~value if value.dtype == torch.bool else value.roll(1, -1) + 0.5}
+        swapped = value == 0 if told == "text_mask" else value.roll(1, -1) + 0.5
+        other = cond | {told: swapped.to(value.dtype)}
         asked.prompts[0] = (other, 1.0)
         *_, changed = pipe.walk(job, asked)
         assert float((changed.x - plain.x).norm() / plain.x.norm()) > 1e-3, told
     expected = {
         "sd": {"text"},
+        "pixart, alpha": {"text", "text_mask", "size", "ratio"},
         "wan": {"text"},
         "ltx": {"text", "text_mask"},
         "sd3": {"text", "pooled"},

@@ -210,3 +210,18 @@ def ltx(folder: Path, plan, *, seed: int = 0, timed: bool = False) -> Path:
     parts = {"tokenizer": tokenizer, "text_encoder": t5(tokenizer, seed + 1), "vae": coder, "scheduler": plan}
     LTXPipeline(transformer=redraw(made, seed + 3), **parts).save_pretrained(folder)
     return folder
+
+
+def pixart(folder: Path, plan, *, seed: int = 0, sigma: bool = True) -> Path:
+    """PixArt sigma, or the large alpha, which is told the size of the picture."""
+    from diffusers import PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
+
+    tokenizer = t5_tokenizer()
+    net = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2, "patch_size": 2, "in_channels": 4}
+    net |= {"out_channels": 8, "cross_attention_dim": 24, "caption_channels": 32, "attention_bias": True}
+    net |= {"norm_type": "ada_norm_single", "norm_elementwise_affine": False, "num_embeds_ada_norm": 1000}
+    made = PixArtTransformer2DModel(sample_size=SAMPLE if sigma else 128, **net)
+    parts = {"tokenizer": tokenizer, "text_encoder": t5(tokenizer, seed + 1), "vae": vae(seed + 2), "scheduler": plan}
+    kind = PixArtSigmaPipeline if sigma else PixArtAlphaPipeline
+    kind(transformer=redraw(made, seed + 3), **parts).save_pretrained(folder)
+    return folder
