@@ -23,6 +23,7 @@ from .model import Model
 
 INDEX = "model_index.json"
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+LIBRARIES = ("diffusers", "transformers")  # whose classes a checkpoint may name
 SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
 
 
@@ -119,11 +120,13 @@ def _family(index: Mapping[str, Any], name: str) -> tuple[str, Any]:
 
 
 def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str) -> list[Path]:
-    """The weight files of a checkpoint's parts; ValueError for one that is missing."""
+    """The weight files of a checkpoint's parts; ValueError for one that is missing, or no part that is known."""
     files: list[Path] = []
     for part, made in index.items():
         if part in family.OPTIONS or not isinstance(made, list) or None in made:
             continue
+        if made[0] not in LIBRARIES:
+            raise ValueError(f"the checkpoint {name} wants its {part} from {made[0]!r}: only {LIBRARIES} are loaded")
         if not (folder / part).is_dir():
             raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
         files += sorted(f for f in (folder / part).glob("*.safetensors") if "." not in f.stem)

@@ -115,6 +115,14 @@ def test_a_missing_part(folder: Path, tmp_path: Path) -> None:
         mediagen.load(other)
 
 
+def test_a_part_of_another_library(folder: Path, tmp_path: Path) -> None:
+    other = broken(folder, tmp_path)
+    index = json.loads((other / "model_index.json").read_text()) | {"vae": ["antigravity", "Vae"]}
+    (other / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="wants its vae from 'antigravity': only"):
+        mediagen.load(other)
+
+
 def test_a_file_that_is_cut_short(folder: Path, tmp_path: Path) -> None:
     other = broken(folder, tmp_path)
     file = other / "unet" / "diffusion_pytorch_model.safetensors"
