@@ -1,6 +1,7 @@
 """Hundreds of requests that schemathesis thinks of, from the server's own OpenAPI document: none breaks it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ pytest.importorskip("schemathesis")
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from serving import served
 from serving import settings as settings_of
@@ -33,20 +35,21 @@ def test_no_request_breaks_it(address: str) -> None:
     operations = [result.ok() for result in document.get_all_operations()]
     assert len(operations) > 30
     for operation in operations:
-        asked(operation)
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            with suppress(Unsatisfiable):  # where nothing can be asked wrongly
+                ask(operation, mode)
 
 
-def asked(operation: Any) -> None:
-    """Some requests of one kind, right ones and wrong ones."""
+def ask(operation: Any, mode: GenerationMode) -> None:
+    """Some requests of one kind, right ones or wrong ones."""
 
     @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(), wrong=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
-    def ask(case: Any, wrong: Any) -> None:
-        for one in (case, wrong):
-            answer = one.call(timeout=60)
-            assert answer.status_code < 500, (operation.label, answer.text)
-            assert "Traceback" not in answer.text and "site-packages" not in answer.text
-            if answer.status_code >= 400:
-                assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def answered(case: Any) -> None:
+        answer = case.call(timeout=60)
+        assert answer.status_code < 500, (operation.label, answer.content)
+        assert b"Traceback" not in answer.content and b"site-packages" not in answer.content
+        if answer.status_code >= 400:
+            assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
-    ask()
+    answered()
