@@ -16,6 +16,7 @@ import torch
 from tiny import scheduler
 
 import mediagen
+from mediagen.generators.diffusion import Start
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -215,3 +216,22 @@ def test_each_condition_matters(name: str, checkpoints: Callable[[str], Path]) -
         "flux": {"text", "pooled", "scale"},
     }
     assert set(cond) == expected.get(name, {"text", "pooled", "size"})
+
+
+@pytest.mark.parametrize("name", ["sd, v", "sdxl"])
+@torch.no_grad()
+def test_varied_as_published(name: str, checkpoints: Callable[[str], Path]) -> None:
+    """From clean latents, noised half way: diffusers' image-to-image pipelines of the same checkpoint."""
+    folder = checkpoints(name)
+    kind = "StableDiffusionXLImg2ImgPipeline" if name == "sdxl" else "StableDiffusionImg2ImgPipeline"
+    other = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True)
+    other.set_progress_bar_config(disable=True)
+    pipe, known = mediagen.load(folder), torch.randn(1, 4, tiny.SAMPLE, tiny.SAMPLE, generator=drawn().manual_seed(1))
+    options = {"num_inference_steps": 8, "strength": 0.5, "guidance_scale": 6.0, "generator": drawn()}
+    if name == "sdxl":
+        options |= {"original_size": (SIDE, SIDE), "target_size": (SIDE, SIDE)}
+    theirs = other(PROMPT, image=known, output_type="latent", **options).images
+    eps = torch.randn(known.shape, generator=drawn())
+    job = pipe.job(PROMPT, size=SIDE, steps=8, guidance=6.0, noise=eps)
+    *_, last = pipe.walk(job, pipe.asked(job), Start(known=known, strength=0.5))
+    assert float((last.x - theirs).norm() / theirs.norm()) < 1e-5
