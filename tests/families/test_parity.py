@@ -175,6 +175,16 @@ def test_a_negative_prompt_and_rescaled_guidance(checkpoints: Callable[[str], Pa
     same(mine, other)
 
 
+def test_skipped_layers(checkpoints: Callable[[str], Path]) -> None:
+    folder = checkpoints("sd3")
+    pipe = mediagen.load(folder)
+    everywhere = {"skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 2.0, "skip_layer_guidance_scale": 2.8}
+    mine = ours(pipe, 3, noise=noise(pipe), skip_layers=(0,), skip_scale=2.8)
+    plain = ours(pipe, 3, noise=noise(pipe))
+    same(mine, theirs(folder, 3, latents=noise(pipe), skip_guidance_layers=[0], **everywhere))
+    assert float((mine[0] - plain[0]).norm() / plain[0].norm()) > 1e-3
+
+
 def drawn() -> torch.Generator:
     return torch.Generator().manual_seed(11)
 
