@@ -35,7 +35,10 @@ class About:
 
 class Net(nn.Module):
     """A published network as `net(x, t, cond) -> y`. call: (network, x, t, cond) -> y hands it what it asks for; what
-    it is told has the network's dtype, times stay in float32. skips: whether it can leave layers out."""
+    it is told has the network's dtype, times stay in float32. skips: whether it can leave layers out.
+
+    It may lie on another device than the state, which is small and goes back and forth.
+    """
 
     def __init__(self, network: nn.Module, call: Call, *, skips: bool = False) -> None:
         super().__init__()
@@ -44,7 +47,9 @@ class Net(nn.Module):
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         if cond.get("skip_layers") and not self.skips:
             raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
-        return self.call(self.network, x, t, {name: _cast(value, x.dtype) for name, value in cond.items()})
+        place = next(self.network.parameters()).device
+        told = {name: _cast(value, x.dtype, place) for name, value in cond.items()}
+        return self.call(self.network, x.to(place), t.to(place), told).to(x.device)
 
 
 class PublishedVAE:
@@ -66,13 +71,14 @@ class PublishedVAE:
     def encode(self, x: Tensor) -> Tensor:
         """Media [B, C, *size] in [-1, 1] -> whitened latents [B, C, *grid]; ValueError for a size off the stride."""
         self.spec.grid(x.shape[2:])
-        return (self.vae.encode(x.to(self.vae.dtype)).latent_dist.mode().float() - self.mean) / self.std
+        coded = self.vae.encode(x.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
+        return (coded.to(x) - self.mean) / self.std
 
     def decode(self, z: Tensor) -> Tensor:
         """Whitened latents [B, C, *grid] -> media [B, C, *size], about [-1, 1]."""
-        raw = (z * self.std + self.mean).to(self.vae.dtype)
+        raw = (z * self.std + self.mean).to(self.vae.device, self.vae.dtype)
         told = (raw.new_zeros(len(raw)),) if self.timed else ()
-        return self.vae.decode(raw, *told, return_dict=False)[0].float()
+        return self.vae.decode(raw, *told, return_dict=False)[0].to(z)
 
 
 def picture_vae(vae: Any) -> PublishedVAE:
@@ -141,7 +147,7 @@ class Texts:
         """ValueError for a prompt that is longer than every text encoder reads, or broken weighting."""
         self.lengths(prompts)
         parsed = [parse(prompt) for prompt in prompts]
-        cond = dict(self.encode([prompt.text for prompt in parsed]))
+        cond = self._encoded([prompt.text for prompt in parsed])
         if not all(prompt.plain for prompt in parsed):
             weights = torch.stack([self._weights(prompt) for prompt in parsed])[..., None].to(cond["text"])
             empty = self._empty()["text"].expand_as(cond["text"])
@@ -166,8 +172,12 @@ class Texts:
     @torch.no_grad()
     def _empty(self) -> Cond:
         if "empty" not in self.kept:
-            self.kept["empty"] = dict(self.encode([""]))
+            self.kept["empty"] = self._encoded([""])
         return self.kept["empty"]
+
+    def _encoded(self, texts: list[str]) -> Cond:
+        """On the CPU, wherever the text encoders lie."""
+        return {name: value.cpu() for name, value in self.encode(texts).items()}
 
     def _weights(self, prompt: Weighted) -> Tensor:
         """Weight of each position [L], that of its token's first character; 1 for special and padding tokens."""
@@ -237,5 +247,7 @@ def quiet() -> Iterator[None]:
                 one.enable_progress_bar()
 
 
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+def _cast(value: Any, dtype: torch.dtype, place: torch.device) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(place, dtype) if value.is_floating_point() else value.to(place)

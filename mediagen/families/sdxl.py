@@ -21,7 +21,9 @@ def model(pipe: Any, about: adapters.About) -> Model:
     plain_unet(pipe)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        text, _, pooled, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False)
+        text, _, pooled, _ = pipe.encode_prompt(
+            texts, device=pipe.text_encoder.device, do_classifier_free_guidance=False
+        )
         return {"text": text, "pooled": pooled}
 
     def told(request: Any, n: int) -> dict[str, Tensor]:

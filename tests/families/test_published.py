@@ -96,6 +96,15 @@ def test_another_network_has_another_hash(pipe, tmp_path: Path) -> None:
     assert mediagen.load(other).model.hash != pipe.model.hash
 
 
+def test_half_precision(pipe, folder: Path) -> None:
+    """Network and autoencoder in their own dtype, the state in float32: near what float32 gives."""
+    half = mediagen.load(folder)
+    half.model.denoiser.to(torch.bfloat16)
+    half.model.autoencoder.vae.to(torch.bfloat16)
+    one, two = (each.generate("a cat", steps=2, seed=0).pixels.astype(float) for each in (pipe, half))
+    assert half.model.denoiser.dtype == torch.bfloat16 and 0 < abs(one - two).mean() < 0.1 * one.std() + 1
+
+
 def broken(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "broken"))
 
