@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mediagen.core import rng
-from mediagen.core.rng import Keyed, normal, uniform
+from mediagen.core.rng import Drawn, Given, Keyed, normal, uniform
 
 PINNED = [0.740257747490835, -0.23314618311912347, 0.41067767185180143, -1.4409580642717545]
 
@@ -76,3 +76,16 @@ def test_cpu_and_gpu_agree_bit_for_bit():
     for make in (normal, uniform):
         here, there = (make((1 << 20,), seed=3, sample=[0, 5], device=d, dtype=torch.float64) for d in ("cpu", "cuda"))
         assert torch.equal(here, there.cpu())
+
+
+def test_noise_that_is_handed_in():
+    """A tensor starts a batch and its seeds do the rest; a generator is drawn from again and again."""
+    like, keyed = torch.zeros(2, 3), Keyed(seed=1, samples=[0, 1])
+    given = Given(start=torch.ones(2, 3), steps=keyed)
+    assert torch.equal(given(0, like), torch.ones(2, 3))
+    assert torch.equal(given.of("step")(4, like), Keyed(seed=1, samples=[0, 1], purpose="step")(4, like))
+    with pytest.raises(ValueError, match=r"the noise is \(2, 3\), it must be \(1, 3\)"):
+        given(0, like[:1])
+    drawn, same = Drawn(generator=torch.Generator().manual_seed(5)), torch.Generator().manual_seed(5)
+    for _ in range(2):
+        assert torch.equal(drawn.of("step")(0, like), torch.randn(2, 3, generator=same))

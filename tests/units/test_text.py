@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mediagen.conditioners.base import Conditioner
+from mediagen.conditioners.base import Conditioner, padded
 from mediagen.conditioners.prompt import parse
 from mediagen.conditioners.text import TextEncoder
 
@@ -117,6 +117,12 @@ def test_null_has_the_keys_of_a_prompt(encoder: TextEncoder) -> None:
     assert null.keys() == cond.keys()
     assert all(null[k].shape[1:] == cond[k].shape[1:] and len(null[k]) == 2 for k in null)
     assert null["text_mask"].any(1).all()
+
+
+def test_a_padded_null_is_that_of_the_length(encoder: TextEncoder) -> None:
+    cond = encoder(PROMPTS)
+    made, null = padded(encoder.null(3), cond), encoder.null(3, cond["text"].shape[1])
+    assert all(torch.equal(made[k], null[k]) for k in null)
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
