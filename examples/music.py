@@ -22,10 +22,10 @@ loop = pipeline.loop("house, drums and synth bass, 120 bpm", bars=2, bpm=120, se
 loop.save("loop.wav")  # exactly 4 s, and its end goes on with its beginning
 print(f"a loop of {loop.samples.shape[1]} samples, {loop.seconds:g} s")
 
-long = pipeline.generate([(0, "calm classical piano"), (8, "piano and drums"), (16, "drums")], seconds=20, seed=2)
+long = pipeline.generate([(0, "calm classical piano, 80 bpm"), (6, "piano and drums, 120 bpm")], seconds=12, seed=2)
 long.save("long.flac")  # made in windows, at constant memory
 
-stream = mediagen.stream("house, drums and polysynth, 120 bpm", seconds=12, seed=3, model=model)
+stream = mediagen.stream("house, drums and polysynth, 120 bpm", seconds=12, seed=3, steps=8, model=model)
 parts = []
 for part in stream:
     parts.append(part.samples)

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import mediagen
-
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
-FETCHING = {"build_scenes.py"}  # needs the network: `mediagen data build` is tested without it in test_data_*.py
+FETCHING = {"build_scenes.py", "build_motion.py"}  # need the network: `mediagen data build` is tested without it in test_data_*.py
 FETCHING |= {"stable_diffusion.py"}  # needs a checkpoint: tests/families runs it on a tiny one
-SOUND = {"music.py", "music_edits.py"}
 SERVING = {"serve_client.py"}
 VIDEO = {"video.py", "video_edits.py"}
 
 
 @pytest.mark.parametrize("script", [e for e in EXAMPLES if e.name not in FETCHING], ids=lambda e: e.stem)
 def test_example(script: Path, tmp_path: Path, tiny_video: Path) -> None:
-    if script.name in SOUND and "mini-audio" not in mediagen.models():
-        pytest.skip("no model of sound ships yet; the script takes a model folder instead")
     if script.name in SERVING:
         pytest.importorskip("uvicorn")
         pytest.importorskip("httpx")
