@@ -253,7 +253,9 @@ def test_runs_leave_autoencoders_that_load(data: Path, trained: Path, tmp_path: 
         ]
     one, other = (weights.load(f)[0] for f in (trained / "vocoder.safetensors", tmp_path / "s" / "vae.safetensors"))
     assert all(torch.equal(one[k], other[f"vocoder.{k}"]) for k in one)
-    with pytest.raises(ValueError, match="holds a 'vocoder', not an autoencoder; known: conv_vae, video_vae, waveform_vae"):
+    with pytest.raises(
+        ValueError, match=r"holds a .vocoder., not an autoencoder; known: conv_vae, video_vae, waveform_vae"
+    ):
         weights.load_autoencoder(trained / "vocoder.safetensors")
 
 
