@@ -19,7 +19,7 @@ PROMPTS = (
     "a yellow car on a green meadow",
 )
 MUSIC = "mini-audio"
-TUNE = "slow jazz, piano and double bass, 90 bpm"
+TUNE = "slow jazz, piano and double bass, 96 bpm"  # ten seconds are four bars
 GROOVE = "house, drums and synth bass, 120 bpm"
 
 
