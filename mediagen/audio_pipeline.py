@@ -293,8 +293,9 @@ class AudioPipeline(Pipeline):
             return ()
         if request.source is not None or request.bpm is not None:
             return beats.course([(request.left or 0.0, request.bpm)])
-        timed = request.timeline or [(0.0, " ".join(text for text, _ in request.prompts))]
-        return beats.course([(second, beats.told(text)) for second, text in timed])
+        if not request.timeline:
+            return beats.course([(0.0, beats.told_by(request.prompts))])
+        return beats.course([(second, beats.told(text)) for second, text in request.timeline])
 
     def _around(self, job: Job) -> int:
         if job.requests[0].bars is None or beats.NAME not in self.model.signals:
@@ -330,7 +331,7 @@ def _task(clip: Audio | None, edits: Mapping[str, Any], options: Mapping[str, An
 def told_of(prompt: Any) -> float | None:
     """The tempo that a prompt of any kind states first."""
     [first, *_] = prompts_of(split_timeline(prompt, math.inf)[0])
-    return beats.told(" ".join(text for text, _ in first))
+    return beats.told_by(first)
 
 
 def _round_normalized(clip: Audio, lufs: float) -> Audio:

@@ -79,7 +79,7 @@ class Stream(Live[Audio]):
 
     def _keep_time(self, request: Request, second: float) -> None:
         """The tempo from this second on, if it is another than before; where none is said it stays."""
-        bpm = self._bpm or beats.told(" ".join(text for text, _ in request.prompts))
+        bpm = self._bpm or beats.told_by(request.prompts)
         if bpm is not None and (not self._tempi or self._tempi[-1].bpm != bpm):
             new = self._tempi[-1].changed(second, bpm) if self._tempi else beats.Beats(bpm=bpm, second=second)
             self._tempi = (*self._tempi[-1:], new)  # what lies before the last change is done

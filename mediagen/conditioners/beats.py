@@ -6,7 +6,7 @@ puts its notes where they belong, at any tempo, in every window of a long piece 
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,3 +75,8 @@ def told(prompt: str) -> float | None:
     """The tempo that a prompt states ("90 bpm", "120 beats per minute"), the first of them; None if it states none."""
     found = TOLD.search(prompt)
     return float(found[1]) if found else None
+
+
+def told_by(prompts: Sequence[tuple[str, float]]) -> float | None:
+    """The tempo that the first of several weighted prompts states that states one."""
+    return told(" ".join(text for text, _ in prompts))

@@ -179,8 +179,5 @@ def load(file: str | Path = SHIPPED) -> MotionReader:
         raise ValueError(f"{file} holds a {about.get('kind')!r}, not a motion_reader")
     with torch.device("meta"):
         reader = MotionReader(config.build(MotionReaderConfig, about["config"]))
-    try:
-        reader.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the weights {file} do not fit the reader that they name: {error}") from error
+    weights.fit(reader, tensors, file)
     return reader.eval().requires_grad_(False)
