@@ -55,15 +55,19 @@ def models() -> None:
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(help="image, audio, video, loop, orders, quality, music-quality, pixel-latent or server.")
+        str,
+        typer.Argument(
+            help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent or server."
+        ),
     ] = "image",
 ) -> None:
     """Measure: image, audio, video (times, memory), loop (against diffusers), orders (of solvers), quality (of
-    pictures), music-quality, pixel-latent, server (under load)."""
+    pictures), music-quality, motion-quality, pixel-latent, server (under load)."""
     from importlib import import_module
 
-    rooms = ("image", "audio", "video", "loop", "orders", "pixel_latent", "quality", "music_quality", "server")
-    if what.replace("-", "_") not in rooms:
+    measured = ("quality", "music-quality", "motion-quality")
+    rooms = ("image", "audio", "video", "loop", "orders", *measured, "pixel-latent", "server")
+    if what not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from mediagen.bench import motion_quality
 from mediagen.data.motion.captions import captions
 from mediagen.data.motion.world import MotionWorld, load_motion
 from mediagen.metrics import motion_evaluate, motion_reader, motion_reader_training, motion_score
 from mediagen.metrics.reader import Reader, ReaderConfig
 from mediagen.metrics.steadiness import flicker, warp_error
+from mediagen.modalities.video import Video
 from mediagen.training.trainer import Schedule
 
 RECIPE = motion_reader_training.MotionReaderRecipe(
@@ -186,7 +189,7 @@ def test_the_reader_begins_with_what_another_knows() -> None:
     assert torch.equal(mine.cells_head.weight[[0, 1, 2]], other.cells_head.weight[[0, 2, 3]])
 
 
-def test_a_reader_learns_boxes_and_judges_them(folder: Path, tmp_path: Path) -> None:
+def test_a_reader_learns_boxes_and_judges_them(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
     recipe = dataclasses.replace(RECIPE, data=str(folder))
@@ -205,6 +208,12 @@ def test_a_reader_learns_boxes_and_judges_them(folder: Path, tmp_path: Path) -> 
     assert found.model["object"] == pytest.approx(found.real["object"], abs=0.2)
     assert found.model["flicker"] == pytest.approx(found.real["flicker"], rel=0.3)
     assert "Frechet video distance" in motion_evaluate.table(found) and found.report()["cases"] == 16
+    pipeline = SimpleNamespace(rate=8.0, generate=lambda p, seed: [Video(clip, 8.0) for clip in cheat(p, seed)])
+    monkeypatch.setattr(motion_quality, "load", lambda name: pipeline)
+    rows = motion_quality.table(folder, count=16, clips=tmp_path / "seen", reader=reader)
+    assert rows == motion_evaluate.table(found)
+    names = [*(f"{i}.mp4" for i in range(1, 17)), "prompts.txt", "sheet.png"]
+    assert sorted(f.name for f in (tmp_path / "seen").iterdir()) == sorted(names)
     with pytest.raises(ValueError, match="count is 17"):
         motion_evaluate.evaluate(cheat, folder, count=17, reader=reader)
     with pytest.raises(ValueError, match="needs"):
