@@ -23,13 +23,14 @@ def vary(x0: Tensor, eps: Tensor, path: Path, times: Tensor, strength: float) ->
     """Where to begin from data: (x, times left). strength in (0, 1] is the share of steps taken; 1 begins at the first
     time.
 
-    x0, eps [B, C, *grid], times [n + 1]. At least one step is taken. ValueError for a strength outside (0, 1].
+    x0, eps [B, C, *grid], times [n + 1] or pairs [n, 2]. At least one step is taken. ValueError for a strength outside
+    (0, 1].
     """
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
-    steps = len(times) - 1
+    steps = len(times) - (times.ndim == 1)
     left = times[steps - max(round(steps * strength), 1) :]
-    return noise(path, x0, eps, float(left[0])), left
+    return noise(path, x0, eps, float(left.flatten()[0])), left
 
 
 def inpaint(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:

@@ -15,6 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -229,10 +230,11 @@ def cfg_pp(positive: Denoise, negative: Denoise, scale: Scale, *, path: Path, ti
         raise ValueError(
             f"cfg_pp takes its lambda, a scale in 0 .. 1, not {scale}; 0.6 does what cfg does at about 7.5"
         )
-    grid = times.tolist() if isinstance(times, Tensor) else list(times)
+    grid: list[Any] = times.tolist() if isinstance(times, Tensor) else list(times)
+    ends: list[Any] = grid if isinstance(grid[0], list | tuple) else list(pairwise(grid))
 
     def weight(t: Any) -> Any:
-        after = next((u for u in grid if u < float(t)), 0.0)
+        after = next((end for now, end in ends if end < float(t) <= now), 0.0)
         h = log_ratio(*path(after)) - log_ratio(*path(float(t)))
         return at(scale, t) / -math.expm1(-h) - 1
 

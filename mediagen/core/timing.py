@@ -50,13 +50,14 @@ Timing = Map | Grid
 
 
 def grid(timing: Timing, steps: int, path: Path) -> Tensor:
-    """Times [steps + 1] in float64, strictly decreasing from noise to data. ValueError if steps < 1 or the grid stands
-    still.
+    """Times [steps + 1] in float64, strictly decreasing from noise to data, or pairs (from, to) [steps, 2] of steps
+    that overlap. ValueError if steps < 1 or the grid stands still.
     """
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, not {steps}")
     times = timing.grid(steps, path)
-    if not bool((times[1:] < times[:-1]).all()) or times[0] > 1 or times[-1] < 0:
+    falls = bool((times[1:] < times[:-1]).all()) and (times.ndim == 1 or bool((times[:, 1] < times[:, 0]).all()))
+    if not falls or times.max() > 1 or times.min() < 0:
         raise ValueError(
             f"{timing} with {steps} steps does not fall strictly within [0, 1]; use fewer steps or another timing"
         )
@@ -265,15 +266,18 @@ class AlignYourSteps(Grid):
 
 @dataclass(frozen=True, kw_only=True)
 class Explicit(Grid):
-    """A list of times, noise first, data last, or of noise levels sigma / alpha if `levels`."""
+    """A list of times, noise first, data last, or of noise levels sigma / alpha if `levels`; or of pairs (from, to), of
+    steps that do not end where the next one begins.
+    """
 
-    times: Sequence[float]
+    times: Sequence[Any]
     levels: bool = False
 
     def grid(self, steps: int, path: Path) -> Tensor:
-        if steps != len(self.times) - 1:
-            raise ValueError(f"the list has {len(self.times)} times, so {len(self.times) - 1} steps, not {steps}")
         times = torch.tensor(self.times, dtype=torch.float64)
+        count = len(times) - (times.ndim == 1)
+        if steps != count:
+            raise ValueError(f"the list has {len(times)} entries, so {count} steps, not {steps}")
         return path.time(times) if self.levels else times
 
 

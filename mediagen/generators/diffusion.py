@@ -100,7 +100,7 @@ class Asked:
         """A condition as the window at `box` sees it."""
         if self.told is None or not box:
             return cond
-        return {**cond, **{k: v for k, v in self.told(box).items() if k in cond and bool(cond[k].any())}}
+        return {**cond, **{k: v if bool(cond[k].any()) else v * 0 for k, v in self.told(box).items() if k in cond}}
 
 
 def generate(
@@ -111,7 +111,7 @@ def generate(
     times = timing.grid(timing.find(**walk.timing), walk.steps, path)
     denoise = _Guide(model=model, asked=asked, walk=walk, times=times).denoise(like.shape[2:])
     eps = noise(0, like)
-    x = eps * (path(float(times[0]))[1] if walk.begin is None else walk.begin)
+    x = eps * (path(float(times.flatten()[0]))[1] if walk.begin is None else walk.begin)
     if start is not None:
         x, times = edit.vary(start.known, eps, path, times, start.strength)
         denoise = _held(denoise, start)
