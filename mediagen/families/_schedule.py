@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..core.path import Flow, Path, Table
+from ..core.path import Cosine, Flow, Path, Table
 from .model import Schedule
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
@@ -27,31 +27,37 @@ RESHAPED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "u
 class Kind:
     """How a scheduler walks. rule: of `core.solve`; eta: its noise. scaled: its state is x / alpha, so that its first
     noise is not that of the path. whole: the network is told whole times. data: its last step goes to data, whatever
-    its table ends with. only: the settings, without which it walks as no rule of ours."""
+    its table ends with. strides: its steps are as long as one of even steps would be, wherever they begin. only: the
+    settings, without which it walks as no rule of ours."""
 
     rule: str
     eta: float | None = None
     scaled: bool = False
     whole: bool = False
     data: bool = False
+    strides: bool = False
     only: Mapping[str, Any] | None = None
 
 
 _SAME = {"clip_sample": False, "thresholding": False}
 _MULTISTEP = {"solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint", "thresholding": False}
 _CORRECTED = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "thresholding": False}
-_DISCRETE = {"timestep_type": "discrete", "interpolation_type": "linear"}
+_LINEAR = {"interpolation_type": "linear"}
+_CIRCLE = {"prediction_type": "v_prediction", "sigma_data": 1.0, "final_sigmas_type": "zero"}
 
 KINDS = {
-    "DDIMScheduler": Kind(rule="euler", only=_SAME),
+    "DDIMScheduler": Kind(rule="euler", strides=True, only=_SAME),
+    "CogVideoXDDIMScheduler": Kind(rule="euler", strides=True),
+    "CogVideoXDPMScheduler": Kind(rule="dpmpp_2m", eta=1.0, strides=True),
     "PNDMScheduler": Kind(rule="plms", only={"skip_prk_steps": True}),
     "LCMScheduler": Kind(rule="lcm", data=True, only=_SAME),
-    "EulerDiscreteScheduler": Kind(rule="euler", scaled=True, only=_DISCRETE),
+    "EulerDiscreteScheduler": Kind(rule="euler", scaled=True, only=_LINEAR),
     "EulerAncestralDiscreteScheduler": Kind(rule="euler", eta=1.0, scaled=True),
     "HeunDiscreteScheduler": Kind(rule="heun_edm", scaled=True, only={"clip_sample": False}),
     "DPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", whole=True, only=_MULTISTEP),
     "UniPCMultistepScheduler": Kind(rule="unipc", whole=True, only=_CORRECTED),
-    "FlowMatchEulerDiscreteScheduler": Kind(rule="euler", only={"invert_sigmas": False, "stochastic_sampling": False}),
+    "CosineDPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", eta=1.0, scaled=True, only=_CIRCLE),
+    "FlowMatchEulerDiscreteScheduler": Kind(rule="euler", only={"stochastic_sampling": False}),
 }
 
 Options = Callable[[Any, int, tuple[int, ...]], Mapping[str, Any]]
@@ -73,11 +79,18 @@ def flows(scheduler: Any) -> bool:
     return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
 
 
+def circles(scheduler: Any) -> bool:
+    """Whether it walks the quarter circle: levels of any height, and v prediction."""
+    return type(scheduler).__name__.startswith("Cosine") or _continuous(scheduler)
+
+
 def path_of(scheduler: Any) -> Path:
-    """The straight path, or its table: between entries as its spacings have it, of which Karras' and their like are
-    told to the network by the logarithm of the level."""
+    """The straight path, the quarter circle, or its table: between entries as its spacings have it, of which Karras'
+    and their like are told to the network by the logarithm of the level."""
     if flows(scheduler):
         return Flow()
+    if circles(scheduler):
+        return Cosine()
     table = scheduler.alphas_cumprod.double().tolist()
     spacing = "log" if _reshaped(scheduler) else "sigma"
     return Table(alphas_cumprod=table, spacing=spacing if table[-1] > 0 else "angle")
@@ -92,12 +105,19 @@ def prediction_of(scheduler: Any) -> str:
 
 
 def clock_of(scheduler: Any) -> Callable[[Any, Any, Any], Any]:
-    """t -> the time that the network is told: an index of the table 0 ... N - 1, or N t of the straight path."""
+    """t -> the time that the network is told: an index of the table 0 ... N - 1, N t of the straight path (N (1 - t)
+    where it runs the other way), t of the circle, or a quarter of the logarithm of its level."""
+    if _continuous(scheduler):
+        return lambda t, alpha, sigma: (sigma / alpha).log() / 4 if torch.is_tensor(t) else math.log(sigma / alpha) / 4
+    if circles(scheduler):
+        return lambda t, alpha, sigma: t
     n, whole, straight = scheduler.config.num_train_timesteps, kind(scheduler).whole, flows(scheduler)
     nearest = not straight and bool(scheduler.config.get("use_karras_sigmas") or not _reshaped(scheduler))
 
+    back = bool(scheduler.config.get("invert_sigmas"))
+
     def clock(t: Any, alpha: Any, sigma: Any) -> Any:
-        told = n * t if straight else n * t - 1
+        told = n * (1 - t if back else t) if straight else n * t - 1
         if not whole:
             return told
         if isinstance(told, torch.Tensor):
@@ -123,7 +143,7 @@ def schedule_of(scheduler: Any, options: Options | None = None) -> Callable[[int
         first = float(one.sigmas[0]) if how.scaled else 0.0
         begin = float(one.init_noise_sigma) / math.sqrt(1 + first * first) if how.scaled else 1.0
         times = _times(one, road, how)
-        if not all(map(math.isfinite, times)):
+        if not bool(torch.tensor(times).isfinite().all()):
             raise ValueError(f"the published schedule has no {steps} steps: ask for more, or name another timing")
         return Schedule(times=times, begin=begin)
 
@@ -158,19 +178,32 @@ def even_levels(patch: int) -> Options:
     return options
 
 
+def _continuous(scheduler: Any) -> bool:
+    asked = scheduler.config.get("timestep_type"), scheduler.config.get("prediction_type")
+    return asked == ("continuous", "v_prediction")
+
+
 def _reshaped(scheduler: Any) -> bool:
     return any(scheduler.config.get(name) for name in RESHAPED)
 
 
-def _times(scheduler: Any, road: Path, how: Kind) -> tuple[float, ...]:
-    """Falling times; a time that is listed twice (PNDM, Heun) is one step."""
+def _times(scheduler: Any, road: Path, how: Kind) -> tuple[Any, ...]:
+    """Falling times; a time that is listed twice (PNDM, Heun) is one step. Pairs where a step does not end where the
+    next one begins."""
     if isinstance(road, Flow):
-        return tuple(scheduler.sigmas.double().tolist())
-    if _reshaped(scheduler):
+        levels = scheduler.sigmas.double()
+        return tuple((1 - levels if scheduler.config.get("invert_sigmas") else levels).tolist())
+    if _reshaped(scheduler) or circles(scheduler):
         return tuple(road.time(torch.unique_consecutive(scheduler.sigmas.double())).tolist())
     n = scheduler.config.num_train_timesteps
     inner = [(t + 1) / n for t in torch.unique_consecutive(scheduler.timesteps.double()).tolist()]
     last = 0.0 if how.data else _last(scheduler, road, n)
+    if how.strides:
+        stride = n // scheduler.num_inference_steps
+        ends = [(round(n * t) - stride) / n for t in inner]
+        ends = [end if end > 0 else last for end in ends]
+        if ends[:-1] != inner[1:]:
+            return tuple((now, end) for now, end in zip(inner, ends, strict=True) if end < now)
     return (*inner, last) if last < inner[-1] else tuple(inner)
 
 
