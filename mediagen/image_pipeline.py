@@ -31,6 +31,8 @@ class ImagePipeline(Pipeline):
     def vary(self, picture: Any, prompt: Prompt, *, strength: float = 0.6, n: int = 1, **options: Any) -> Any:
         """The picture (a path, PIL image, array or Image) made anew from its noised self: strength near 0 keeps it, 1
         keeps nothing."""
+        if self.model.enlarges is not None:
+            raise ValueError(f"the model {self.model.name} makes a picture larger: upscale(picture, prompt) alone")
         return result_of(self.run(self.job(prompt, n=n, start=picture, strength=strength, **options)), prompt)
 
     def inpaint(
@@ -39,6 +41,16 @@ class ImagePipeline(Pipeline):
         """What is white in the mask is made anew, what is black stays as it is; grey mixes. Both have one size."""
         job = self.job(prompt, n=n, start=picture, mask=mask, strength=strength, **options)
         return result_of(self.run(job), prompt)
+
+    def upscale(
+        self, picture: Any, prompt: Prompt = "", *, strength: float | None = None, n: int = 1, **options: Any
+    ) -> Any:
+        """The picture as many times larger as the model makes it (`Model.enlarges`). prompt: what it shows. strength:
+        of the noise that is put on what the network is shown, above 0 and at most 1: more of it, more that is new."""
+        if self.model.enlarges is None:
+            raise ValueError(f"the model {self.model.name} does not make pictures larger")
+        options |= {} if strength is None else {"strength": strength}
+        return result_of(self.run(self.job(prompt, n=n, start=picture, **options)), prompt)
 
     def job(
         self,
@@ -58,24 +70,34 @@ class ImagePipeline(Pipeline):
         do: what starts the batch, then what its steps add."""
         source = None if start is None else image_modality.load(start)
         cover = None if mask is None else image_modality.load(mask)
+        self._suited(source, cover)
         request = replace(self._request(size, source, cover, dict(options)), noise=noise_name(noise))
         requests, grid = batch(request, prompts_of(prompt), n), self.model.spec.grid(request.size[::-1])
+        small = self.model.enlarges is not None
         return Job(
             requests=requests,
             grid=grid,
             noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
-            known=None if source is None else image_modality.fitted(source, request.size)[None],
+            known=None if source is None or small else image_modality.fitted(source, request.size)[None],
+            context=image_modality.fitted(source, source.size)[None] if small else None,
             keep=_keep(cover, request.size),
             previews=previews,
         )
+
+    def _suited(self, source: Any, cover: Any) -> None:
+        """ValueError for a model that makes pictures larger and is given none, or a mask."""
+        if self.model.enlarges is not None and (source is None or cover is not None):
+            raise ValueError(f"the model {self.model.name} makes a picture larger: upscale(picture, prompt) alone")
 
     def _request(self, size: Any, source: Any, cover: Any, options: dict[str, Any]) -> Request:
         regions = options.pop("regions", ())
         if isinstance(side := options.get("window"), int):
             options["window"] = (side, side)
+        if self.model.enlarges is not None:
+            options.setdefault("strength", self.model.enlarges.strength)
         common = self._common(options)
         return Request(
-            task="generate" if source is None else "vary" if cover is None else "inpaint",
+            task=self._task(source, cover),
             prompts=(),
             size=self._size(size, source),
             regions=tuple((text, tuple(float(v) for v in box)) for text, box in regions),
@@ -84,15 +106,24 @@ class ImagePipeline(Pipeline):
             **common,
         )
 
+    def _task(self, source: Any, cover: Any) -> str:
+        if self.model.enlarges is not None:
+            return "upscale"
+        return "generate" if source is None else "vary" if cover is None else "inpaint"
+
     def _size(self, size: Any, source: Any) -> tuple[int, int]:
-        """(width, height): what is asked for, else the source's, else the model's own."""
+        """(width, height): what is asked for, else the source's, else the model's own; so many times the source's of a
+        model that makes it larger."""
+        factor = self.model.enlarges.factor if self.model.enlarges else 1
         if size is None:
-            size = self.model.size[::-1] if source is None else source.size
+            size = self.model.size[::-1] if source is None else tuple(factor * side for side in source.size)
         size = (size, size) if isinstance(size, int) else tuple(size)
         multiple = self.model.multiple
         if len(size) != 2 or not all(isinstance(v, int) and 0 < v <= LARGEST and v % multiple == 0 for v in size):
             shown = "x".join(map(str, size))
             raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
+        if factor > 1 and size != tuple(factor * side for side in source.size):
+            raise ValueError(f"the model {self.model.name} makes a picture {factor} times larger: leave out size")
         return size
 
     def _window(self, window: tuple[int, ...]) -> tuple[int, ...]:

@@ -124,8 +124,8 @@ class Pipeline:
         """From noise to latents [B, C, *grid], step by step."""
         first = job.requests[0]
         like = torch.empty(len(job.requests), self.model.spec.channels, *job.grid)
-        keyed = Keyed(seed=[r.seed for r in job.requests], samples=[r.sample for r in job.requests])
-        return generate(self.model.denoiser, asked, like, job.noise or keyed, self._settings(first.walk, job), start)
+        noise = job.noise or keyed(job)
+        return generate(self.model.denoiser, asked, like, noise, self._settings(first.walk, job), start)
 
     def _settings(self, walk: Walk, job: Job) -> Walk:
         """The walk in the network's own units: windows in latent positions, the schedule that the model was published
@@ -137,7 +137,7 @@ class Pipeline:
             return walk
         schedule = self.model.schedule(walk.steps, job.grid)
         timing = {"name": "Explicit", "times": schedule.times}
-        return replace(walk, timing=timing, steps=len(schedule.times) - 1, begin=schedule.begin)
+        return replace(walk, timing=timing, steps=schedule.steps, begin=schedule.begin)
 
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
         """Latents [B, C, *grid] -> media [B, C, *size]; grids above `tile` in tiles, with the same values.
@@ -173,12 +173,13 @@ class Pipeline:
         columns += [[text] * n for text, _ in places]
         columns += [[first.negative] * n] if first.negative else []
         texts = list(dict.fromkeys(text for column in columns for text in column))
-        shown = self._shown(job)
+        shown, facts = self._shown(job), self.model.told(first, n)
         encoded, told = self.model.text(texts), self._told(job, shown, ())
-        rows = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} | told for column in columns]
-        nothing = shown | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
-        nothing |= self.model.told(first, n)
+        said = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
+        rows = [row | told | facts for row in said]
+        nothing = told | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()} | facts
         null = rows[-1] if first.negative else padded(self.model.text.null(n), encoded) | nothing
+        null = self.model.contrast(null) if self.model.contrast else null
         count, around = len(first.prompts), self._around(job)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],
@@ -190,12 +191,14 @@ class Pipeline:
         )
 
     def start(self, job: Job) -> Start | None:
-        """What the walk begins from and what of it is known; None for noise alone."""
-        if job.known is None:
+        """What the walk begins from and what of it is known; None for noise alone. A model that is shown what is known
+        keeps it itself."""
+        told = self.model.shown is not None
+        if job.known is None or (told and job.requests[0].strength == 1):
             return None
         known = self.encode(job.known)
         known, keep = known.expand(len(job.requests), *known.shape[1:]), None
-        if job.keep is not None:
+        if job.keep is not None and not told:
             # a latent position stays only if all the media under it stays
             pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
             keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
@@ -238,24 +241,24 @@ class Pipeline:
             raise ValueError(f"the model {self.model.name} asks for {unknown[0]!r}, which {self.model.modality} lacks")
         told = ((scalar, numbers[scalar.name]) for scalar in self.model.scalars)
         codes = (scalar.null(n) if number is None else scalar([number] * n) for scalar, number in told)
-        facts = {k: v for code in codes for k, v in code.items()} | self.model.told(job.requests[0], n)
-        return facts | {k: v[..., *box] for k, v in shown.items()}
+        return {k: v for code in codes for k, v in code.items()} | {k: v[..., *box] for k, v in shown.items()}
 
     def _shown(self, job: Job) -> Cond:
-        """The context as latents, the same for the whole batch."""
-        if job.context is None:
-            return {}
-        z = self.encode(job.context)
-        return {"context": z.expand(len(job.requests), *z.shape[1:])}
+        """The context as latents, the same for the whole batch, or what the model itself makes of the job."""
+        if self.model.shown is not None:
+            shown = self.model.shown(job, (job.noise or keyed(job)).of("shown"))
+        else:
+            shown = {} if job.context is None else {"context": self.encode(job.context)}
+        return {name: each.expand(len(job.requests), *each.shape[1:]) for name, each in shown.items()}
 
     def _noise(self, noise: Any, shape: tuple[int, ...], request: Request) -> Noise | None:
         """What was handed in as noise -> where a batch of this shape takes its own from; None for its seeds."""
         if noise is None:
             return None
         if isinstance(noise, torch.Generator):
-            if request.source is not None:
+            if request.source is not None and (self.model.shown is None or request.task == "vary"):
                 raise ValueError("a generator can only start new media: give the noise for a source as a tensor")
-            return Drawn(generator=noise)
+            return Drawn(generator=noise) if self.model.drawn is None else self.model.drawn(noise, request)
         if not isinstance(noise, Tensor) or noise.shape != shape:
             given = tuple(noise.shape) if isinstance(noise, Tensor) else repr(noise)
             raise ValueError(f"noise must be a torch.Generator or a tensor of the shape {shape}, not {given}")
@@ -280,9 +283,16 @@ class Pipeline:
         seed = secrets.randbelow(2**32) if seed is None else seed
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)
+        if walk.loop and self.model.shown is not None:
+            raise ValueError(f"the model {self.model.name} is shown what has a place: it makes no loops")
         if walk.timing == PUBLISHED and self.model.schedule is None:
             raise ValueError(f"the model {self.model.name} was published with no schedule: name one of core.timing")
         return {"strength": float(strength), "seed": seed, "walk": walk, **fields, **names}
+
+
+def keyed(job: Job) -> Keyed:
+    """The noise of a job's seeds."""
+    return Keyed(seed=[r.seed for r in job.requests], samples=[r.sample for r in job.requests])
 
 
 def batch(request: Request, prompts: Sequence[Prompts], n: int) -> tuple[Request, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from . import config
 from .generators.diffusion import Walk
 
-TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream", "animate", "interpolate")
+TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream", "animate", "interpolate", "upscale")
 
 
 @dataclass(frozen=True, kw_only=True)

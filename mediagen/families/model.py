@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from ..autoencoders.base import Autoencoder, LatentSpec
 from ..conditioners.base import Cond, Conditioner
 from ..conditioners.scalar import Scalar
 from ..core.denoiser import Denoiser
+from ..core.rng import Drawn, Noise
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -19,10 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Times from noise to data, falling, and what the noise to start from is multiplied by."""
+    """Times from noise to data, falling, or pairs (from, to) of steps that overlap, and what the noise to start from is
+    multiplied by."""
 
-    times: tuple[float, ...]
+    times: tuple[Any, ...]
     begin: float = 1.0
+
+    @property
+    def steps(self) -> int:
+        return len(self.times) - isinstance(self.times[0], float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enlarging:
+    """How many times larger a picture is made, and how strong the noise is, in 0 .. 1, that is put on the one that the
+    network is shown, where nothing is said."""
+
+    factor: int
+    strength: float
+
+
+def drawn_as_it_is(generator: torch.Generator) -> Drawn:
+    """The noise of a generator in the layout of the latents."""
+    return Drawn(generator=generator)
 
 
 def nothing_told(request: Request, n: int) -> Cond:
@@ -44,8 +65,18 @@ class Model:
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
     told: (request, n) -> what else n samples tell the network, asked for or not, as named tensors [n, ...]: the size of
     the media, say, or the scale of a guidance that it was distilled with; distilled: whether it was.
+    shown: (job, noise) -> what else the network is shown in its place, asked for or not, as named tensors [1 or n, C,
+    *grid]: a masked picture, say. Such a network itself keeps what is known; None for one that is shown nothing.
+    contrast: what guidance leads away from, of a model to which it says more than that nothing, or the negative prompt,
+    was asked for: a condition -> the condition.
+    enlarges: of a model that makes a picture larger, and must be given one.
+    ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
+    share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
+    drawn: a torch.Generator -> the noise as the published pipeline draws it.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
+    drawn: (torch.Generator, request) -> the noise that the published pipeline draws from it, of one that does not draw
+    it as `core.rng.Drawn`.
     """
 
     name: str
@@ -65,8 +96,15 @@ class Model:
     seconds: float | None = None
     told: Callable[[Request, int], Cond] = nothing_told
     distilled: bool = False
+    shown: Callable[[Any, Noise], Cond] | None = None
+    contrast: Callable[[Cond], Cond] | None = None
+    enlarges: Enlarging | None = None
+    ends: tuple[str, ...] = ()
+    share: Callable[[tuple[int, ...]], Tensor] | None = None
+    drawn: Callable[[torch.Generator], Drawn] = drawn_as_it_is
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False
+    drawn: Callable[[Any, Request], Any] | None = None
 
     @property
     def spec(self) -> LatentSpec:
