@@ -181,6 +181,16 @@ def cosine(start: float, end: float) -> Scale:
     return lambda t: end + (start - end) * (1 - math.cos(math.pi * t)) / 2
 
 
+def shared(scale: Scale, share: Tensor) -> Scale:
+    """The scale where share [1, 1, *grid] is 1, no guidance (1) where it is 0, and in between what lies between."""
+
+    def shares(t: Any) -> Any:
+        now = at(scale, t)
+        return 1 + (now - 1) * share if isinstance(now, Tensor) or now != 1 else now
+
+    return shares
+
+
 # Methods: (positive, negative, scale) -> Term
 
 

@@ -86,7 +86,8 @@ class Asked:
     lead: positions of a loop that the network is shown once more before its first one, whose answer is left out: for a
     network to which the first position of a grid means something else than the others. around: positions past each end
     of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
-    grid, and have it for these positions too.
+    grid, and have it for these positions too. share: the part of guidance that there is at each position [1, 1, *grid],
+    in 0 .. 1; None: all of it everywhere.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -95,6 +96,7 @@ class Asked:
     told: Callable[[Box], Cond] | None = None
     lead: int = 0
     around: int = 0
+    share: Tensor | None = None
 
     def at(self, cond: Cond, box: Box) -> Cond:
         """A condition as the window at `box` sees it."""
@@ -174,7 +176,8 @@ class _Guide:
             prompts = [(self.asked.at(self.asked.regions[number - 1][0], box), 1.0)]
         if len(prompts) > 1:
             return _composed(self.model, prompts, null, self.walk)
-        return _guided(self.model, prompts[0][0], null, self.walk, self.times)
+        share = None if self.asked.share is None else self.asked.share[..., *box]
+        return _guided(self.model, prompts[0][0], null, self.walk, self.times, share)
 
 
 def _windows(build: Callable[[Box], Denoise], sides: Sequence[int], grid: Sequence[int], box: Box = ()) -> Denoise:
@@ -196,10 +199,11 @@ def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: C
     return guidance.guided(nothing, *guidance.composed(nothing, *branches), post=_posts(walk))
 
 
-def _guided(model: Denoiser, cond: Cond, null: Cond, walk: Walk, times: Tensor) -> Denoise:
+def _guided(model: Denoiser, cond: Cond, null: Cond, walk: Walk, times: Tensor, share: Tensor | None = None) -> Denoise:
     positive = model.bind(cond)
     options: dict[str, Any] = {"path": model.path, "times": times} if walk.method == "cfg_pp" else {}
     method, scale = guidance.find(walk.method), _scale(walk.guidance, walk, rest=1.0)
+    scale = scale if share is None else guidance.shared(scale, share)
     terms = [] if walk.guidance == 1 else [method(positive, model.bind(null), scale, **options)]
     if walk.skip_layers and walk.skip_scale:
         terms.append(guidance.perturbed(positive, walk.skip_scale, layers=walk.skip_layers))

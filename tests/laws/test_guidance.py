@@ -217,3 +217,17 @@ def test_bad_guidance_is_named(net):
         guidance.rescale(2.0)
     with pytest.raises(ValueError, match="batch"):
         positive(torch.cat((X, X[:1])), 0.5)
+
+
+@pytest.mark.parametrize("method", ["cfg", "apg", "cfg_zero"])
+def test_a_share_is_guidance_by_place(method, net):
+    """Where it is 1 there is all of it, where it is 0 none; a network of one place sees no others."""
+    positive, negative, _ = branches(net)
+    share = torch.tensor([0.0, 0.0, 1.0, 1.0]).view(1, 1, 4, 1)
+    whole, nothing, local = (
+        guided(positive, guidance.methods()[method](positive, negative, scale))(X, 0.7)
+        for scale in (3.0, 1.0, guidance.shared(3.0, share))
+    )
+    assert torch.allclose(local[:, :, :2], nothing[:, :, :2], atol=1e-5)
+    assert torch.allclose(local[:, :, 2:], whole[:, :, 2:], atol=1e-5)
+    assert guidance.shared(1.0, share)(0.5) == 1
