@@ -174,11 +174,12 @@ class Pipeline:
         columns += [[first.negative] * n] if first.negative else []
         texts = list(dict.fromkeys(text for column in columns for text in column))
         shown, facts = self._shown(job), self.model.told(first, n)
-        encoded, told = self.model.text(texts), self._told(job, shown, ())
+        reader = self.model.text if self.model.reader is None else self.model.reader(job)
+        encoded, told = reader(texts), self._told(job, shown, ())
         said = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
         rows = [row | told | facts for row in said]
         nothing = told | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()} | facts
-        null = rows[-1] if first.negative else padded(self.model.text.null(n), encoded) | nothing
+        null = rows[-1] if first.negative else padded(reader.null(n), encoded) | nothing
         null = self.model.contrast(null) if self.model.contrast else null
         count, around = len(first.prompts), self._around(job)
         return Asked(
@@ -188,12 +189,13 @@ class Pipeline:
             told=None if (first.walk.loop and not around) or not told else partial(self._told, job, shown),
             lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
             around=around,
+            share=None if self.model.share is None else self.model.share(job.grid),
         )
 
     def start(self, job: Job) -> Start | None:
         """What the walk begins from and what of it is known; None for noise alone. A model that is shown what is known
         keeps it itself."""
-        told = self.model.shown is not None
+        told = self._keeps(job)
         if job.known is None or (told and job.requests[0].strength == 1):
             return None
         known = self.encode(job.known)
@@ -206,6 +208,10 @@ class Pipeline:
         return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
 
     # ---- what a modality says
+
+    def _keeps(self, job: Job) -> bool:
+        """Whether the model itself keeps what is known, since it is shown all of it."""
+        return self.model.shown is not None
 
     def _places(self, job: Job) -> list[tuple[str, Tensor]]:
         """(text, mask [1, 1, *grid]) of the prompts that have a place of their own."""
@@ -241,7 +247,11 @@ class Pipeline:
             raise ValueError(f"the model {self.model.name} asks for {unknown[0]!r}, which {self.model.modality} lacks")
         told = ((scalar, numbers[scalar.name]) for scalar in self.model.scalars)
         codes = (scalar.null(n) if number is None else scalar([number] * n) for scalar, number in told)
-        return {k: v for code in codes for k, v in code.items()} | {k: v[..., *box] for k, v in shown.items()}
+        return {k: v for code in codes for k, v in code.items()} | {k: self._seen(v, box) for k, v in shown.items()}
+
+    def _seen(self, shown: Tensor, box: Box) -> Tensor:
+        """The window's part of what has a place on the grid."""
+        return shown[..., *box] if shown.ndim == self.model.spec.dims + 2 else shown
 
     def _shown(self, job: Job) -> Cond:
         """The context as latents, the same for the whole batch, or what the model itself makes of the job."""

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from ..autoencoders.base import Autoencoder, LatentSpec
 from ..conditioners.base import Cond, Conditioner
 from ..conditioners.scalar import Scalar
 from ..core.denoiser import Denoiser
-from ..core.rng import Drawn, Noise
+from ..core.rng import Noise
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -41,11 +40,6 @@ class Enlarging:
     strength: float
 
 
-def drawn_as_it_is(generator: torch.Generator) -> Drawn:
-    """The noise of a generator in the layout of the latents."""
-    return Drawn(generator=generator)
-
-
 def nothing_told(request: Request, n: int) -> Cond:
     """What most models are told beside texts and scalars."""
     return {}
@@ -71,8 +65,8 @@ class Model:
     was asked for: a condition -> the condition.
     enlarges: of a model that makes a picture larger, and must be given one.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
+    reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
-    drawn: a torch.Generator -> the noise as the published pipeline draws it.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
     drawn: (torch.Generator, request) -> the noise that the published pipeline draws from it, of one that does not draw
@@ -100,8 +94,8 @@ class Model:
     contrast: Callable[[Cond], Cond] | None = None
     enlarges: Enlarging | None = None
     ends: tuple[str, ...] = ()
+    reader: Callable[[Any], Conditioner] | None = None
     share: Callable[[tuple[int, ...]], Tensor] | None = None
-    drawn: Callable[[torch.Generator], Drawn] = drawn_as_it_is
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False
     drawn: Callable[[Any, Request], Any] | None = None
