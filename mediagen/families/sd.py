@@ -18,10 +18,11 @@ PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
 OPTIONS = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None, "image_encoder": None}
 
 
-def model(pipe: Any, about: adapters.About) -> Model:
+def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
+    """shown: channels that its U-Net is shown beside the latents."""
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
-    plain_unet(pipe)
+    fits(pipe, shown)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         return {"text": pipe.encode_prompt(texts, pipe.text_encoder.device, 1, False)[0]}
@@ -42,8 +43,13 @@ def model(pipe: Any, about: adapters.About) -> Model:
 
 
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    text, scale = cond["text"], cond.get("scale")
-    return unet(x, t, encoder_hidden_states=text, timestep_cond=scale, return_dict=False)[0]
+    options = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
+    return unet(beside(x, cond), t, **options, class_labels=cond.get("level"), return_dict=False)[0]
+
+
+def beside(x: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    """The state, and what the network is shown beside it, as its further channels."""
+    return torch.cat((x, cond["shown"]), 1) if "shown" in cond else x
 
 
 def token_span(tokenizer: Any) -> adapters.Span:
@@ -57,10 +63,8 @@ def scale_code(pipe: Any, guidance: float, n: int) -> Tensor:
     return pipe.get_guidance_scale_embedding(scale, embedding_dim=pipe.unet.config.time_cond_proj_dim)
 
 
-def plain_unet(pipe: Any) -> None:
-    """ValueError for a U-Net that is shown more than the latents (inpainting, depth)."""
-    shown, made = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
-    if shown != made:
-        raise ValueError(
-            f"its U-Net takes {shown} channels, the latents have {made}: such checkpoints are not there yet"
-        )
+def fits(pipe: Any, shown: int) -> None:
+    """ValueError for a U-Net that takes other channels than those of the latents and what it is shown (depth, say)."""
+    takes, made = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
+    if takes != made + shown:
+        raise ValueError(f"its U-Net takes {takes} channels, not {made} of latents and {shown} that it is shown")

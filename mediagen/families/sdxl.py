@@ -9,16 +9,17 @@ from torch import Tensor
 from . import _adapters as adapters
 from . import _schedule as schedules
 from .model import Model
-from .sd import plain_unet, scale_code, token_span
+from .sd import beside, fits, scale_code, token_span
 
 PIPELINES = ("StableDiffusionXLPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
 
 
-def model(pipe: Any, about: adapters.About) -> Model:
+def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
+    """shown: channels that its U-Net is shown beside the latents."""
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
-    plain_unet(pipe)
+    fits(pipe, shown)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         text, _, pooled, _ = pipe.encode_prompt(
@@ -48,7 +49,7 @@ def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]}
     scale = cond.get("scale")
     options = {"encoder_hidden_states": cond["text"], "timestep_cond": scale, "added_cond_kwargs": told}
-    return unet(x, t, **options, return_dict=False)[0]
+    return unet(beside(x, cond), t, **options, return_dict=False)[0]
 
 
 def size_code(size: tuple[int, ...]) -> Tensor:
