@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .errors import Refused
 
 LOG = logging.getLogger("mediagen.serve")
-OPEN = ("/health",)  # what is answered without a key
+OPEN = ("/health", "/", "/favicon.ico")  # what is answered without a key; the files of the page too, which ask for it
+PAGE = "/page/"
 EDGES = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
@@ -69,7 +70,7 @@ class Gate:
         if origin is not None and not _same(origin, headers.get("host", b"")):
             said = "pages of other sites may not call this server"
             raise Refused(message=said, status=403, code="wrong_origin")
-        if self._key is not None and scope["path"] not in OPEN:
+        if self._key is not None and scope["path"] not in OPEN and not scope["path"].startswith(PAGE):
             scheme, _, given = headers.get("authorization", b"").partition(b" ")
             right = hmac.compare_digest(given.strip(), self._key)
             if not right or scheme.lower() != b"bearer":

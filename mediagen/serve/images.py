@@ -47,7 +47,10 @@ class Pictures(Common):
 
 
 class Generation(Pictures):
+    """loop: a tile, whose right edge goes on with its left one and its lower with its upper one."""
+
     prompt: Words
+    loop: bool = False
 
 
 class Edit(Pictures):
@@ -70,7 +73,8 @@ class Variation(Pictures):
 async def generations(request: Request) -> Response:
     """Pictures from text."""
     body = await read(request, Generation)
-    options = {"prompt": body.prompt, "size": size_of(body.size), **body.walk}
+    loop = [-2, -1] if body.loop else None
+    options = {"prompt": body.prompt, "size": size_of(body.size), "loop": loop, **body.walk}
     return await _answer(request, body, _asked("images.generations", body, options))
 
 

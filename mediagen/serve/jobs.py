@@ -54,10 +54,11 @@ def listed(
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     status: Literal["queued", "running", "done", "failed", "cancelled"] | None = None,
+    modality: Literal["image", "audio", "video"] | None = None,
 ) -> Any:
     """The newest first, after the one named `after`."""
     service: Service = request.app.state.service
-    records = service.store.all(state=status, after=after, limit=limit + 1)
+    records = service.store.all(state=status, modality=modality, after=after, limit=limit + 1)
     data = [job_object(service, request, record) for record in records[:limit]]
     return {"object": "list", "data": data, "has_more": len(records) > limit}
 

@@ -54,7 +54,13 @@ class Store:
         return None if row is None else _record(row)
 
     def all(
-        self, *, endpoints: Sequence[str] = (), state: str | None = None, after: str | None = None, limit: int = 20
+        self,
+        *,
+        endpoints: Sequence[str] = (),
+        state: str | None = None,
+        modality: str | None = None,
+        after: str | None = None,
+        limit: int = 20,
     ) -> list[Record]:
         """The newest first, from the one after `after` on."""
         if after is not None and not is_name(after):
@@ -62,6 +68,7 @@ class Store:
         query = select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
         query = query.where(JOBS.c.endpoint.in_(endpoints)) if endpoints else query
         query = query.where(JOBS.c.state == state) if state else query
+        query = query.where(JOBS.c.modality == modality) if modality else query
         if after is not None:
             query = query.where(JOBS.c.number < _number(JOBS, after))
         with self._reading.connect() as connection:

@@ -5,6 +5,7 @@ Nothing of a name that was given reaches the file system, and nothing of the byt
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Callable
 from errno import ENOSPC
@@ -75,13 +76,16 @@ def _decoded(url: str, param: str) -> bytes:
 
 
 def _found(service: Service, name: str, modality: str, param: str) -> str:
-    """Names are looked up, never opened: an id is a key of a table."""
+    """Names are looked up, never opened: an id is a key of a table. A job's second result is "img_...:1"."""
     kept = service.store.kept(name)
-    record = service.store.get(name) if kept is None else None
+    job, _, number = name.partition(":")
+    record = service.store.get(job) if kept is None else None
     if kept is not None and MODALITY.get(Path(kept.place).suffix) == modality:
         return kept.place
     if record is not None and record.modality == modality and record.results:
-        return record.results[0]
+        if not re.fullmatch(r"[0-9]{0,4}", number):
+            raise missing(f"result of {record.id},", number)
+        return place_of(record, int(number or 0))
     if kept is None and record is None:
         raise Refused(message=missing("file or job", name).message, status=404, code="not_found", param=param)
     said = f"{param}: {name[:80]!r} holds no {modality}"
