@@ -20,6 +20,7 @@ from mediagen.core.path import Path, spread
 Cond = Mapping[str, Any]
 Time = Any  # float | Tensor
 Denoise = Callable[[Tensor, Any], Tensor]
+Hint = Callable[[Tensor, Any, Tensor, Cond], Cond]
 
 
 class Denoiser(nn.Module):
@@ -42,6 +43,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.net, self.path, self.row = net, path, predict.find(prediction)
         self.scale, self.clock = scale, clock
+        self.hints: tuple[Hint, ...] = ()
         self._dtype: torch.dtype | None = None
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Denoiser:
@@ -55,6 +57,14 @@ class Denoiser(nn.Module):
             kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
             self._dtype = next(kinds, torch.float32)
         return self._dtype
+
+    def hinted(self, hint: Hint) -> Denoiser:
+        """The same denoiser, to whose condition `hint(x, t, told, cond)` adds entries at each call: x and the time
+        `told` are what the network gets, t is the path's, cond has the entries of the hints before it.
+        """
+        other = Denoiser(self.net, self.path, self.row, scale=self.scale, clock=self.clock)
+        other.hints = (*self.hints, hint)
+        return other
 
     def coefficients(self, x: Tensor, t: Time) -> tuple[Any, Any]:
         """(alpha, sigma) at t, computed in float64, shaped to broadcast over x in x's dtype; floats for a float t."""
@@ -71,8 +81,10 @@ class Denoiser(nn.Module):
     def _output(self, x: Tensor, t: Time, cond: Cond, level: tuple[Any, Any]) -> Tensor:
         told = t if self.clock is None else self.clock(t, *level)
         told = _per_sample(told, x)
-        scaled = x if self.scale is None else x * narrow(self.scale(*level), x)
-        return _cast(self.net(_cast(scaled, self.dtype), told, cond), x.dtype)
+        scaled = _cast(x if self.scale is None else x * narrow(self.scale(*level), x), self.dtype)
+        for hint in self.hints:
+            cond = {**cond, **hint(scaled, t, told, cond)}
+        return _cast(self.net(scaled, told, cond), x.dtype)
 
     def forward(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:
         level = self.coefficients(x, t)

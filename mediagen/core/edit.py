@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mediagen.core.denoiser import Bound, Denoise, latest, per_token
+from mediagen.core.denoiser import Cond, Denoise, Denoiser, latest, per_token
 from mediagen.core.path import Path, noise, spread
 
-Hint = Callable[[Tensor, Any], dict[str, Any]]
+Residuals = Callable[[Tensor, Tensor, Cond], Cond]
 
 
 def vary(x0: Tensor, eps: Tensor, path: Path, times: Tensor, strength: float) -> tuple[Tensor, Tensor]:
@@ -233,11 +233,16 @@ def wrapped(denoise: Denoise, *, margin: int | tuple[int, int], axes: int | Sequ
     return wrap
 
 
-def control(bound: Bound, hint: Hint, *, low: float = 0.0, high: float = 1.0) -> Denoise:
-    """Room for residual hints: while low <= t <= high the entries of `hint(x, t)` (a control network's residuals, say)
-    are added to the condition. What they mean is between the hint and the network.
+def control(denoiser: Denoiser, residuals: Residuals, *, low: float = 0.0, high: float = 1.0) -> Denoiser:
+    """While low <= t <= high the entries of `residuals(x, told, cond)`, those of a control network, are added to every
+    condition that the denoiser is bound to; x and the time `told` are what its own network gets. What they mean is
+    between the two networks.
     """
-    return lambda x, t: bound.with_cond(**hint(x, t))(x, t) if low <= float(latest(t)) <= high else bound(x, t)
+
+    def hint(x: Tensor, t: Any, told: Tensor, cond: Cond) -> Cond:
+        return residuals(x, told, cond) if low <= float(latest(t)) <= high else {}
+
+    return denoiser.hinted(hint)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,5 +1,6 @@
 """Diffusion: conditions and noise -> the walk of `core.solve.sample`, guided and edited as the settings say."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,16 @@ Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Control:
+    """What a control network adds to every condition (`edit.control`), in the steps that lie whole within begin .. end
+    of the walk, of which 0 is its first step and 1 its end."""
+
+    residuals: edit.Residuals
+    begin: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Asked:
     """What a batch is to become.
 
@@ -87,7 +98,7 @@ class Asked:
     network to which the first position of a grid means something else than the others. around: positions past each end
     of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
     grid, and have it for these positions too. share: the part of guidance that there is at each position [1, 1, *grid],
-    in 0 .. 1; None: all of it everywhere.
+    in 0 .. 1; None: all of it everywhere. controls: what control networks add.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -97,6 +108,7 @@ class Asked:
     lead: int = 0
     around: int = 0
     share: Tensor | None = None
+    controls: Sequence[Control] = ()
 
     def at(self, cond: Cond, box: Box) -> Cond:
         """A condition as the window at `box` sees it."""
@@ -110,16 +122,32 @@ def generate(
 ) -> Iterator[solve.State]:
     """States of one batch; the last one's x is the result [B, C, *grid], shaped like `like`."""
     path = model.path
-    times = timing.grid(timing.find(**walk.timing), walk.steps, path)
-    denoise = _Guide(model=model, asked=asked, walk=walk, times=times).denoise(like.shape[2:])
+    times = all_times = timing.grid(timing.find(**walk.timing), walk.steps, path)
     eps = noise(0, like)
     x = eps * (path(float(times.flatten()[0]))[1] if walk.begin is None else walk.begin)
     if start is not None:
         x, times = edit.vary(start.known, eps, path, times, start.strength)
+    for control in asked.controls:
+        low, high = span(times, control.begin, control.end)
+        model = edit.control(model, control.residuals, low=low, high=high)
+    denoise = _Guide(model=model, asked=asked, walk=walk, times=all_times).denoise(like.shape[2:])
+    if start is not None:
         denoise = _held(denoise, start)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
     return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise.of("step"))
+
+
+def span(times: Tensor, begin: float, end: float) -> tuple[float, float]:
+    """(low, high) around the times of the steps that lie whole within begin .. end of a walk of times [n + 1] or pairs
+    [n, 2]; low above high where there are none."""
+    each = (times[:-1] if times.ndim == 1 else times[:, 0]).tolist()
+    inside = [i for i in range(len(each)) if i / len(each) >= begin and (i + 1) / len(each) <= end]
+    if not inside:
+        return math.inf, -math.inf
+    first, last = inside[0], inside[-1] + 1
+    high = math.inf if first == 0 else (each[first - 1] + each[first]) / 2
+    return -math.inf if last == len(each) else (each[last - 1] + each[last]) / 2, high
 
 
 def _held(denoise: Denoise, start: Start) -> Denoise:

@@ -130,7 +130,7 @@ def test_edits_take_times_per_token_along(edited):
         "looped": lambda: edit.looped(bound, axes=(-1, -2)),
         "wrapped": lambda: edit.wrapped(bound, margin=(3, 1), axes=(-1, -2)),
         "reuse": lambda: edit.reuse(bound, threshold=0.0),
-        "control": lambda: edit.control(bound, lambda x, t: {}, low=0.5),
+        "control": lambda: edit.control(bound.denoiser, lambda x, told, cond: {}, low=0.5).bind(bound.cond),
     }
     other, plain = (edit.pinned(denoise, KNOWN, MASK) for denoise in (edits[edited](), bound))
     for t in (0.9, 0.6, 0.3):
@@ -289,9 +289,14 @@ def test_control_adds_its_hints_within_its_interval():
         def forward(self, x, t, cond):
             return x + cond.get("residual", 0.0)
 
-    bound = Denoiser(Net(), path.Flow(), "x0").bind({})
-    denoise = edit.control(bound, lambda x, t: {"residual": torch.ones_like(x)}, low=0.5)
-    assert torch.allclose(denoise(EPS, 0.7), EPS + 1) and torch.allclose(denoise(EPS, 0.3), EPS)
+    def more(x, told, cond):
+        return {"residual": cond.get("residual", 0.0) + told.view(-1, 1, 1, 1) * torch.ones_like(x)}
+
+    denoiser = Denoiser(Net(), path.Flow(), "x0", clock=lambda t, alpha, sigma: 10 * t)
+    once = edit.control(denoiser, more, low=0.5)
+    twice = edit.control(once, more, low=0.6, high=0.8)
+    for control, t, expected in [(once, 0.7, 7), (once, 0.3, 0), (twice, 0.7, 14), (twice, 0.9, 9), (denoiser, 0.7, 0)]:
+        assert torch.allclose(control.bind({})(EPS, t), EPS + expected)
 
 
 def test_bad_edits_are_named():
