@@ -108,12 +108,17 @@ def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audi
     return _cached(model, "audio").live(prompt, seconds=seconds, **options)
 
 
-def load(name_or_path: "str | Path") -> Any:
+def load(name_or_path: "str | Path", **options: Any) -> Any:
     """A model by name or folder: an `image_pipeline.ImagePipeline`, `audio_pipeline.AudioPipeline` or
-    `video_pipeline.VideoPipeline`, which have `generate`, `vary`, `inpaint` and more."""
+    `video_pipeline.VideoPipeline`, which have `generate`, `vary`, `inpaint` and more.
+
+    >>> mediagen.load("stabilityai/stable-diffusion-xl-base-1.0", dtype="bfloat16", device="cuda", offload="model")
+
+    options: dtype, device, offload, quantize and what else `families._loading.Loading` has. ValueError for what cannot
+    be loaded, or not in this way."""
     from .pipeline import load
 
-    return load(name_or_path)
+    return load(name_or_path, **options)
 
 
 def models() -> dict[str, "Path"]:

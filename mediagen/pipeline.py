@@ -21,11 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import __version__, families
+from .adapters import NOTHING, Adapters, Shown
 from .autoencoders import tiling
 from .autoencoders.base import each_axis, in_strides
-from .conditioners.base import Cond, padded
+from .conditioners.base import TOKENS, Cond, padded
 from .core.rng import Drawn, Given, Keyed, Noise
 from .core.solve import State
+from .families._loading import read
 from .families.model import Model
 from .generators.diffusion import Asked, Box, Start, Walk, generate
 from .request import Request, walk_of
@@ -52,7 +54,7 @@ class Job:
     """A batch: requests that differ in their prompts, seeds and sample numbers only, the latent grid that they are made
     on, the media [1, C, *size] that they start from, with keep [1, 1, *size], 1 where they stay, and the media that the
     model is shown as its context. noise: what they are made of, where it was handed in; else it is that of their
-    seeds."""
+    seeds. adapted: pictures that control networks and IP-Adapters are shown."""
 
     requests: tuple[Request, ...]
     grid: tuple[int, ...]
@@ -61,6 +63,7 @@ class Job:
     context: Tensor | None = None
     previews: bool = False
     noise: Noise | None = None
+    adapted: Shown = NOTHING
 
 
 class Pipeline:
@@ -72,7 +75,7 @@ class Pipeline:
     tile = 64  # latent positions a side that are coded at once; larger grids go in tiles
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        self.model, self.adapters = model, Adapters(model)
 
     def job(self, prompt: Any, **options: Any) -> Job:
         """Check everything that was asked for and put it into a job; nothing is computed yet."""
@@ -81,22 +84,22 @@ class Pipeline:
     def check(self, job: Job) -> None:
         """Read the words of a job as well, which is quick; nothing else is computed. ValueError for a prompt that is
         empty or too long."""
-        texts = [text for request in job.requests for text, _ in (*request.prompts, *request.regions)]
-        texts += [text for _, text in job.requests[0].timeline] + [job.requests[0].negative or texts[0]]
-        self.model.text.lengths(list(dict.fromkeys(texts)))
+        self.model.text.lengths(self._texts(job))
 
     def alike(self, job: Job) -> str:
         """A text that is the same for all jobs that `together` makes one batch of; empty for a job that begins from
-        media, which goes alone."""
-        if job.known is not None or job.context is not None or job.noise is not None:
+        media, which goes alone, as do those of a model that is not `even`."""
+        if job.known is not None or job.context is not None or job.noise is not None or not self.model.even:
             return ""
-        first = job.requests[0]
+        if job.adapted:
+            return ""
+        first, longest = job.requests[0], max(self.model.text.lengths(self._texts(job)))
         weights = tuple(("", weight) for _, weight in first.prompts)
-        return repr((type(job).__name__, job.grid, replace(first, prompts=weights, seed=0, sample=0)))
+        same = replace(first, prompts=weights, seed=0, sample=0)
+        return repr((type(job).__name__, job.grid, -(-longest // TOKENS), same))
 
     def together(self, jobs: Sequence[Job]) -> Job:
-        """One batch of jobs that are `alike`: their media in this order, each as it would be alone (but for the last
-        bits, which kernels round differently for another size of batch)."""
+        """One batch of jobs that are `alike`: their media in this order, each as it would be alone."""
         if len(jobs) > 1 and (len({self.alike(job) for job in jobs}) > 1 or not self.alike(jobs[0])):
             raise ValueError("these jobs are not alike: only new media of one size and settings are made together")
         requests = tuple(request for job in jobs for request in job.requests)
@@ -124,8 +127,10 @@ class Pipeline:
         """From noise to latents [B, C, *grid], step by step."""
         first = job.requests[0]
         like = torch.empty(len(job.requests), self.model.spec.channels, *job.grid)
-        noise = job.noise or keyed(job)
-        return generate(self.model.denoiser, asked, like, noise, self._settings(first.walk, job), start)
+        noise, settings = job.noise or keyed(job), self._settings(first.walk, job)
+        if self.model.begin is not None:
+            self.model.begin(settings.steps)
+        return self.adapters.during(generate(self.model.denoiser, asked, like, noise, settings, start), first)
 
     def _settings(self, walk: Walk, job: Job) -> Walk:
         """The walk in the network's own units: windows in latent positions, the schedule that the model was published
@@ -140,10 +145,14 @@ class Pipeline:
         return replace(walk, timing=timing, steps=schedule.steps, begin=schedule.begin)
 
     def decode(self, z: Tensor, loop: Sequence[int] = ()) -> Tensor:
-        """Latents [B, C, *grid] -> media [B, C, *size]; grids above `tile` in tiles, with the same values.
+        """Latents [B, C, *grid] -> media [B, C, *size]; grids above `tile` in tiles, with the same values. One after
+        the other: convolutions round a batch differently.
 
         Along the axes of `loop` the ends see each other, so that no seam is decoded. In causal time that is looped
         each latent stands for `stride` frames, the first one too."""
+        return torch.cat([self._decoded(one, loop) for one in z.split(1)])
+
+    def _decoded(self, z: Tensor, loop: Sequence[int]) -> Tensor:
         vae, spec = self.model.autoencoder, self.model.spec
         around = each_axis(vae.reach, spec.dims)
         axes = [axis % z.ndim - 2 for axis in loop]
@@ -168,6 +177,7 @@ class Pipeline:
     def asked(self, job: Job) -> Asked:
         """All texts encoded in one batch, at one length, so that equal networks can run together."""
         first, n = job.requests[0], len(job.requests)
+        self.adapters.put(first)
         places = self._places(job)
         columns = [[r.prompts[i][0] for r in job.requests] for i in range(len(first.prompts))]
         columns += [[text] * n for text, _ in places]
@@ -175,11 +185,12 @@ class Pipeline:
         texts = list(dict.fromkeys(text for column in columns for text in column))
         shown, facts = self._shown(job), self.model.told(first, n)
         reader = self.model.text if self.model.reader is None else self.model.reader(job)
-        encoded, told = reader(texts), self._told(job, shown, ())
+        encoded, told = reader(self.adapters.worded(texts, first)), self._told(job, shown, ())
+        seen, unseen = self.adapters.seen(first, job.adapted, n)
         said = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
-        rows = [row | told | facts for row in said]
+        rows = [row | told | facts | seen for row in said]
         nothing = told | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()} | facts
-        null = rows[-1] if first.negative else padded(reader.null(n), encoded) | nothing
+        null = (rows[-1] if first.negative else padded(reader.null(n), encoded) | nothing) | unseen
         null = self.model.contrast(null) if self.model.contrast else null
         count, around = len(first.prompts), self._around(job)
         return Asked(
@@ -190,6 +201,7 @@ class Pipeline:
             lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
             around=around,
             share=None if self.model.share is None else self.model.share(job.grid),
+            controls=self.adapters.controls(first),
         )
 
     def start(self, job: Job) -> Start | None:
@@ -206,6 +218,12 @@ class Pipeline:
             keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
         options = {"token": self.model.token, "project": self._projection(job)}
         return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
+
+    def _texts(self, job: Job) -> list[str]:
+        """All that its requests say, each text once."""
+        texts = [text for request in job.requests for text, _ in (*request.prompts, *request.regions)]
+        texts += [text for _, text in job.requests[0].timeline] + [job.requests[0].negative or texts[0]]
+        return self.adapters.worded(list(dict.fromkeys(texts)), job.requests[0])
 
     # ---- what a modality says
 
@@ -259,6 +277,7 @@ class Pipeline:
             shown = self.model.shown(job, (job.noise or keyed(job)).of("shown"))
         else:
             shown = {} if job.context is None else {"context": self.encode(job.context)}
+        shown |= self.adapters.hints(job.requests[0], job.adapted)
         return {name: each.expand(len(job.requests), *each.shape[1:]) for name, each in shown.items()}
 
     def _noise(self, noise: Any, shape: tuple[int, ...], request: Request) -> Noise | None:
@@ -287,6 +306,7 @@ class Pipeline:
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
         fields = {"sample": options.pop("sample", 0), "negative": options.pop("negative", None) or None}
+        fields |= self.adapters.fields(options)
         if fields["negative"] and self.model.distilled:
             raise ValueError(f"the model {self.model.name} is told its guidance: it takes no negative prompt")
         names = {"model": self.model.name, "model_hash": self.model.hash, "version": __version__}
@@ -346,15 +366,15 @@ def result_of(media: list[Any], prompt: Any) -> Any:
     return media if listed or len(media) > 1 else media[0]
 
 
-def load(name_or_path: str | Path = "mini-image") -> Pipeline:
+def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
     """A shipped model by name, a model folder, or a published checkpoint: a folder, a repository (owner/name, or
-    owner/name@revision) or a .safetensors file, as the pipeline of its modality. ValueError naming what ships if there
-    is none."""
-    shipped = models()
+    owner/name@revision) or a .safetensors file, as the pipeline of its modality. options: `families._loading.Loading`.
+    ValueError naming what ships if there is none."""
+    shipped, loading = models(), read(options)
     source = shipped.get(str(name_or_path), name_or_path)
     for family in _families():
         if family.claims(source):
-            return of(family.load(source))
+            return of(family.load(source, loading))
     raise ValueError(
         f"unknown model {str(name_or_path)!r}: neither a shipped model ({', '.join(shipped)}) nor a model folder"
     )

@@ -52,10 +52,11 @@ class Denoiser(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The network's own: that of its first floating-point parameter (float32 when it has none)."""
+        """The network's own: what it says, or that of its first floating-point parameter (float32 when it has none)."""
         if self._dtype is None:
             kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
-            self._dtype = next(kinds, torch.float32)
+            said = getattr(self.net, "dtype", None)  # weights that are quantised do not show it
+            self._dtype = said if isinstance(said, torch.dtype) else next(kinds, torch.float32)
         return self._dtype
 
     def hinted(self, hint: Hint) -> Denoiser:

@@ -20,6 +20,8 @@ from ..conditioners.base import Cond
 from ..conditioners.prompt import Weighted, parse
 from ..core.denoiser import Denoiser
 from . import _schedule as schedules
+from ._adapting import adapts_of
+from ._placing import runs_on
 from .model import Model
 
 Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any]], Tensor]
@@ -43,11 +45,24 @@ class Net(nn.Module):
     def __init__(self, network: nn.Module, call: Call, *, skips: bool = False) -> None:
         super().__init__()
         self.network, self.call, self.skips = network, call, skips
+        self.dtype: torch.dtype | None = None  # what it computes in, where its weights do not say: they are quantised
+        self._place: torch.device | None = None
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Net:
+        self._place = None  # .to() and friends pass here
+        return super()._apply(fn, recurse)
+
+    @property
+    def place(self) -> torch.device:
+        """Where it runs, which hooks that offload it may say."""
+        if self._place is None:
+            self._place = runs_on(self.network)
+        return self._place
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         if cond.get("skip_layers") and not self.skips:
             raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
-        place = next(self.network.parameters()).device
+        place = self.place
         told = {name: _cast(value, x.dtype, place) for name, value in cond.items()}
         return self.call(self.network, x.to(place), t.to(place), told).to(x.device)
 
@@ -71,12 +86,12 @@ class PublishedVAE:
     def encode(self, x: Tensor) -> Tensor:
         """Media [B, C, *size] in [-1, 1] -> whitened latents [B, C, *grid]; ValueError for a size off the stride."""
         self.spec.grid(x.shape[2:])
-        coded = self.vae.encode(x.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
-        return (coded.to(x) - self.mean) / self.std
+        coded = self.vae.encode(x.to(runs_on(self.vae), self.vae.dtype)).latent_dist.mode()
+        return (coded.to(x) - self.mean.to(x.device)) / self.std.to(x.device)
 
     def decode(self, z: Tensor) -> Tensor:
         """Whitened latents [B, C, *grid] -> media [B, C, *size], about [-1, 1]."""
-        raw = (z * self.std + self.mean).to(self.vae.device, self.vae.dtype)
+        raw = (z * self.std.to(z.device) + self.mean.to(z.device)).to(runs_on(self.vae), self.vae.dtype)
         told = (raw.new_zeros(len(raw)),) if self.timed else ()
         return self.vae.decode(raw, *told, return_dict=False)[0].to(z)
 
@@ -169,6 +184,10 @@ class Texts:
                 raise ValueError(f"the prompt has {count} tokens, the limit is {span.length}: {prompt[:60]!r}")
         return counts
 
+    def forget(self) -> None:
+        """What was encoded before the text encoders changed."""
+        self.kept.clear()
+
     @torch.no_grad()
     def _empty(self) -> Cond:
         if "empty" not in self.kept:
@@ -215,8 +234,9 @@ def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int 
 
 
 def model(pipe: Any, about: About, **parts: Any) -> Model:
-    """The `Model` of a checkpoint, with what all of them have in common."""
+    """The `Model` of a checkpoint, with what all of them have in common. adapts: what its family says of it."""
     plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True}
+    plain["adapts"] = adapts_of(pipe, forget=parts["text"].forget, **parts.pop("adapts", {}))
     return Model(defaults=defaults(pipe), **plain, **parts)
 
 

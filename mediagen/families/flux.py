@@ -30,7 +30,8 @@ def model(pipe: Any, about: adapters.About) -> Model:
         )
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        text, pooled, _ = pipe.encode_prompt(texts, None, device=pipe.text_encoder.device, max_sequence_length=LONGEST)
+        place = adapters.runs_on(pipe.text_encoder)
+        text, pooled, _ = pipe.encode_prompt(texts, None, device=place, max_sequence_length=LONGEST)
         return {"text": text, "pooled": pooled}
 
     def told(request: Any, n: int) -> dict[str, Tensor]:

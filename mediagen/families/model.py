@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..autoencoders.base import Autoencoder, LatentSpec
 from ..conditioners.base import Cond, Conditioner
@@ -40,6 +40,27 @@ class Enlarging:
     strength: float
 
 
+def nothing_kept() -> None:
+    """What most models do when their text encoders have changed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Adapts:
+    """What can be put on a model for a request, and what reads the files of it; None: nothing of this kind.
+
+    parts: the networks that LoRA goes on, by the names that files have for them; none: the denoiser's. renamed: keys of
+    other releases' LoRA -> theirs. learn: path -> a word that the text encoders know. control: path -> a control
+    network. pictures: image prompts (`families._pictures.Shown`). forget: called when the text encoders have changed.
+    """
+
+    parts: Mapping[str, nn.Module] = field(default_factory=dict)
+    renamed: Callable[[dict[str, Tensor]], Mapping[str, Any]] | None = None
+    learn: Callable[[str], Any] | None = None
+    control: Callable[[str], Any] | None = None
+    pictures: Any = None
+    forget: Callable[[], None] = nothing_kept
+
+
 def nothing_told(request: Request, n: int) -> Cond:
     """What most models are told beside texts and scalars."""
     return {}
@@ -68,9 +89,12 @@ class Model:
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
+    begin: called with the number of steps before each walk, of a model that keeps something over its steps.
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
+    even: whether a sample's latents are the same, to the last bit, whatever is in its batch beside it.
     drawn: (torch.Generator, request) -> the noise that the published pipeline draws from it, of one that does not draw
     it as `core.rng.Drawn`.
+    adapts: what it can be adapted with.
     """
 
     name: str
@@ -98,7 +122,10 @@ class Model:
     share: Callable[[tuple[int, ...]], Tensor] | None = None
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False
+    begin: Callable[[int], None] | None = None
+    even: bool = False
     drawn: Callable[[Any, Request], Any] | None = None
+    adapts: Adapts = field(default_factory=Adapts)
 
     @property
     def spec(self) -> LatentSpec:

@@ -19,6 +19,7 @@ from ..core import path as paths
 from ..core.denoiser import Denoiser
 from ..training import weights
 from ..training.weights import load_autoencoder
+from ._loading import PLAIN, Loading, for_own
 from .model import Model
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -34,12 +35,14 @@ def claims(source: str | Path) -> bool:
     return (Path(source) / "card.yaml").is_file()
 
 
-def load(source: str | Path) -> Model:
+def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     """A folder with card.yaml -> the model, ready to run. ValueError for a broken card or broken weights."""
+    for_own(loading)
     folder = Path(source)
     card = read_card(folder)
     text_folder = folder / card["text"] if card["text"] else SHIPPED / "minilm"
     denoiser, multiple = load_denoiser(folder / card["denoiser"])
+    denoiser = denoiser.to(loading.torch_dtype) if loading.dtype is not None else denoiser
     autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
     files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
     multiple *= autoencoder.spec.stride[-1]
@@ -48,14 +51,15 @@ def load(source: str | Path) -> Model:
         modality=card["modality"],
         size=size_of(card, multiple),
         multiple=multiple,
-        text=TextEncoder.load(text_folder),
+        text=TextEncoder.load(text_folder, even=True),
         denoiser=denoiser,
         autoencoder=autoencoder,
         preview=load_preview(folder / card["preview"]) if card.get("preview") else None,
         defaults=card.get("defaults", {}),
-        hash=digest([*files, text_folder / "model.safetensors"]),
+        hash=digest([*files, text_folder / "model.safetensors"]) + loading.label,
         scalars=scalars_of(card, denoiser.net.config.scalars, folder),
         signals=denoiser.net.config.signals,
+        even=getattr(denoiser.net, "even", False),
         token=tuple(getattr(denoiser.net.config, "patch", ())) if card.get("known") else None,
         rate=card.get("rate"),
         seconds=card.get("seconds"),

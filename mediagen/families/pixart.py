@@ -22,7 +22,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         options = {"do_classifier_free_guidance": False, "clean_caption": cleans(), "max_sequence_length": longest}
-        options["device"] = pipe.text_encoder.device
+        options["device"] = adapters.runs_on(pipe.text_encoder)
         text, mask, *_ = pipe.encode_prompt(texts, **options)
         return {"text": text, "text_mask": mask}
 

@@ -1,7 +1,8 @@
 """Published checkpoints in diffusers' layout: a folder, a repository, or a single .safetensors file.
 
 Which family it is, its own files say: the class that `model_index.json` names, or the keys of a single file. A family
-file (`sd.py`, ...) has PIPELINES, the classes that it reads, OPTIONS for diffusers' loader, and `model(pipe, about)`.
+file (`sd.py`, ...) has PIPELINES, the classes that it reads, OPTIONS for diffusers' loader, and `model(pipe, about)`;
+some have LIBRARIES, diffusers' own modules beside its pipelines that their parts come from.
 Only safetensors are read and no code of a checkpoint is run. Offline (HF_HUB_OFFLINE) the network is not asked.
 """
 
@@ -19,6 +20,10 @@ from typing import Any
 
 from . import __name__ as ROOM
 from . import __path__ as PLACES
+from . import _quantized as quantized
+from ._fitted import fitted
+from ._loading import PLAIN, Loading
+from ._placing import place
 from .model import Model
 
 INDEX = "model_index.json"
@@ -40,13 +45,16 @@ def claims(source: str | Path) -> bool:
     return isinstance(source, str) and bool(REPOSITORY.fullmatch(source))
 
 
-def load(source: str | Path) -> Model:
+def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     """A published checkpoint -> the model, ready to run. ValueError, in one line, for what cannot be loaded."""
     _needs_diffusers()
     path = Path(source)
+    if path.exists() and loading.revision is not None:
+        raise ValueError(f"{path} is a file or folder, which has no revisions: leave out revision")
     if path.is_file():
-        return _single(path)
-    return _folder(path if path.is_dir() else _fetched(str(source)), str(source))
+        return _single(path, loading)
+    name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
+    return _folder(path if path.is_dir() else _fetched(name, variant=loading.variant), name, loading)
 
 
 def pipelines() -> dict[str, Any]:
@@ -56,46 +64,73 @@ def pipelines() -> dict[str, Any]:
     return {kind: module for module in found for kind in getattr(module, "PIPELINES", ())}
 
 
-def _folder(folder: Path, name: str) -> Model:
+def _folder(folder: Path, name: str, loading: Loading) -> Model:
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
-    parts = _parts(folder, index, family, name)
+    files = _parts(folder, index, family, name, loading)
     absent = {part: None for part, made in index.items() if isinstance(made, list) and None in made}
-    options = absent | family.OPTIONS | {"local_files_only": True, "use_safetensors": True}
-    return _built(family, name, parts, lambda: _class(kind).from_pretrained(folder, **options))
+    options = absent | family.OPTIONS | {"local_files_only": True, "use_safetensors": True, "variant": loading.variant}
+
+    def read() -> Any:
+        return _class(kind).from_pretrained(folder, **options, **_how(folder, index, loading))
+
+    return _built(family, name, files, read, loading)
 
 
-def _single(file: Path) -> Model:
+def _single(file: Path, loading: Loading) -> Model:
     """A file with all the weights; the rest of the checkpoint, its configurations, lies beside it or is fetched."""
     beside = file.parent / INDEX
     config = file.parent if beside.is_file() else _fetched(_usual(file), weights=False)
-    kind, family = _family(_index(config / INDEX), str(file))
+    index = _index(config / INDEX)
+    kind, family = _family(index, str(file))
     options = {k: v for k, v in family.OPTIONS.items() if v is not None}
     options |= {"config": str(config), "local_files_only": True}
-    return _built(family, str(file), [file], lambda: _class(kind).from_single_file(str(file), **options))
+
+    def read() -> Any:
+        return _class(kind).from_single_file(str(file), **options, **_how(config, index, loading))
+
+    return _built(family, str(file), [file], read, loading)
 
 
-def _built(family: Any, name: str, files: Sequence[Path], read: Any) -> Model:
-    import torch
+def _how(folder: Path, index: Mapping[str, Any], loading: Loading) -> dict[str, Any]:
+    """What diffusers' loader is told of dtype, bits and places, and the parts that stand in the place of others."""
+    dtype, asked = loading.torch_dtype, {"quantization_config": None, "device_map": loading.device_map}
+    asked["quantization_config"] = quantized.config(loading.quantize, dtype, index)
+    for name, given in loading.parts.items():
+        if not isinstance(index.get(name), list):
+            raise ValueError(f"it has no part {name!r}; its parts: {', '.join(_made(index))}")
+        asked[name] = quantized.part(_class(*reversed(index[name])), given, folder / name, dtype)
+    return {"torch_dtype": dtype} | {name: value for name, value in asked.items() if value is not None}
 
+
+def _made(index: Mapping[str, Any]) -> list[str]:
+    """The parts that an index names."""
+    return [part for part, made in index.items() if isinstance(made, list) and None not in made]
+
+
+def _built(family: Any, name: str, files: Sequence[Path], read: Any, loading: Loading) -> Model:
     from ._adapters import About, quiet
 
-    about = About(name=name, hash=fingerprint(files))
+    about = About(name=name, hash=fingerprint(files) + loading.label)
     try:
         with quiet():
-            pipe = read().to(torch.float32)
+            pipe = read()
+            if loading.quantize is None and not loading.parts:
+                pipe.to(loading.torch_dtype)
+            if loading.quantize == "fp8":
+                for network in filter(None, (getattr(pipe, part, None) for part in quantized.DENOISERS)):
+                    quantized.eighths(network, loading.torch_dtype)
+            place(pipe, loading)
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}") from error
     try:
-        return family.model(pipe, about)
+        return fitted(family.model(pipe, about), loading)
     except ValueError as error:
         raise ValueError(f"cannot load the checkpoint {name}: {error}") from error
 
 
-def _class(kind: str) -> Any:
-    import diffusers
-
-    return getattr(diffusers, kind)
+def _class(kind: str, library: str = "diffusers") -> Any:
+    return getattr(importlib.import_module(library), kind)
 
 
 def _index(file: Path) -> Mapping[str, Any]:
@@ -119,20 +154,31 @@ def _family(index: Mapping[str, Any], name: str) -> tuple[str, Any]:
     return kind, known[kind]
 
 
-def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str) -> list[Path]:
+def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str, loading: Loading) -> list[Path]:
     """The weight files of a checkpoint's parts; ValueError for one that is missing, or no part that is known."""
     files: list[Path] = []
     for part, made in index.items():
         if part in family.OPTIONS or not isinstance(made, list) or None in made:
             continue
-        if made[0] not in LIBRARIES:
-            raise ValueError(f"the checkpoint {name} wants its {part} from {made[0]!r}: only {LIBRARIES} are loaded")
+        allowed = (*LIBRARIES, *getattr(family, "LIBRARIES", ()))
+        if made[0] not in allowed:
+            raise ValueError(f"the checkpoint {name} wants its {part} from {made[0]!r}: only {allowed} are loaded")
         if not (folder / part).is_dir():
             raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
-        files += sorted(f for f in (folder / part).glob("*.safetensors") if "." not in f.stem)
+        files += _own(folder / part, loading, part)
     if not files:
         raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
     return files
+
+
+def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
+    """The weight files that are read of a part: those of the variant, where it has any, or what stands in its place."""
+    if part in loading.parts:
+        given = loading.parts[part]
+        return [Path(given)] if isinstance(given, str | Path) and Path(given).is_file() else []
+    files = sorted(folder.glob("*.safetensors"))
+    varied = [f for f in files if loading.variant and f".{loading.variant}" in f.name]
+    return varied or [f for f in files if "." not in f.stem]
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -146,8 +192,8 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 
 def _sampled(file: Path) -> Iterator[bytes]:
-    size, header = file.stat().st_size, _header(file)
-    begin, data = header[0], max((entry["data_offsets"][1] for entry in header[1].values()), default=0)
+    size, header = file.stat().st_size, _header(file) if file.suffix == ".safetensors" else (0, {})
+    begin, data = header[0], max((entry["data_offsets"][1] for entry in header[1].values()), default=size)
     if size != begin + data:
         raise ValueError(f"{file} is cut short or damaged: it has {size} bytes, not {begin + data}; fetch it again")
     with file.open("rb") as opened:
@@ -180,7 +226,7 @@ def _usual(file: Path) -> str:
     return known.DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"]
 
 
-def _fetched(name: str, weights: bool = True) -> Path:
+def _fetched(name: str, weights: bool = True, variant: str | None = None) -> Path:
     """A repository (owner/name, or owner/name@revision) -> its folder in the cache. What it is, is looked at before
     its weights are fetched."""
     from diffusers import DiffusionPipeline
@@ -195,7 +241,7 @@ def _fetched(name: str, weights: bool = True) -> Path:
                 snapshot_download(repository, allow_patterns=["*.json", "*/*.json", "*.txt", "*/*.txt"], **where)
             )
         _family(index, name)
-        return Path(DiffusionPipeline.download(repository, use_safetensors=True, **where))
+        return Path(DiffusionPipeline.download(repository, use_safetensors=True, variant=variant, **where))
     except ValueError as error:
         raise ValueError(_line(error)) from error
     except Exception as error:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from . import _adapters as adapters
+from . import _control as controls
+from . import _pictures as pictures
 from . import _schedule as schedules
 from .model import Model
 
@@ -23,9 +25,10 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
     fits(pipe, shown)
+    net = adapters.Net(pipe.unet, call)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        return {"text": pipe.encode_prompt(texts, pipe.text_encoder.device, 1, False)[0]}
+        return {"text": pipe.encode_prompt(texts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
 
     def told(request: Any, n: int) -> dict[str, Tensor]:
         return {"scale": scale_code(pipe, request.walk.guidance, n)} if width else {}
@@ -35,16 +38,18 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         about,
         sample=pipe.unet.config.sample_size,
         text=adapters.Texts(encode=encode, spans=[token_span(pipe.tokenizer)]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.unet, call), pipe.scheduler),
+        denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
+        adapts={"control": controls.reader(pipe, net, controls.unet_residuals)},
     )
 
 
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     options = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
-    return unet(beside(x, cond), t, **options, class_labels=cond.get("level"), return_dict=False)[0]
+    options |= {"class_labels": cond.get("level"), "added_cond_kwargs": pictures.told(cond) or None}
+    return unet(beside(x, cond), t, **options, **controls.beside(cond), return_dict=False)[0]
 
 
 def beside(x: Tensor, cond: Mapping[str, Any]) -> Tensor:

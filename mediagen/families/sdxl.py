@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from . import _adapters as adapters
+from . import _control as controls
+from . import _pictures as pictures
 from . import _schedule as schedules
 from .model import Model
 from .sd import beside, fits, scale_code, token_span
@@ -20,10 +22,11 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
     fits(pipe, shown)
+    net = adapters.Net(pipe.unet, call)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         text, _, pooled, _ = pipe.encode_prompt(
-            texts, device=pipe.text_encoder.device, do_classifier_free_guidance=False
+            texts, device=adapters.runs_on(pipe.text_encoder), do_classifier_free_guidance=False
         )
         return {"text": text, "pooled": pooled}
 
@@ -38,18 +41,25 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         text=adapters.Texts(
             encode=encode, spans=[token_span(pipe.tokenizer)], zeros=pipe.config.force_zeros_for_empty_prompt
         ),
-        denoiser=adapters.denoiser(adapters.Net(pipe.unet, call), pipe.scheduler),
+        denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
+        adapts={"control": controls.reader(pipe, net, residuals)},
     )
 
 
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]}
+    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]} | pictures.told(cond)
     scale = cond.get("scale")
     options = {"encoder_hidden_states": cond["text"], "timestep_cond": scale, "added_cond_kwargs": told}
-    return unet(beside(x, cond), t, **options, return_dict=False)[0]
+    return unet(beside(x, cond), t, **options, **controls.beside(cond), return_dict=False)[0]
+
+
+def residuals(net: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], *how: Any) -> dict[str, tuple[Tensor, ...]]:
+    """Those of a control network."""
+    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]}
+    return controls.unet_residuals(net, x, t, cond, *how, added_cond_kwargs=told)
 
 
 def size_code(size: tuple[int, ...]) -> Tensor:

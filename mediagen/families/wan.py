@@ -28,7 +28,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
-        options["device"] = pipe.text_encoder.device
+        options["device"] = adapters.runs_on(pipe.text_encoder)
         return {"text": pipe.encode_prompt(texts, **options)[0]}
 
     asked = inspect.signature(type(pipe).__call__).parameters

@@ -1,0 +1,62 @@
+"""A loaded checkpoint with what it was asked to be loaded with beside weights: caches, attention, tiles, previews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from . import _caching as caching
+from ._loading import Loading
+from .model import Model
+
+
+def fitted(model: Model, loading: Loading) -> Model:
+    """ValueError for what this checkpoint's parts cannot do."""
+    if loading.quantize is not None or loading.parts:
+        model.denoiser.net.dtype = loading.torch_dtype
+    if loading.attention is not None:
+        for network in networks(model):
+            _attending(network, loading.attention)
+    if loading.parallel is not None:
+        from ._parallel import split
+
+        split(networks(model), loading.parallel)
+    if loading.compiled:
+        for network in networks(model):
+            _compiled(network)
+    if loading.cache is None:
+        return model
+    net = model.denoiser.net
+    net.call = caching.cached(net.call, networks(model), loading.cache)
+    return replace(model, begin=net.call.begin)
+
+
+def networks(model: Model) -> Sequence[Any]:
+    """The denoiser's, of which there may be several; ValueError for a model whose network is of another kind."""
+    network = getattr(model.denoiser.net, "network", None)
+    if network is None:
+        raise ValueError(f"the network of {model.name} is none of diffusers': leave out attention, cache and compiled")
+    return list(network) if isinstance(network, nn.ModuleList) else [network]
+
+
+def _attending(network: Any, backend: str) -> None:
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    known = sorted(name.value for name in AttentionBackendName)
+    if backend not in known:
+        raise ValueError(f"attention is {backend!r}; diffusers has {', '.join(known)}")
+    try:
+        network.set_attention_backend(backend)
+    except Exception as error:  # a backend's packages are looked for by each in its own way
+        raise ValueError(f"the attention {backend} is not to be had here: {str(error).splitlines()[0]}") from error
+
+
+def _compiled(network: Any) -> None:
+    """Its repeated blocks, which are compiled once for all of them; a network that names none, as a whole."""
+    if getattr(network, "_repeated_blocks", None):
+        network.compile_repeated_blocks(fullgraph=True)
+    else:
+        network.compile()

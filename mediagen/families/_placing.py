@@ -1,0 +1,65 @@
+"""Where the parts of a published checkpoint lie, and where they run, which hooks may make two places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._loading import Loading
+
+BLOCKS = 1  # that lie on the device at once, of a network that is offloaded in groups
+
+
+def place(pipe: Any, loading: Loading) -> None:
+    """Put a pipeline's parts where they were asked to lie. ValueError if its kind of offloading is not there."""
+    if loading.device_map is not None:
+        return
+    if loading.offload is None:
+        pipe.to(loading.place)
+        return
+    _needs_accelerate()
+    if loading.offload == "model":
+        pipe.enable_model_cpu_offload(device=loading.place)
+        return
+    for module in modules(pipe):
+        _grouped(module, loading.place, by_block=loading.offload == "group")
+
+
+def _grouped(module: nn.Module, device: torch.device, by_block: bool) -> None:
+    """A network's blocks, or its layers, one after the other. An autoencoder, whose calls are no forward pass, always
+    layer by layer."""
+    from diffusers.hooks import apply_group_offloading
+
+    kind: dict[str, Any] = {"offload_type": "leaf_level"}
+    if by_block and not hasattr(module, "decode"):
+        kind = {"offload_type": "block_level", "num_blocks_per_group": BLOCKS}
+    apply_group_offloading(module, onload_device=device, **kind)
+
+
+def modules(pipe: Any) -> Iterator[nn.Module]:
+    """The parts of a pipeline that have weights."""
+    return (part for part in pipe.components.values() if isinstance(part, nn.Module))
+
+
+def runs_on(module: nn.Module) -> torch.device:
+    """The device that what a module is given must lie on: that of its hooks, if it has any, else of its weights."""
+    from diffusers.hooks.group_offloading import _get_group_onload_device
+
+    try:
+        return torch.device(_get_group_onload_device(module))
+    except ValueError:
+        pass
+    for part in module.modules():
+        if (device := getattr(getattr(part, "_hf_hook", None), "execution_device", None)) is not None:
+            return torch.device(device)
+    return next(module.parameters()).device
+
+
+def _needs_accelerate() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("accelerate") is None:
+        raise ValueError("offload needs accelerate: pip install 'mediagen[published]'")
