@@ -1,0 +1,52 @@
+"""Tiny checkpoints of the further families of pictures: see `tiny`."""
+
+import json
+from pathlib import Path
+
+from tiny import clip, clip_tokenizer, sd, sdxl, unet, vae
+
+
+def certain(coder):
+    """An autoencoder that is sure of its latents: a draw of them is their mean, which ours takes."""
+    channels = coder.config.latent_channels
+    coder.quant_conv.weight.data[channels:], coder.quant_conv.bias.data[channels:] = 0, -30
+    return coder
+
+
+def renamed(folder: Path, kind: str) -> Path:
+    """The same checkpoint, for another of diffusers' pipelines."""
+    file = folder / "model_index.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"_class_name": kind}))
+    return folder
+
+
+def sure(folder: Path) -> Path:
+    from diffusers import AutoencoderKL
+
+    certain(AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)).save_pretrained(folder / "vae")
+    return folder
+
+
+def sd_inpaint(folder: Path, plan, *, seed: int = 0, channels: int = 9) -> Path:
+    """Stable Diffusion's, which is shown the mask and the masked picture."""
+    made = sd(folder, plan, seed=seed, in_channels=channels, out_channels=4)
+    return sure(renamed(made, "StableDiffusionInpaintPipeline"))
+
+
+def sdxl_inpaint(folder: Path, plan, *, seed: int = 0) -> Path:
+    made = sdxl(folder, plan, seed=seed, in_channels=9, out_channels=4)
+    return sure(renamed(made, "StableDiffusionXLInpaintPipeline"))
+
+
+def sdxl_refiner(folder: Path, plan, *, seed: int = 20) -> Path:
+    """With the second text encoder alone, and five numbers."""
+    from diffusers import StableDiffusionXLImg2ImgPipeline
+
+    two = clip_tokenizer(pad="!")
+    added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "cross_attention_dim": 32}
+    added |= {"projection_class_embeddings_input_dim": 32 + 5 * 8, "transformer_layers_per_block": (1, 1)}
+    parts = {"tokenizer": None, "text_encoder": None, "tokenizer_2": two, "scheduler": plan}
+    parts |= {"text_encoder_2": clip(two, seed + 4, projected=True), "vae": vae(2, scaling_factor=0.13025)}
+    options = {"requires_aesthetics_score": True, "force_zeros_for_empty_prompt": False, "add_watermarker": False}
+    StableDiffusionXLImg2ImgPipeline(unet=unet(seed + 3, **added), **parts, **options).save_pretrained(folder)
+    return folder
