@@ -131,6 +131,7 @@ class VideoPipeline(Pipeline):
         looped = bool(walking["walk"].loop)
         count, rate = self._count(seconds, given, edits, looped), given.rate * edits.get("factor", 1)
         cover = known(given, edits, count, self.model.spec, self.frames)
+        self._check_pictures(given, edits, cover)
         text, timeline = split_timeline(prompt, count / rate)
         common = {name: edits[name] for name in ("motion", "factor", "between", "left", "right") if name in edits}
         request = Request(
@@ -183,6 +184,18 @@ class VideoPipeline(Pipeline):
             raise ValueError(f"the model {self.model.name} makes {self.rate:g} frames a second, not {given.rate:g}")
         return given
 
+    def _check_pictures(self, given: Inputs, edits: Mapping[str, Any], cover: Canvas | None) -> None:
+        """ValueError unless a model that is shown the picture that a clip begins with has one."""
+        if not self.model.ends:
+            return
+        if cover is None or (given.source is None and given.first is None):
+            raise ValueError(f"the model {self.model.name} makes clips from a picture: give first, or a clip to vary")
+        changed = given.source is not None and _task(given, edits, False) != "vary"
+        if changed and not bool(cover.whole[max(cover.shown[0], 0)]):
+            raise ValueError(
+                f"the model {self.model.name} begins with a picture: the first frame that it sees must stay"
+            )
+
     def common(self, options: dict[str, Any], rate: float) -> dict[str, Any]:
         """The fields of a request that all media share; a window in frames and the axis of a loop among them."""
         window = options.get("window")
@@ -233,6 +246,11 @@ class VideoPipeline(Pipeline):
         return self.model.spec.grid((covering(self.model.spec, window[0]), *sides[::-1]))
 
     # ---- what the pipeline asks
+
+    def _keeps(self, job: Job) -> bool:
+        request = job.requests[0]
+        seen = request.last is None or "last" in self.model.ends
+        return super()._keeps(job) and request.task == "animate" and seen
 
     def _places(self, job: Job) -> list[tuple[str, Tensor]]:
         timeline = job.requests[0].timeline
