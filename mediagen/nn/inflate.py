@@ -1,6 +1,6 @@
 """The weights of a network of images as a start for its network of clips (arXiv:1705.07750, arXiv:2304.08818)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -33,3 +33,13 @@ def _deeper(kernel: Tensor, length: int, causal: bool) -> Tensor:
     deep = kernel.new_zeros(*kernel.shape[:2], length, *kernel.shape[2:])
     deep[:, :, length - 1 if causal else length // 2] = kernel
     return deep
+
+
+def padded(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """A weight, and zeros after it on each axis up to `shape`: channels that a network did not have say nothing and are
+    not looked at. ValueError if it is the larger one somewhere."""
+    if len(shape) != value.ndim or any(n < m for n, m in zip(shape, value.shape, strict=True)):
+        raise ValueError(f"a weight {list(value.shape)} does not fit into {list(shape)}")
+    wide = value.new_zeros(tuple(shape))
+    wide[tuple(slice(n) for n in value.shape)] = value
+    return wide

@@ -59,9 +59,16 @@ def flicker(x: Tensor) -> Tensor:
     return x.diff(n=2, dim=2).abs().mean()
 
 
-def players(vae: Whitened, weights: ReconstructionLoss, batch: Callable[[int], Tensor], seed: int = 0) -> list[Player]:
+def players(
+    vae: Whitened,
+    weights: ReconstructionLoss,
+    batch: Callable[[int], Tensor],
+    seed: int = 0,
+    *,
+    held: int | None = None,
+) -> list[Player]:
     """The autoencoder as it is now, and its adversary if it has a weight. `batch(step)` gives media [B, C, *size] in
-    [-1, 1]."""
+    [-1, 1]. held: so many latent channels, the first, are what must not drift (None: all)."""
     origin = frozen(deepcopy(vae.encoder)) if weights.drift else None
     seen = frame_by_frame if vae.spec.causal else nn.Identity()
     dims = vae.spec.dims - vae.spec.causal
@@ -81,7 +88,7 @@ def players(vae: Whitened, weights: ReconstructionLoss, batch: Callable[[int], T
             pictures = slice(0, 1) if vae.spec.causal else slice(None)
             with torch.no_grad():
                 before = origin(x[:, :, pictures])[0]
-            terms["drift"] = F.mse_loss(mean[:, :, pictures], before)
+            terms["drift"] = F.mse_loss(mean[:, :held, pictures], before[:, :held])
             terms["loss"] = terms["loss"] + weights.drift * terms["drift"]
         latest.update(real=x, fake=recon.detach().float())
         if adversary is not None and step >= weights.adversarial_start:

@@ -15,7 +15,7 @@ from ..conditioners.text import TextEncoder
 from ..core import path as paths
 from ..core import predict, timing
 from ..core.denoiser import Denoiser
-from ..nn.inflate import inflated
+from ..nn.inflate import inflated, padded
 from . import denoise, medium, weights
 from .card import write_card
 from .denoise import Batch, Conditioning
@@ -29,6 +29,7 @@ from .texts import stored
 from .trainer import Place, Progress, place, train
 
 ADDED = ("signal_embed.", "scalar_embed.")  # of numbers and signals that a network may learn later
+CHANNELS = ("patch_embed.weight", "head.weight", "head.bias")  # of a transformer; a channel's cells lie side by side
 
 Show = Callable[[int, Denoiser], None]
 
@@ -102,10 +103,12 @@ def allow_shapes(count: int = 64) -> None:
 
 
 def begin(net: nn.Module, init: str) -> None:
-    """Load the weights of `init`. What it is not told or shown there is told nothing at first; a network of images is a
-    start for one of clips. ValueError if the weights belong to another network."""
+    """Load the weights of `init`. What it is not told or shown there is told nothing at first, and so of latent
+    channels that are new; a network of images is a start for one of clips. ValueError if the weights belong to another
+    network."""
     tensors, about = weights.load(init)
     mine = net.state_dict()
+    tensors |= {k: padded(tensors[k], mine[k].shape) for k in CHANNELS if k in tensors and k in mine}
     added = {k: torch.zeros_like(v) for k, v in mine.items() if k.startswith(ADDED) and k not in tensors}
     if getattr(net.config, "clips", False) and not about.get("model", {}).get("clips"):
         tensors = inflated(tensors, net)

@@ -1,8 +1,9 @@
 """A run of the recipe of an autoencoder of clips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .. import config
 from ..autoencoders.causal import VideoVAE, VideoVAEConfig
+from ..nn.inflate import padded
 from . import pictures, videos, weights
 from .ema import EMA
 from .journal import Journal
@@ -25,12 +27,13 @@ SHOWN = 4  # of so many frames one is shown
 
 @dataclass(frozen=True, kw_only=True)
 class VideoAutoencoderRecipe:
-    """data: a built motion world, or a folder of video files, which are brought to `crop` pixels a side and `rate`
-    frames a second; frames, crop: of the random pieces; stills: the share of batches that are pictures, clips of one
-    frame, `frames` times as many: those of `pictures` (a built dataset, or a folder) or else frames of the clips. init:
-    weights to start from, of clips or of images, whose encoder must be the same (of the decoder the last layers are
-    taken as far as they are); decoder_only: keep the encoder, and so the latent space, as it is; samples: held-out
-    clips that are made again and measured at each checkpoint."""
+    """data: a built motion world, or a folder of video files, which are brought to `size` pixels a side (None: `crop`)
+    and `rate` frames a second; frames, crop: of the random pieces, each that of `tries` in which most changes; stills:
+    the share of batches that are pictures, clips of one frame, `frames` times as many: those of `pictures` (a built
+    dataset, or a folder) or else frames of the clips. init: weights to start from, of clips or of images, whose encoder
+    must be the same (of the decoder the last layers are taken as far as they are); decoder_only: keep the encoder, and
+    so the latent space, as it is; samples: held-out clips whose first `frames` are made again, all of each, and
+    measured at each checkpoint."""
 
     kind: str = "video-autoencoder"
     data: str
@@ -38,6 +41,8 @@ class VideoAutoencoderRecipe:
     rate: float = 8.0
     frames: int = 17
     crop: int = 64
+    size: int | None = None
+    tries: int = 1
     batch: int = 8
     stills: float = 0.1
     init: str | None = None
@@ -59,6 +64,8 @@ class VideoAutoencoderRecipe:
                 f"stills must be from 0 to 1, batch 1 or more and samples 0 or more, not {self.stills}, {self.batch} "
                 f"and {self.samples}"
             )
+        if self.tries < 1:
+            raise ValueError(f"tries must be 1 or more, not {self.tries}")
         if not self.init and (self.decoder_only or self.loss.drift):
             raise ValueError("decoder_only and drift hold on to the latents of other weights: name them as init")
 
@@ -68,11 +75,11 @@ KINDS = {"video-autoencoder": VideoAutoencoderRecipe}
 
 def run(recipe: VideoAutoencoderRecipe, out: Path) -> Iterator[Progress]:
     """Train, writing `out/vae.safetensors` (averaged weights, whitening measured) at each checkpoint."""
-    clips = videos.source(recipe.data, "train", recipe.crop, recipe.rate)
+    clips = videos.source(recipe.data, "train", recipe.size or recipe.crop, recipe.rate)
     videos.check_crop(clips, recipe.frames, recipe.crop)
     draw = drawn(recipe, clips)
     torch.manual_seed(recipe.schedule.seed)
-    vae, here = start(recipe), place()
+    (vae, held), here = start(recipe), place()
     journal = Journal(out, recipe.schedule.log_every)
     show = shown(recipe, journal) if recipe.samples else None
 
@@ -94,47 +101,70 @@ def run(recipe: VideoAutoencoderRecipe, out: Path) -> Iterator[Progress]:
     def batch(step: int) -> Tensor:
         return here.share(draw(step)).to(here.device)
 
-    mine = players(vae, recipe.loss, batch, here.seed(recipe.schedule.seed))
+    mine = players(vae, recipe.loss, batch, here.seed(recipe.schedule.seed), held=held)
     yield from train(mine, recipe.schedule, out, keep, journal)
 
 
-def start(recipe: VideoAutoencoderRecipe) -> VideoVAE:
-    """A new autoencoder, or one that begins with the weights of `init`."""
+def start(recipe: VideoAutoencoderRecipe) -> tuple[VideoVAE, int]:
+    """A new autoencoder, or one that begins with the weights of `init`, and how many of its latent channels are known
+    from there."""
     vae = VideoVAE(recipe.model)
-    if recipe.init:
-        fill(vae, recipe.init)
+    known = fill(vae, recipe.init) if recipe.init else 0
     if recipe.decoder_only:
         vae.encoder.requires_grad_(False)
-    return vae
+    return vae, known
 
 
-def fill(vae: VideoVAE, init: str) -> None:
+def fill(vae: VideoVAE, init: str) -> int:
     """Load the weights of clips, or of images: a kernel over space is one of clips that is one frame long, and the
-    layers over time stay as they are. ValueError if they are of something else, or the encoder is another."""
+    layers over time stay as they are. How many latent channels they had. ValueError if they are of something else, or
+    the encoder is another."""
     tensors, about = weights.load(init)
-    kind, own = about.get("kind"), []
+    kind, own, known = about.get("kind"), [], len(tensors.get("mean", ()))
     if kind not in ("video_vae", "conv_vae"):
         raise ValueError(f"init {init} holds a {kind!r}; it must be an autoencoder of clips or of images")
     if kind == "conv_vae":
         tensors = {k: v.unsqueeze(2) if v.ndim == 4 else v for k, v in tensors.items()}
         own = [name for name in vae.state_dict() if name.startswith("encoder.times.")]
-    if kind == "video_vae" and about.get("config") == config.plain(vae.config):
+    same = kind == "video_vae" and but_channels(about.get("config")) == but_channels(config.plain(vae.config))
+    if known < vae.spec.channels:
+        tensors = more_channels(tensors, vae)
+    if same:
         weights.fit(vae, tensors, init, assign=False)
     else:
         fill_encoder(vae, tensors, init, own)
+    return known
+
+
+def but_channels(sizes: Any) -> Any:
+    """The sizes of a `VideoVAEConfig`, whatever the number of latent channels."""
+    return {**sizes, "frames": {**sizes["frames"], "latent_channels": None}} if sizes else None
+
+
+def more_channels(tensors: Mapping[str, Tensor], vae: VideoVAE) -> dict[str, Tensor]:
+    """Weights of an autoencoder with fewer latent channels -> those of one with as many as `vae`, which draws the same
+    from the same: its decoder does not look at the new ones, of which its encoder says something at random."""
+    count, mine = len(tensors["mean"]), vae.state_dict()
+    wide = dict(tensors)
+    wide["decoder.layers.0.weight"] = padded(tensors["decoder.layers.0.weight"], mine["decoder.layers.0.weight"].shape)
+    for name in (f"encoder.layers.{len(vae.encoder.layers) - 1}.{part}" for part in ("weight", "bias")):
+        (mean, spread), (new, _) = tensors[name].chunk(2), mine[name].chunk(2)
+        level = spread.mean(dim=0, keepdim=True).expand_as(new[count:])
+        wide[name] = torch.cat([mean, new[count:], spread, level])
+    return wide | {name: torch.cat([tensors[name], mine[name][count:]]) for name in ("mean", "std")}
 
 
 def drawn(recipe: VideoAutoencoderRecipe, clips: Videos) -> Callable[[int], Tensor]:
     """step -> the clips, or the pictures as clips of one frame, of all processes together."""
     stills = None
     if recipe.stills and recipe.pictures:
-        stills = pictures.source(recipe.pictures, "train", recipe.crop)
+        stills = pictures.source(recipe.pictures, "train", recipe.size or recipe.crop)
         pictures.check_crop(stills, recipe.crop)
 
     def draw(step: int) -> Tensor:
         rng = np.random.default_rng((recipe.schedule.seed, step))
         if rng.random() >= recipe.stills:
-            return videos.crops(clips, rng, recipe.batch, recipe.frames, recipe.crop)
+            return videos.crops(clips, rng, recipe.batch, recipe.frames, recipe.crop, recipe.tries)
         count = recipe.batch * recipe.frames
         if stills is None:
             return videos.crops(clips, rng, count, 1, recipe.crop)
@@ -146,7 +176,7 @@ def drawn(recipe: VideoAutoencoderRecipe, clips: Videos) -> Callable[[int], Tens
 def shown(recipe: VideoAutoencoderRecipe, journal: Journal) -> Callable[[int, VideoVAE], None]:
     """A function that writes frames of held-out clips above those of their reconstructions, their PSNR, and the flicker
     of both to the journal."""
-    clips = videos.source(recipe.data, "heldout", recipe.crop, recipe.rate)
+    clips = videos.source(recipe.data, "heldout", recipe.size or recipe.crop, recipe.rate)
     real = videos.whole(clips, range(recipe.samples), recipe.frames)
 
     @torch.no_grad()

@@ -113,9 +113,14 @@ def starts(length: int, frames: int) -> list[int]:
     return [round(k * (length - frames) / max(count - 1, 1)) for k in range(count)]
 
 
-def crops(clips: Videos, rng: np.random.Generator, count: int, frames: int, side: int) -> Tensor:
-    """Random pieces [count, 3, frames, side, side] in [-1, 1] of space and time, half of them mirrored."""
-    return scaled(np.stack([_crop(clips[int(i)], rng, frames, side) for i in rng.integers(len(clips), size=count)]))
+def crops(clips: Videos, rng: np.random.Generator, count: int, frames: int, side: int, tries: int = 1) -> Tensor:
+    """Random pieces [count, 3, frames, side, side] in [-1, 1] of space and time, half of them mirrored. tries: each is
+    that of so many in which most changes."""
+
+    def piece(clip: np.ndarray) -> np.ndarray:
+        return max((_crop(clip, rng, frames, side) for _ in range(tries)), key=_change)
+
+    return scaled(np.stack([piece(clips[int(i)]) for i in rng.integers(len(clips), size=count)]))
 
 
 def whole(clips: Videos, indices: Iterable[int], frames: int) -> Tensor:
@@ -141,3 +146,9 @@ def _crop(clip: np.ndarray, rng: np.random.Generator, frames: int, side: int) ->
     t, y, x = (int(rng.integers(n - m + 1)) for n, m in ((length, frames), (height, side), (width, side)))
     piece = clip[t : t + frames, y : y + side, x : x + side]
     return piece[:, :, ::-1] if rng.random() < 0.5 else piece
+
+
+def _change(piece: np.ndarray) -> float:
+    """Mean absolute difference between the first frame and those in the middle and at the end."""
+    seen = piece[[0, len(piece) // 2, -1]].astype(np.int16)
+    return float(np.abs(seen - seen[:1]).mean())

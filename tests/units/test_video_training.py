@@ -14,6 +14,7 @@ from mediagen import config
 from mediagen.autoencoders.causal import VideoVAE, VideoVAEConfig
 from mediagen.autoencoders.conv import ConvVAE, ConvVAEConfig
 from mediagen.autoencoders.preview import PreviewConfig
+from mediagen.backbones.dit import DiT, DiTConfig
 from mediagen.conditioners import motion
 from mediagen.conditioners.scalar import Scalar
 from mediagen.core import denoiser as core
@@ -98,6 +99,8 @@ def test_pieces_of_clips_in_space_and_time(data: Path) -> None:
     assert pieces.shape == (6, 3, 5, 16, 16) and pieces.abs().max() <= 1
     again = videos.crops(clips, np.random.default_rng(0), 6, 5, 16)
     assert torch.equal(pieces, again)
+    lively = videos.crops(clips, np.random.default_rng(0), 64, 5, 16, tries=6)
+    assert changes(lively) > 1.3 * changes(videos.crops(clips, np.random.default_rng(0), 64, 5, 16))
     assert torch.equal(videos.whole(clips, [0, 10], 9)[0], videos.whole(clips, [10], 9)[0])
     small = videos.source(data, "train", 16, 8)
     means = clips[3].reshape(9, 16, 2, 16, 2, 3).mean((2, 4))
@@ -175,13 +178,33 @@ def test_it_begins_with_the_weights_of_images_or_of_clips(data: Path, vae: Path,
     image = ConvVAE(FRAMES).requires_grad_(False)
     image.mean.uniform_(-1, 1)
     weights.save(tmp_path / "image.safetensors", image.state_dict(), {"kind": "conv_vae"})
-    began = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
+    began, _ = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
     x = torch.rand(2, 3, 1, 16, 16) * 2 - 1
     assert torch.allclose(began.encode(x)[:, :, 0], image.encode(x[:, :, 0]), atol=1e-5)
     z = torch.randn(2, 4, 1, 2, 2)
     assert torch.allclose(began.decode(z)[:, :, 0], image.decode(z[:, :, 0]), atol=1e-5)
-    again = run_video_autoencoder.start(autoencoder(data, init=str(vae)))
+    again, _ = run_video_autoencoder.start(autoencoder(data, init=str(vae)))
     assert torch.equal(again.encode(x), weights.load_autoencoder(vae).encode(x))
+
+
+@pytest.mark.parametrize("kind", ["images", "clips"])
+def test_more_latent_channels_change_nothing_at_first(kind: str, data: Path, vae: Path, tmp_path: Path) -> None:
+    init, wide = vae, dataclasses.replace(SIZES, frames=dataclasses.replace(FRAMES, latent_channels=6))
+    if kind == "images":
+        init = tmp_path / "image.safetensors"
+        weights.save(init, ConvVAE(FRAMES).state_dict(), {"kind": "conv_vae"})
+    recipe = autoencoder(data, init=str(init), model=wide, loss=ReconstructionLoss(drift=1.0))
+    began, known = run_video_autoencoder.start(recipe)
+    few, _ = run_video_autoencoder.start(autoencoder(data, init=str(init)))
+    x, z = torch.rand(2, 3, 5, 16, 16) * 2 - 1, torch.randn(2, 6, 3, 2, 2)
+    with torch.no_grad():
+        assert known == 4 and torch.allclose(began.encode(x)[:, :4], few.encode(x), atol=1e-5)
+        assert began.encode(x)[:, 4:].std() > 0.01
+        assert torch.allclose(began.decode(z), few.decode(z[:, :4]), atol=1e-5)
+    told = [step["vae/drift"] for step in losses(recipe, tmp_path / "run")]
+    assert told[0] == 0 < told[-1]
+    trained = weights.load(tmp_path / "run" / "vae.safetensors")[0]["decoder.layers.0.weight"]
+    assert trained[:, 4:].abs().max() > 0
 
 
 def test_a_decoder_of_another_size_takes_the_layers_that_fit(data: Path, tmp_path: Path) -> None:
@@ -196,7 +219,7 @@ def test_a_decoder_of_another_size_takes_the_layers_that_fit(data: Path, tmp_pat
     )
     image = ConvVAE(finer)
     weights.save(tmp_path / "image.safetensors", image.state_dict(), {"kind": "conv_vae"})
-    began = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
+    began, _ = run_video_autoencoder.start(autoencoder(data, init=str(tmp_path / "image.safetensors")))
     theirs, mine = image.decoder.state_dict(), began.decoder.state_dict()
     added = len(image.decoder.layers) - len(began.decoder.layers)
     assert torch.equal(mine["layers.2.conv.weight"][:, :, 0], theirs[f"layers.{2 + added}.conv.weight"])
@@ -227,6 +250,15 @@ def test_a_run_shows_frames_and_measures_flicker(data: Path, tmp_path: Path) -> 
     events.Reload()
     assert {"heldout/psnr", "heldout/flicker", "heldout/flicker-real"} <= set(events.Tags()["scalars"])
     assert [f.name for f in (tmp_path / "samples").iterdir()] == ["reconstructed-000002.png"]
+
+
+def test_pieces_are_of_clips_of_their_own_size(data: Path) -> None:
+    small, whole = (autoencoder(data, stills=0.0, **k) for k in ({}, {"size": 32, "tries": 2}))
+    drawn = [run_video_autoencoder.drawn(r, videos.source(r.data, "train", r.size or 16, 8)) for r in (small, whole)]
+    edges_of = [edges(torch.cat([draw(step) for step in range(8)])) for draw in drawn]
+    assert edges_of[0] > 1.2 * edges_of[1]  # what is shrunk has its edges nearer together
+    with pytest.raises(ValueError, match="tries must be 1 or more, not 0"):
+        autoencoder(data, tries=0)
 
 
 def test_wrong_recipes_are_named(data: Path) -> None:
@@ -437,6 +469,22 @@ def test_a_preview_of_clips_learns(frames: int, data: Path, vae: Path, tmp_path:
         losses(dataclasses.replace(recipe, model=PreviewConfig(latent_channels=4)), tmp_path / "wrong")
     with pytest.raises(ValueError, match="0 unless dims is 3, not 2"):
         PreviewConfig(frames=2)
+
+
+def test_a_denoiser_of_fewer_latent_channels_is_a_start(tmp_path: Path) -> None:
+    sizes = {"patch": (1, 2, 2), "text": 8, "width": 32, "depth": 1, "heads": 2, "hidden": 32}
+    few, many = (DiT(DiTConfig(channels=n, **sizes)) for n in (4, 6))
+    for value in few.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    weights.save(tmp_path / "few.safetensors", few.state_dict(), {"kind": "denoiser"})
+    run_denoiser.begin(many, str(tmp_path / "few.safetensors"))
+    x, t, text = torch.randn(2, 6, 3, 4, 4), torch.tensor([0.2, 0.8]), torch.randn(2, 5, 8)
+    cond = {"text": text, "text_mask": torch.ones(2, 5, dtype=torch.bool), "text_pooled": text.mean(1)}
+    y = many(x, t, cond)
+    assert torch.allclose(y[:, :4], few(x[:, :4], t, cond), atol=1e-5) and y[:, 4:].abs().max() == 0
+    weights.save(tmp_path / "many.safetensors", many.state_dict(), {"kind": "denoiser"})
+    with pytest.raises(ValueError, match="does not fit into"):
+        run_denoiser.begin(few, str(tmp_path / "many.safetensors"))
 
 
 def test_drift_is_held_on_first_latents(data: Path, vae: Path, tmp_path: Path) -> None:
