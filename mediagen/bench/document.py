@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("image", "audio", "loop")
+NAMES = ("image", "audio", "video", "loop")
 
 
 def put(text: str, name: str, table: str) -> str:
