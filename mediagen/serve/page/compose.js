@@ -1,0 +1,108 @@
+/** What is asked for: the form of a room. */
+
+import { button, h, icon, say } from "./dom.js";
+import { chips, some, EXAMPLES } from "./examples.js";
+import { amount, choice, frame, menu, seed, shapes, slider, stepper, toggle, words } from "./fields.js";
+import { ask } from "./jobs.js";
+
+const PATHS = { image: "/v1/images/generations", audio: "/v1/audio/generations", video: "/v1/videos" };
+const PLACEHOLDERS = {
+  image: "What shall be in the picture?",
+  audio: "What shall it sound like? Genre, instruments, tempo …",
+  video: "What shall move, and how?",
+};
+
+/** A form for the models of a modality. made(job): told of each job that the server has taken. */
+export function composer(modality, models, made) {
+  const model = models[0];
+  const prompt = words("prompt", "Prompt", { placeholder: PLACEHOLDERS[modality] });
+  const own = { image: pictures, audio: music, video: videos }[modality](model);
+  const walk = [
+    models.length > 1 && menu("model", "Model", models.map((one) => one.id)),
+    words("negative_prompt", "What it shall not be", { rows: 1 }),
+    amount("steps", "Steps", { placeholder: String(model.defaults.steps ?? "auto"), min: 1, step: 1 }),
+    amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
+  ].filter(Boolean);
+  const fields = [prompt, ...own.fields, ...own.more, ...walk];
+  const make = h("button", { class: "main", type: "submit" }, icon("spark"), h("span", {}, "Make"), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
+  const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
+  const surprise = button("Surprise me", "dice", () => choose(other(modality, prompt.value())));
+  const choose = (text) => { prompt.set(text); prompt.wrong(null); prompt.area.focus(); };
+  const more = h("details", { class: "more" }, h("summary", {}, "More settings", icon("more")), h("div", { class: "pair" }, [...own.more, ...walk].map((one) => one.element)));
+  const form = h("form", { class: "composer", novalidate: true, "aria-label": `Make a ${modality === "image" ? "picture" : "clip"}` },
+    prompt.element, chips(h, some(modality, 3), choose), surprise, own.fields.map((one) => one.element), more, wrong, make);
+
+  const refuse = (error) => {
+    const at = fields.find((one) => one.name === error.param && !one.element.hidden);
+    if (at && walk.concat(own.more).includes(at)) more.open = true;
+    if (at) at.wrong(error.message);
+    else wrong.textContent = error.after ? `${error.message}` : error.message;
+    wrong.hidden = Boolean(at);
+    say(error.message);
+  };
+  const submit = async (event) => {
+    event?.preventDefault();
+    wrong.hidden = true;
+    fields.forEach((one) => one.wrong(null));
+    if (!prompt.value()) return prompt.wrong("Say what to make, or take an example.");
+    make.disabled = true;
+    try {
+      made(await ask(PATHS[modality], { ...body(fields), ...own.body?.() }));
+    } catch (error) {
+      refuse(error);
+    } finally {
+      make.disabled = false;
+    }
+  };
+  form.addEventListener("submit", submit);
+  form.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit());
+  return { element: form, fill: (values) => fill(fields, own, more, walk, values), focus: () => prompt.area.focus() };
+}
+
+/** What the fields that are shown ask for. */
+export function body(fields) {
+  const values = fields.filter((one) => !one.element.hidden).map((one) => [one.name, one.value()]);
+  return Object.fromEntries(values.filter(([, value]) => value !== null));
+}
+
+/** Put the settings of an earlier job, in the API's words, into the form. */
+function fill(fields, own, more, walk, values) {
+  own.fill?.(values);
+  for (const one of fields) one.set(values[one.name] ?? null);
+  more.open ||= walk.some((one) => one.name !== "model" && values[one.name] !== undefined && values[one.name] !== null);
+}
+
+function other(modality, now) {
+  const others = EXAMPLES[modality].filter((text) => text !== now);
+  return others[Math.floor(Math.random() * others.length)];
+}
+
+// ---- what each modality asks for beside the prompt
+
+function pictures(model) {
+  const fields = [shapes(model.size), stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
+  return { fields, more: [toggle("loop", "Seamless tile", "its edges go on with each other")] };
+}
+
+function music(model) {
+  const kind = choice("kind", "Length", [{ value: "clip", label: "Clip" }, { value: "loop", label: "Seamless loop" }]);
+  const seconds = slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" });
+  const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
+  const bpm = amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400, step: 1 });
+  const show = (value) => {
+    seconds.element.hidden = value === "loop";
+    bars.element.hidden = value !== "loop";
+  };
+  kind.onchange(show);
+  show("clip");
+  const fields = [{ ...kind, value: () => null, set: () => {} }, seconds, bars, bpm, stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
+  return { fields, more: [], fill: (values) => kind.set(values.bars ? "loop" : "clip") };
+}
+
+function videos(model) {
+  const seconds = slider("seconds", "Seconds", { min: 1, max: Math.max(8, Math.ceil(model.seconds)), step: 0.5, value: model.seconds, unit: "s" });
+  const told = model.tasks.includes("motion");
+  const fields = [seconds, shapes(model.size, { large: false }), frame("input_reference", "First frame"), frame("last", "Last frame"), toggle("loop", "Seamless loop"), seed()];
+  const more = told ? [amount("motion", "Motion", { placeholder: "0 to 1", min: 0, max: 1, step: 0.05 })] : [];
+  return { fields, more };
+}

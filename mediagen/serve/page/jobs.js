@@ -1,0 +1,100 @@
+/** Jobs of the server: asked for, followed, cancelled, and their settings in words. */
+
+import { blob, call, events, get, post, remove } from "./api.js";
+
+/** Streams of events that are open at once: browsers open six connections to a server, and others need some. */
+const MOST = 2;
+let open = 0;
+const waiting = [];
+
+export const KINDS = {
+  image: { room: "picture", name: "picture", formats: ["png", "webp", "jpeg"], stored: "png" },
+  audio: { room: "music", name: "clip", formats: ["flac", "wav", "mp3", "opus"], stored: "flac" },
+  video: { room: "video", name: "clip", formats: ["mp4", "webm", "gif", "mkv"], stored: "mp4" },
+};
+
+/** Ask for media; the job as the jobs API shows it. Videos answer in OpenAI's shape, pictures and music with the job. */
+export async function ask(path, body) {
+  const video = path.startsWith("/v1/videos");
+  const answer = await post(path, video ? body : { ...body, wait: false });
+  return video ? get(`/v1/jobs/${answer.id}`) : answer;
+}
+
+/** Follow a job to its end: `tell(progress)` each time something changes. The job as it ended, null if it is gone. */
+export async function follow(id, tell, signal) {
+  await turn();
+  try {
+    return await followed(id, tell, signal);
+  } finally {
+    open -= 1;
+    waiting.shift()?.();
+  }
+}
+
+async function followed(id, tell, signal) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      for await (const { name, data } of events(`/v1/jobs/${id}/events`, signal)) {
+        tries = 0;
+        if (name !== "progress") return data;
+        tell(data);
+      }
+      return await get(`/v1/jobs/${id}`, signal);
+    } catch (error) {
+      if (error.name === "AbortError" || error.status === 404) return null;
+      if (tries >= 5) throw error;
+      await new Promise((done) => setTimeout(done, 1000 * 2 ** tries)); // the server may be starting again
+    }
+  }
+}
+
+async function turn() {
+  if (open >= MOST) await new Promise((done) => waiting.push(done));
+  open += 1;
+}
+
+export const cancel = (id) => post(`/v1/jobs/${id}/cancel`, {});
+export const forget = (id) => remove(`/v1/jobs/${id}`);
+export const over = (job) => ["done", "failed", "cancelled"].includes(job.status);
+
+/** The newest jobs, of a modality or of all, from the one after `after` on. */
+export function list({ modality, after, limit = 12 } = {}) {
+  const query = new URLSearchParams({ limit, ...(modality && { modality }), ...(after && { after }) });
+  return get(`/v1/jobs?${query}`);
+}
+
+export const result = (job, number, format) => blob(`/v1/jobs/${job.id}/results/${number}?format=${format ?? KINDS[job.modality].stored}`);
+export const first = (job, number) => blob(`/v1/videos/${job.id}/content?variant=thumbnail&number=${number}`);
+export const preview = async (id, number) => (await call(`/v1/jobs/${id}/preview?number=${number}`)).blob();
+
+/** How a later request names one of a job's results as what it begins from. */
+export const source = (job, number) => (number ? `${job.id}:${number}` : job.id);
+
+/** Its words; of a timeline the first ones. */
+export function prompt(job) {
+  const asked = job.asked.prompt;
+  return typeof asked === "string" ? asked : asked.map(([at, text]) => (typeof at === "number" ? text : at)).join(" → ");
+}
+
+const VERBS = { edits: "edited", variations: "varied", extensions: "extended", remix: "varied" };
+
+/** What was done, in a few words: ["192×128", "seed 7", "20 steps"]. */
+export function facts(job) {
+  const { asked, about } = job;
+  const verb = VERBS[job.endpoint.split(".")[1]];
+  const looped = asked.loop || asked.bars;
+  return [
+    verb,
+    about.size?.length ? about.size.join("×") : null,
+    about.seconds ? `${Number(about.seconds.toFixed(1))} s` : null,
+    looped ? (job.modality === "image" ? "tile" : "loop") : null,
+    asked.bpm ? `${asked.bpm} bpm` : null,
+    about.steps ? `${about.steps} steps` : null,
+    `seed ${asked.seed}`,
+  ].filter(Boolean);
+}
+
+/** How long it took, if that is known. */
+export function took(job) {
+  return job.started_at && job.completed_at && job.status === "done" ? job.completed_at - job.started_at : null;
+}
