@@ -23,7 +23,7 @@ class ImagePipeline(Pipeline):
 
         prompt: text; a list of texts, a batch with `n` pictures of each; or [(text, weight), ...] to compose into one
         picture. size: pixels of a side, or (width, height). A single picture is returned itself, else a list.
-        options: seed, negative, regions and the fields of
+        options: seed, negative, regions, lora, words, control, image_prompt (`adapter_options`) and the fields of
         `generators.diffusion.Walk` (steps, solver, guidance, method, ...). ValueError for anything that cannot be done.
         """
         return result_of(self.run(self.job(prompt, size=size, n=n, **options)), prompt)
@@ -68,10 +68,14 @@ class ImagePipeline(Pipeline):
 
         noise: a tensor [n, C, *grid] to start from, or a torch.Generator, which is drawn from as published pipelines
         do: what starts the batch, then what its steps add."""
+        adapted = self.adapters.shown(options)
         source = None if start is None else image_modality.load(start)
         cover = None if mask is None else image_modality.load(mask)
         self._suited(source, cover)
         request = replace(self._request(size, source, cover, dict(options)), noise=noise_name(noise))
+        request = replace(request, control=adapted.control, image_prompt=adapted.image_prompt)
+        if request.control and request.walk.loop:
+            raise ValueError("a control network's picture has edges: leave out control, or loop")
         requests, grid = batch(request, prompts_of(prompt), n), self.model.spec.grid(request.size[::-1])
         small = self.model.enlarges is not None
         return Job(
@@ -82,6 +86,7 @@ class ImagePipeline(Pipeline):
             context=image_modality.fitted(source, source.size)[None] if small else None,
             keep=_keep(cover, request.size),
             previews=previews,
+            adapted=adapted,
         )
 
     def _suited(self, source: Any, cover: Any) -> None:

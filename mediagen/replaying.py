@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _cached
+from . import _cached, adapter_options
 from .config import plain
 from .modalities import audio as audio_modality
 from .modalities import image as image_modality
@@ -93,10 +93,12 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
 def _made(pipeline: Any, request: Request, modality: Any) -> Any:
     asked = {name: getattr(request, name) for name in GIVEN}
     asked = {name: value for name, value in asked.items() if value not in (None, ())}
-    asked |= _inputs(request, modality)
+    asked |= _inputs(request, modality) | adapter_options.again(request)
     if request.source or request.bars:  # they say how long it is
         asked.pop("seconds", None)
-    [after] = pipeline.run(pipeline.job(_prompt(request), **asked, **plain(request.walk)))
+    job = pipeline.job(_prompt(request), **asked, **plain(request.walk))
+    adapter_options.check_again(request, job.requests[0])
+    [after] = pipeline.run(job)
     return after
 
 

@@ -21,9 +21,53 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A LoRA: where it lay, a hash of its weights, and how strongly it acts."""
+
+    path: str
+    hash: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A learned word (textual inversion) and the file of its vectors."""
+
+    path: str
+    hash: str
+    word: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A control network, and the picture that it is shown, or what `hint` makes of it. start, end: the part of the walk
+    in which it acts, in 0 .. 1."""
+
+    path: str
+    hash: str
+    image: Source
+    hint: str | None = None
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePrompt:
+    """An IP-Adapter, and the picture that prompts. encoder: the folder of its image encoder, None: beside it."""
+
+    path: str
+    hash: str
+    image: Source
+    weight: float = 1.0
+    encoder: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One sample. sample: its number in the batch that it was made in (a part of the noise's key); prompts: (text,
-    weight), several to compose; noise: what was handed in instead of the seed's, which no replay has.
+    weight), several to compose; noise: what was handed in instead of the seed's, which no replay has; lora, words,
+    control, image_prompt: what the model was adapted with.
 
     Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
@@ -62,6 +106,10 @@ class Request:
     first: Source | None = None
     last: Source | None = None
     sound: Source | None = None
+    lora: tuple[Lora, ...] = ()
+    words: tuple[Word, ...] = ()
+    control: tuple[Control, ...] = ()
+    image_prompt: tuple[ImagePrompt, ...] = ()
     model: str
     model_hash: str
     version: str

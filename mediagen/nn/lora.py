@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) of linear layers and of convolutions of any dimension.
 
 An adapter adds `scale * up(down(x))` to what a layer answers, or once and for all `scale * up @ down` to its weights.
-The layers themselves stay where they are: whatever calls them, diffusers' networks or ours, needs to know nothing of it.
+The layers themselves stay where they are: what calls them, networks of diffusers or ours, needs to know nothing of it.
 """
 
 from __future__ import annotations

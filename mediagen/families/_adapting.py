@@ -1,0 +1,83 @@
+"""What a checkpoint of diffusers can be adapted with: the parts that LoRA goes on, and what its own loaders know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .model import Adapts
+
+PARTS = ("unet", "transformer", "text_encoder")  # begin the names of what LoRA goes on
+CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
+
+
+def adapts_of(pipe: Any, **more: Any) -> Adapts:
+    """more: what a family itself says, `control`."""
+    from . import _pictures as pictures
+    from . import _words as words
+
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
+    learn = partial(words.learn, pipe) if readers(pipe) else None
+    shown = pictures.Shown(pipe) if hasattr(pipe, "load_ip_adapter") and hasattr(pipe, "unet") else None
+    networks = {name: part for name, part in parts.items() if name.startswith(PARTS)}
+    return Adapts(parts=networks, renamed=_renamed(pipe), learn=learn, pictures=shown, **more)
+
+
+def readers(pipe: Any) -> list[tuple[Any, Any]]:
+    """(tokenizer, text encoder) of each of its CLIPs; none for a checkpoint that has others too."""
+    names = sorted(
+        name for name, part in pipe.components.items() if name.startswith("text_encoder") and part is not None
+    )
+    found = [(getattr(pipe, name.replace("text_encoder", "tokenizer"), None), getattr(pipe, name)) for name in names]
+    plain = all(one is not None and type(two).__name__ in CLIP for one, two in found)
+    return found if plain else []
+
+
+def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json", "*.safetensors")) -> Path:
+    """A file, a folder, or the folder in the cache of a repository (owner/name, or owner/name@revision); ValueError,
+    saying what it should be, if there is none."""
+    from .published import REPOSITORY
+
+    place = Path(path)
+    if place.exists():
+        return place
+    if not isinstance(path, str) or not REPOSITORY.fullmatch(path):
+        raise ValueError(f"{what} is a file, a folder or a repository, and there is no {path}")
+    return _fetched(path, what, patterns)
+
+
+def _fetched(path: str, what: str, patterns: tuple[str, ...]) -> Path:
+    from huggingface_hub import constants, snapshot_download
+
+    from .published import _reason
+
+    repository, _, revision = path.partition("@")
+    where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(patterns), **where))
+    except Exception as error:
+        raise ValueError(
+            f"{what}: there is no {path}, and no such repository can be fetched: {_reason(error)}"
+        ) from error
+
+
+def _renamed(pipe: Any) -> Callable[[dict[str, Tensor]], Mapping[str, Any]] | None:
+    """The keys of other releases' LoRA -> those of diffusers, by the loader that the pipeline's class has, if any."""
+    loader = getattr(type(pipe), "lora_state_dict", None)
+    if loader is None:
+        return None
+
+    def renamed(tensors: dict[str, Tensor]) -> Mapping[str, Any]:
+        from ._adapters import quiet
+
+        options = {"unet_config": pipe.unet.config} if getattr(pipe, "unet", None) is not None else {}
+        with quiet():
+            found = loader(tensors, return_alphas=True, **options)
+        names, *alphas = found if isinstance(found, tuple) else (found,)
+        return {**names, **(alphas[0] if alphas and alphas[0] else {})}
+
+    return renamed

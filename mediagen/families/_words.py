@@ -1,0 +1,103 @@
+"""Textual inversion (arXiv 2208.01618): files of learned vectors -> words that the text encoders know.
+
+Files of diffusers (one entry, named by its word), of A1111 (`emb_params`) and those for two text encoders (`clip_l`,
+`clip_g`). Each vector becomes a token with a name that no prompt has, so that what a word means is said by the request
+that uses it, and by nothing that was loaded before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .published import fingerprint
+
+NAMES = ("clip_l", "clip_g")  # of the first and the second text encoder
+PLAIN = "emb_params"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """word: what the file calls it, or its own name; tokens: what stands in its place when it is read."""
+
+    path: str
+    hash: str
+    word: str
+    tokens: str
+
+
+def learn(pipe: Any, path: str | Path) -> Learned:
+    """A file of vectors -> the tokens that they became. ValueError for a file that holds none, or those of another
+    model."""
+    from ._adapting import place_of, readers
+
+    file = file_of(place_of(path, "learned words"))
+    hash, both = fingerprint([file]), readers(pipe)
+    tensors = _load(file)
+    rows = _rows(tensors, len(both), file)
+    _check(rows, both, file)
+    tokens = [f"<learned-{hash}-{number}>" for number in range(len(rows[0]))]
+    for vectors, (tokenizer, encoder) in zip(rows, both, strict=True):
+        _teach(tokenizer, encoder, tokens, vectors)
+    named = next(iter(tensors)) if len(tensors) == 1 else PLAIN
+    word = file.stem if named in (PLAIN, *NAMES) else named
+    return Learned(path=str(path), hash=hash, word=word, tokens=" ".join(tokens))
+
+
+def file_of(place: Path) -> Path:
+    files = sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
+    if len(files) != 1 or files[0].suffix != ".safetensors":
+        raise ValueError(f"learned words are a .safetensors file, or a folder with one, and {place} is not")
+    return files[0]
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def _rows(tensors: Mapping[str, Tensor], encoders: int, file: Path) -> list[Tensor]:
+    """Vectors [n, width] of each text encoder."""
+    found = [tensors[name] for name in NAMES[:encoders] if name in tensors]
+    if len(found) < encoders and len(tensors) == 1 and encoders == 1:
+        found = list(tensors.values())
+    if len(found) != encoders:
+        wanted = " and ".join(NAMES[:encoders]) if encoders > 1 else "one entry"
+        raise ValueError(f"{file} has {', '.join(sorted(tensors)) or 'nothing'}; the model needs {wanted}")
+    return [each[None] if each.ndim == 1 else each for each in found]
+
+
+def _check(rows: list[Tensor], both: list[tuple[Any, Any]], file: Path) -> None:
+    made = [tuple(each.shape) for each in rows]
+    widths = [encoder.get_input_embeddings().weight.shape[1] for _, encoder in both]
+    if [shape[-1] for shape in made] != widths or len({shape[0] for shape in made}) != 1:
+        raise ValueError(f"{file} was made for another model: its vectors are {made}, the model's {widths} wide")
+
+
+@torch.no_grad()
+def _teach(tokenizer: Any, encoder: Any, tokens: list[str], vectors: Tensor) -> None:
+    from tokenizers import AddedToken
+
+    if tokens[0] in tokenizer.get_vocab():
+        return
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in tokens])
+    before = encoder.get_input_embeddings()
+    if len(tokenizer) > before.weight.shape[0]:
+        encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    table = encoder.get_input_embeddings().requires_grad_(False)
+    table.weight[tokenizer.convert_tokens_to_ids(tokens)] = vectors.to(table.weight)
+    _find_ends(encoder, tokenizer.eos_token_id)
+
+
+def _find_ends(encoder: nn.Module, end: int) -> None:
+    """Published configurations of CLIP (their end token is said to be 2) take the highest token for the end, which it
+    no longer is."""
+    for part in encoder.modules():
+        if getattr(part, "eos_token_id", None) == 2:
+            part.eos_token_id = end
