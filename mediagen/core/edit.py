@@ -210,18 +210,18 @@ def wrapped(denoise: Denoise, *, margin: int | tuple[int, int], axes: int | Sequ
     """Seamless in every single step: x is extended round both ends by `margin` (or one before and one after) along
     `axes`, and the result cut back.
 
-    Exactly periodic for a network that sees no farther than `margin`; costs the larger x. ValueError for a margin over
-    the length.
+    Exactly periodic for a network that sees no farther than `margin`, which may go round more than once; costs the
+    larger x. ValueError for a margin below 0.
     """
     listed = (axes,) if isinstance(axes, int) else tuple(axes)
     before, after = (margin, margin) if isinstance(margin, int) else margin
+    if min(before, after) < 0:
+        raise ValueError(f"a margin must be 0 or more, not {margin}")
 
     def around(x: Tensor) -> Tensor:
         for axis in listed:
             n = x.shape[axis]
-            if not 0 <= min(before, after) <= max(before, after) <= n:
-                raise ValueError(f"a margin of {margin} does not fit a length of {n}; use 0 .. {n}")
-            x = torch.cat((x.narrow(axis, n - before, before), x, x.narrow(axis, 0, after)), axis)
+            x = x.index_select(axis, torch.arange(-before, n + after, device=x.device) % n)
         return x
 
     def wrap(x: Tensor, t: Any) -> Tensor:

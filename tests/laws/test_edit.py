@@ -251,6 +251,11 @@ def test_wrapped_is_exactly_periodic_for_a_local_denoiser():
     assert torch.allclose(rolled, out.roll(7, -1), atol=1e-6), "no place is special"
 
 
+def test_a_margin_goes_round_more_than_once():
+    out = edit.wrapped(local(2), margin=3 * EPS.shape[-1] + 1)(EPS, 0.5)
+    assert torch.allclose(out, edit.wrapped(local(2), margin=2)(EPS, 0.5), atol=1e-6)
+
+
 def test_a_denoiser_that_looks_back_is_wrapped_at_its_beginning_alone():
     def causal(x, t):
         return (x + F.pad(x, (2, 0))[..., :-2]).tanh()
@@ -305,7 +310,6 @@ def test_bad_edits_are_named():
         lambda: edit.inpaint(pixelwise, KNOWN, MASK * 2),
         lambda: edit.windowed(pixelwise, size=4, overlap=4),
         lambda: edit.windowed(pixelwise, size=4, overlap=1, per_window=True, together=True),
-        lambda: edit.wrapped(pixelwise, margin=99)(EPS, 0.5),
         lambda: edit.regional(pixelwise, (pixelwise, -MASK)),
         lambda: edit.pinned(pixelwise, KNOWN, MASK * 2),
         lambda: edit.wrapped(pixelwise, margin=(-1, 0))(EPS, 0.5),
