@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..nn.attention import Groups
 from ..nn.blocks import Block
-from ..nn.embed import ScalarEmbed, TimeEmbed, tokens, untokens
+from ..nn.embed import ScalarEmbed, TimeEmbed, VectorLinear, tokens, untokens
 from ..nn.norm import RMSNorm
 from ..nn.rope import positions, rotation
 
@@ -67,6 +67,10 @@ class DiT(nn.Module):
     scalar [B, its width] and, optionally, signals [B, their channels, *grid] and "skip_layers" (a tuple of numbers of
     blocks left out: the perturbed branch of skip-layer guidance)."""
 
+    even = True  # a sample's numbers are the same, to the last bit, whatever is in its batch beside it (on a CPU)
+
+    even = True  # what a sample gets is the same, to the last bit, whatever is in its batch beside it (on a CPU)
+
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config
@@ -78,14 +82,14 @@ class DiT(nn.Module):
         )
         self.time_embed = TimeEmbed(width)
         self.text_embed = nn.Sequential(RMSNorm(config.text), nn.Linear(config.text, width))
-        self.pooled_embed = nn.Linear(config.text, width)
+        self.pooled_embed = VectorLinear(config.text, width)
         self.scalar_embed = ScalarEmbed(config.scalars, width)
-        self.modulation_embed = nn.Linear(width, Block.PARTS * width)
+        self.modulation_embed = VectorLinear(width, Block.PARTS * width)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, width, config.hidden, config.modulation) for _ in range(config.depth)
         )
         self.norm = RMSNorm(width, learned=False)
-        self.final_embed = nn.Linear(width, 2 * width)
+        self.final_embed = VectorLinear(width, 2 * width)
         self.head = nn.Linear(width, inner)
         for layer in (self.modulation_embed, self.final_embed, self.head):
             nn.init.zeros_(layer.weight)

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch.nn.functional as F
 from torch import Tensor
 
+TOKENS = 16  # what the lengths that texts are padded to are multiples of, where their company shall change nothing
 Cond = dict[str, Tensor]
 """Named tensors with a leading batch axis, e.g. {"text": [B, L, D], "text_mask": bool [B, L]}."""
 

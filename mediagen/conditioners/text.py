@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mediagen.conditioners.base import Cond
+from mediagen.conditioners.base import TOKENS, Cond
 from mediagen.conditioners.prompt import Weighted, parse
 
 if TYPE_CHECKING:
@@ -92,17 +92,22 @@ class TextEncoder(nn.Module):
     state of the empty prompt: weight 1 changes nothing, weight 0 makes the token say what an empty prompt says, and
     above 1 it says more of what sets it apart. Padded positions are zero. `text_pooled`
     is the mean over the real tokens.
+
+    even: texts are padded to full multiples of `TOKENS`, at most to `limit`, instead of to the longest of them: among
+    texts of one such length each then gets the same numbers, to the last bit, as it would alone.
     """
 
-    def __init__(self, bert: Bert, tokenizer: "Tokenizer", limit: int = 64) -> None:
+    def __init__(self, bert: Bert, tokenizer: "Tokenizer", limit: int = 64, even: bool = False) -> None:
         super().__init__()
         self.bert = bert.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.limit = limit
+        self.even = False
         self.register_buffer("empty", self._states([self.tokenizer.encode("")])[0][0], persistent=False)
+        self.even = even
 
     @classmethod
-    def load(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "TextEncoder":
+    def load(cls, folder: str | Path, dtype: torch.dtype = torch.float32, even: bool = False) -> "TextEncoder":
         """Read model.safetensors, tokenizer.json and card.json from `folder`. ValueError if one is broken."""
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
@@ -121,7 +126,7 @@ class TextEncoder(nn.Module):
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not the end of it
-        return cls(bert, tokenizer, limit=card["limit"])
+        return cls(bert, tokenizer, limit=card["limit"], even=even)
 
     @property
     def width(self) -> int:
@@ -180,11 +185,14 @@ class TextEncoder(nn.Module):
     @torch.no_grad()
     def _states(self, encodings: "Sequence[Encoding]", length: int | None = None) -> tuple[Tensor, Tensor]:
         """Encodings -> states [B, L, D], zero where padded, and mask [B, L]."""
-        length = length or max(len(e.ids) for e in encodings)
+        length = length or self._length(max(len(e.ids) for e in encodings))
         device = self.bert.word.weight.device
         ids = torch.tensor([_padded(e.ids, length) for e in encodings], device=device)
         mask = torch.tensor([_padded([1] * len(e.ids), length) for e in encodings], device=device).bool()
         return self.bert(ids, mask) * mask[..., None], mask
+
+    def _length(self, longest: int) -> int:
+        return min(-(-longest // TOKENS) * TOKENS, self.limit) if self.even else longest
 
     def _weights(self, prompts: Sequence[Weighted], encodings: "Sequence[Encoding]", states: Tensor) -> Tensor:
         """Weight of each token, that of its first character: [B, L, 1]; 1 for the special and padding tokens."""

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Attention, Groups, apart
+from .embed import VectorLinear
 from .norm import RMSNorm
 
 
@@ -70,6 +71,6 @@ class Block(nn.Module):
 
 def low_rank(width: int, rank: int, out: int) -> nn.Sequential:
     """A linear map of limited rank that is zero at first."""
-    layers = nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, out, bias=False))
+    layers = nn.Sequential(VectorLinear(width, rank, bias=False), VectorLinear(rank, out, bias=False))
     nn.init.zeros_(layers[1].weight)
     return layers

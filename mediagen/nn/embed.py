@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conv import fold, unfold
@@ -18,13 +19,25 @@ def fourier(t: Tensor, width: int, scale: float = 1000.0) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
+class VectorLinear(nn.Linear):
+    """A linear layer for vectors, of which a sample has one: what it makes of one of them does not depend, in its last
+    bits either, on how many there are. Kernels of CPUs take rows in fours and round those left over differently, so the
+    last four are filled up with zeros. Layers for tokens have rows enough."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        if not (left_over := len(rows) % 4):
+            return super().forward(x)
+        return super().forward(F.pad(rows, (0, 0, 0, 4 - left_over)))[: len(rows)].reshape(*x.shape[:-1], -1)
+
+
 class TimeEmbed(nn.Module):
     """t in [0, 1], shape [...] -> [..., width]."""
 
     def __init__(self, width: int, features: int = 256) -> None:
         super().__init__()
         self.features = features
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        self.layers = nn.Sequential(VectorLinear(features, width), nn.SiLU(), VectorLinear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
         return self.layers(fourier(t, self.features).to(self.layers[0].weight.dtype))
@@ -38,7 +51,7 @@ class ScalarEmbed(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict({name: nn.Linear(n, width, bias=False) for name, n in widths.items()})
+        self.layers = nn.ModuleDict({name: VectorLinear(n, width, bias=False) for name, n in widths.items()})
 
     def forward(self, x: Tensor, cond: Mapping[str, Any]) -> Tensor:
         """x [B, width]; cond[name] [B, widths[name]] for each name. ValueError for one that is missing."""
