@@ -1,9 +1,11 @@
 """Tiny checkpoints of the further families of pictures: see `tiny`."""
 
 import json
+from functools import partial
 from pathlib import Path
 
-from tiny import clip, clip_tokenizer, sd, sdxl, unet, vae
+import tiny
+from tiny import clip, clip_tokenizer, scheduler, sd, sdxl, unet, vae
 
 
 def certain(coder):
@@ -50,3 +52,30 @@ def sdxl_refiner(folder: Path, plan, *, seed: int = 20) -> Path:
     options = {"requires_aesthetics_score": True, "force_zeros_for_empty_prompt": False, "add_watermarker": False}
     StableDiffusionXLImg2ImgPipeline(unet=unet(seed + 3, **added), **parts, **options).save_pretrained(folder)
     return folder
+
+
+def _made(build, name: str, settings: dict, **options):
+    """An example of `table`: a builder with its published scheduler."""
+    return partial(_built, build, name, settings, options), {}
+
+
+def _built(build, name: str, settings: dict, options: dict, folder: Path) -> Path:
+    return build(folder, scheduler(name, **settings), **options)
+
+
+FLOWS, TRAILING = "FlowMatchEulerDiscreteScheduler", tiny.LEADING | {"timestep_spacing": "trailing"}
+EXAMPLES = {
+    "Stable Diffusion 1": _made(sd, "PNDMScheduler", tiny.PNDM),
+    "Stable Diffusion 2 (v)": _made(sd, "DDIMScheduler", tiny.DDIM | {"prediction_type": "v_prediction"}),
+    "SD Turbo": _made(sd, "EulerDiscreteScheduler", TRAILING),
+    "SD, LCM": _made(sd, "LCMScheduler", tiny.LEADING, time_cond_proj_dim=16),
+    "SD inpainting": _made(sd_inpaint, "PNDMScheduler", tiny.PNDM),
+    "SDXL": _made(sdxl, "EulerDiscreteScheduler", tiny.LEADING),
+    "SDXL inpainting": _made(sdxl_inpaint, "EulerDiscreteScheduler", tiny.LEADING),
+    "SDXL refiner": _made(sdxl_refiner, "EulerDiscreteScheduler", tiny.LEADING),
+    "SD3": _made(tiny.sd3, FLOWS, tiny.FLOW),
+    "Flux.1 dev": _made(tiny.flux, FLOWS, tiny.FLUX),
+    "Flux.1 schnell": _made(tiny.flux, FLOWS, {"shift": 1.0}, guidance=False),
+    "PixArt alpha": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}, sigma=False),
+    "PixArt sigma": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}),
+}
