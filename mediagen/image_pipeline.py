@@ -100,6 +100,8 @@ class ImagePipeline(Pipeline):
             options["window"] = (side, side)
         if self.model.enlarges is not None:
             options.setdefault("strength", self.model.enlarges.strength)
+            if options["strength"] > self.model.enlarges.strongest:
+                raise ValueError(f"strength must be at most {self.model.enlarges.strongest}, not {options['strength']}")
         common = self._common(options)
         return Request(
             task=self._task(source, cover),

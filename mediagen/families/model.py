@@ -34,10 +34,11 @@ class Schedule:
 @dataclass(frozen=True, kw_only=True)
 class Enlarging:
     """How many times larger a picture is made, and how strong the noise is, in 0 .. 1, that is put on the one that the
-    network is shown, where nothing is said."""
+    network is shown, where nothing is said, and at most."""
 
     factor: int
     strength: float
+    strongest: float = 1.0
 
 
 def nothing_kept() -> None:

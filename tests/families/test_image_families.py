@@ -156,3 +156,32 @@ def as_one(refiner: Any, other: Any, folder: Path, sizes: dict[str, Any]) -> Non
     assert both_at_once.size == (24, 24) and " + " in both_at_once.metadata
     with pytest.raises(ValueError, match="share must lie between 0 and 1, not 1"):
         ensemble(base, refiner, share=1)
+
+
+@pytest.mark.parametrize("plan", ["published", "euler", "dpm"])
+@torch.no_grad()
+def test_upscaler(plan: str, tmp_path: Path) -> None:
+    """The noise of the small picture is drawn first, then that of the latents."""
+    v = {"prediction_type": "v_prediction"}
+    plans = PLANS | {"published": lambda: scheduler("DDIMScheduler", **tiny.DDIM, **v)}
+    folder = tiny_image.sd_upscale(tmp_path, plans[plan]())
+    pipe, other, small = mediagen.load(folder), published(folder), picture(1, 8)
+    for steps, level in ((2, 20), (5, 300)):
+        options = {"num_inference_steps": steps, "noise_level": level, "output_type": "latent", "generator": drawn()}
+        theirs = other(PROMPT, image=small.pil(), **options).images
+        mine = ours(pipe, start=small, steps=steps, strength=level / 1000, noise=drawn())
+        same(mine, both(other, theirs))
+    changed(pipe, {"text", "shown", "level"}, start=small, noise=drawn())
+    made = pipe.upscale(small, "a cat", steps=2, seed=1)
+    assert made.size == (16, 16) and '"upscale"' in made.metadata and '"strength": 0.02' in made.metadata
+    for refused in (
+        lambda: pipe.generate("a cat"),
+        lambda: pipe.vary(small, "a cat"),
+        lambda: pipe.inpaint(small, small, "a"),
+    ):
+        with pytest.raises(ValueError, match=r"makes a picture larger: upscale\(picture, prompt\) alone"):
+            refused()
+    with pytest.raises(ValueError, match=r"strength must be at most 0\.35, not 0\.5"):
+        pipe.upscale(small, "a cat", strength=0.5)
+    with pytest.raises(ValueError, match="makes a picture 2 times larger: leave out size"):
+        pipe.upscale(small, "a cat", size=32)

@@ -54,6 +54,19 @@ def sdxl_refiner(folder: Path, plan, *, seed: int = 20) -> Path:
     return folder
 
 
+def sd_upscale(folder: Path, plan, *, seed: int = 0) -> Path:
+    """The upscaler, of two times, which is told one of a thousand levels of noise."""
+    from diffusers import StableDiffusionUpscalePipeline
+
+    tokenizer = clip_tokenizer()
+    parts = {"tokenizer": tokenizer, "text_encoder": clip(tokenizer, seed + 1), "scheduler": plan}
+    parts |= {"vae": vae(seed + 2, scaling_factor=0.08333), "safety_checker": None, "feature_extractor": None}
+    parts["low_res_scheduler"] = scheduler("DDPMScheduler", beta_schedule="scaled_linear")
+    made = unet(seed + 3, cross_attention_dim=32, in_channels=7, out_channels=4, num_class_embeds=1000)
+    StableDiffusionUpscalePipeline(unet=made, **parts).save_pretrained(folder)
+    return folder
+
+
 def _made(build, name: str, settings: dict, **options):
     """An example of `table`: a builder with its published scheduler."""
     return partial(_built, build, name, settings, options), {}
@@ -70,6 +83,7 @@ EXAMPLES = {
     "SD Turbo": _made(sd, "EulerDiscreteScheduler", TRAILING),
     "SD, LCM": _made(sd, "LCMScheduler", tiny.LEADING, time_cond_proj_dim=16),
     "SD inpainting": _made(sd_inpaint, "PNDMScheduler", tiny.PNDM),
+    "SD upscaler": _made(sd_upscale, "DDIMScheduler", tiny.DDIM | {"prediction_type": "v_prediction"}),
     "SDXL": _made(sdxl, "EulerDiscreteScheduler", tiny.LEADING),
     "SDXL inpainting": _made(sdxl_inpaint, "EulerDiscreteScheduler", tiny.LEADING),
     "SDXL refiner": _made(sdxl_refiner, "EulerDiscreteScheduler", tiny.LEADING),
