@@ -11,6 +11,7 @@ from .audio import audio, live
 from .files import replay, show
 from .image import image
 from .options import Seed
+from .plan import plan
 from .serve import serve
 from .terminal import make_folder, tell
 from .training import data_app, train
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Images, music and video from one API; small models ship inside and run offline.",
 )
 app.add_typer(data_app, name="data")
-for command in (image, audio, video, live, serve, train, show, replay):
+for command in (image, audio, video, live, serve, train, show, replay, plan):
     app.command()(command)
 
 
@@ -33,7 +34,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("mediagen-demo"),
     seed: Seed = 0,
 ) -> None:
-    """Make pictures and music with the shipped models, offline: single ones, a variation, a loop, a contact sheet."""
+    """Make pictures, music and clips with the shipped models, offline: single ones, variations, loops, a film."""
     from ..demo import run
 
     make_folder(out)

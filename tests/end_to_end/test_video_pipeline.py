@@ -431,3 +431,15 @@ def test_what_a_model_of_video_can_do_is_told(tiny_video) -> None:
     able = capabilities(tiny_video)
     assert {"animate", "extend", "interpolate", "loop", "continue", "fps", "motion"} <= set(able)
     assert not any(able.values()) and size(read_card(tiny_video)) == "2.125 s of 32x32 at 8 frames a second"
+
+
+def test_the_demo_makes_clips_and_a_film_with_sound(pipeline, ball, tmp_path, monkeypatch) -> None:
+    from mediagen import demo
+    from mediagen.modalities import video
+
+    monkeypatch.setitem(mediagen._loaded, demo.FILM, pipeline)
+    made = [file.name for file, event in demo.film(tmp_path, 0, ball.image(0), ball.sound) if event is None]
+    assert made == ["14-video.mp4", "14-video.png", "15-animated.mp4", "16-loop.gif", "17-film.mp4"]
+    film = video.load(tmp_path / "17-film.mp4")
+    assert film.size == demo.SCREEN and film.seconds == pytest.approx(ball.sound.seconds, abs=0.2)
+    assert film.sound.seconds == pytest.approx(ball.sound.seconds, abs=0.2)
