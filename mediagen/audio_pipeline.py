@@ -17,7 +17,7 @@ from .conditioners.base import Cond
 from .families.model import Model
 from .generators.diffusion import Box
 from .modalities import audio as audio_modality
-from .pipeline import Job, Pipeline, batch, prompts_of, result_of
+from .pipeline import Job, Pipeline, batch, noise_name, prompts_of, result_of
 from .request import Request, Source
 from .timed import (
     LONGEST,
@@ -126,10 +126,12 @@ class AudioPipeline(Pipeline):
         n: int = 1,
         start: Any = None,
         previews: bool = False,
+        noise: Any = None,
         **options: Any,
     ) -> AudioJob:
         """Check everything that was asked for and put it into a job; nothing is computed yet.
 
+        noise: a tensor [n, C, positions] to start from, or a torch.Generator, drawn from as published pipelines do.
         start: the clip to begin from; with `between` (start, end) it is mended, with `left` or `right` extended, with
         `alone` (True or False) accompanied, with none of them varied; its bpm count from its first sample. bars, beats,
         bpm: a loop instead of `seconds`. The rest is as for `generate`."""
@@ -154,21 +156,25 @@ class AudioPipeline(Pipeline):
             seconds=count / self.rate,
             timeline=timeline,
             source=None if clip is None else Source(path=clip.path, sha256=clip.sha256),
+            noise=noise_name(noise),
             **edits,
             **self._common(self._walking(options)),
         )
         requests = batch(request, prompts_of(text), n)
         if cover is None:
             grid = self._grid(count, request)
-            job = AudioJob(requests=requests, grid=grid, samples=count, previews=previews)
+            drawn = self._noise(noise, (len(requests), self.model.spec.channels, *grid), request)
+            job = AudioJob(requests=requests, grid=grid, samples=count, previews=previews, noise=drawn)
             if heard is None:
                 return job
             padded = F.pad(heard[None], (0, grid[-1] * self.stride - count))
             return replace(job, context=padded, mixed=None if edits["alone"] else heard)
         known = cover.known(self.model.multiple)
+        grid = self.model.spec.grid(known.shape[2:])
         return AudioJob(
             requests=requests,
-            grid=self.model.spec.grid(known.shape[2:]),
+            grid=grid,
+            noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
             known=known,
             keep=cover.keep(self.model.multiple),
             previews=previews,
@@ -189,6 +195,11 @@ class AudioPipeline(Pipeline):
         """Seconds that the model can be told of at most."""
         return min([math.inf, *(scalar.high for scalar in self.model.scalars if scalar.name == "seconds")])
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the model makes sound of one length only, of which the beginning is what was asked for."""
+        return self.model.multiple == self.model.size[0]
+
     def _count(self, seconds: float | None, edits: Mapping[str, Any]) -> int:
         if "bars" in edits:
             seconds = check_measure(edits["bars"], edits["beats"], edits["bpm"])
@@ -198,10 +209,11 @@ class AudioPipeline(Pipeline):
         return round(seconds * self.rate)
 
     def _grid(self, count: int, request: Request) -> tuple[int, ...]:
-        """Latents for so many samples: as many as cover them or, for a loop, which is stretched, the nearest number."""
-        parts = count / self.model.multiple
-        whole = max(round(parts), 1) if request.walk.loop else math.ceil(parts)
-        return self.model.spec.grid((whole * self.model.multiple,))
+        """Latents for so many samples: as many as cover them or, for a loop, which is stretched, the nearest number. A
+        model of one length is shown a loop as often as that length holds it."""
+        step = self.stride if self.fixed and request.walk.loop else self.model.multiple
+        whole = max(round(count / step), 1) if request.walk.loop else math.ceil(count / step)
+        return self.model.spec.grid((whole * step,))
 
     def check_bpm(self, bpm: Any) -> None:
         """ValueError for beats a minute that cannot be, or that the model cannot be shown."""
@@ -264,8 +276,9 @@ class AudioPipeline(Pipeline):
         request, position = job.requests[0], self.stride / self.rate
         first, last = (box[-1].start, box[-1].stop) if box else (0, job.grid[-1])
         if request.walk.loop:  # the middle of a longer piece: neither a beginning nor an end
-            seconds = min(3 * request.seconds, self.longest)
-            begin = max(seconds - request.seconds, 0.0) / 2
+            there = max(request.seconds, self.model.size[0] / self.rate) if self.fixed else request.seconds
+            seconds = min(3 * there, self.longest)
+            begin = max(seconds - there, 0.0) / 2
         else:
             begin = job.first / self.rate + first * position
             seconds, begin = told(request.seconds, begin, (last - first) * position, self.longest)
@@ -298,6 +311,8 @@ class AudioPipeline(Pipeline):
         return beats.course([(second, beats.told(text)) for second, text in request.timeline])
 
     def _around(self, job: Job) -> int:
+        if self.fixed and job.requests[0].walk.loop:
+            return max(self.model.multiple // self.stride - job.grid[-1], 0) // 2
         if job.requests[0].bars is None or beats.NAME not in self.model.signals:
             return 0
         return min(round(AROUND * self.rate / self.stride), job.grid[-1])

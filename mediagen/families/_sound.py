@@ -1,0 +1,182 @@
+"""Autoencoders of published sound as ours: Oobleck, coded in chunks, and pictures of mels with a vocoder.
+
+All of them have one axis, time, whatever their networks work on, so that masks, windows and loops are those of every
+other model of sound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from ..autoencoders import tiling
+from ..autoencoders.base import LatentSpec
+from ..autoencoders.reach import Interval
+from . import _adapters as adapters
+
+DILATIONS = (1, 3, 9)  # of the residual units of each block, which are 7 wide
+CHUNK = 128  # latents that are coded at once: 47 s of stereo stay under 1.5 GB
+PICTURED = {16_000: (1024, 160)}  # sampling rate -> samples of a frame and its hop, as AudioLDM's training cut them
+
+
+class Oobleck(adapters.PublishedVAE):
+    """An `AutoencoderOobleck`: sound [B, C, samples] <-> latents [B, D, positions], convolutions alone.
+
+    What is longer than `chunk` latents is coded in chunks that see as far as the convolutions do, so that the values
+    are those of the whole. ValueError for a stride that is odd: its output would be shorter than its latents say.
+    """
+
+    def __init__(self, vae: Any, chunk: int = CHUNK) -> None:
+        config = vae.config
+        strides = tuple(config.downsampling_ratios)
+        if odd := [stride for stride in strides if stride % 2]:
+            raise ValueError(f"the autoencoder has a stride of {odd[0]}: only even ones are supported")
+        stride = (math.prod(strides),)
+        spec = LatentSpec(channels=config.decoder_input_channels, stride=stride, media_channels=config.audio_channels)
+        super().__init__(vae, spec, heard(strides), [0.0], [1.0])
+        self.encoder_reach = listened(strides)
+        self.chunk = chunk
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Sound [B, C, samples] in [-1, 1] -> latents [B, D, positions]; ValueError for a length off the stride."""
+        whole = _Whole(self, super().encode, super().decode)
+        return tiling.encode_tiled(whole, x, tile=self.chunk)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents [B, D, positions] -> sound [B, C, samples], about [-1, 1]."""
+        whole = _Whole(self, super().encode, super().decode)
+        return tiling.decode_tiled(whole, z, tile=self.chunk)
+
+
+class _Whole:
+    """The same autoencoder coding all at once."""
+
+    def __init__(self, vae: Oobleck, encode: Any, decode: Any) -> None:
+        self.spec, self.reach, self.encoder_reach = vae.spec, vae.reach, vae.encoder_reach
+        self.encode, self.decode = encode, decode
+
+
+def heard(strides: Sequence[int]) -> int:
+    """Latents that a decoded sample feels to either side. strides: of the encoder, from the samples on."""
+    whole = math.prod(strides)
+    here = Interval(0, whole - 1).widened(3)
+    for stride in strides:
+        here = raised(here.widened(3 * sum(DILATIONS)), stride, 2 * stride, math.ceil(stride / 2))
+    return here.widened(3).reach
+
+
+def listened(strides: Sequence[int]) -> int:
+    """Latents' stretches of sound that a latent feels to either side."""
+    here = Interval(0, 0).widened(1)
+    for stride in reversed(strides):
+        here = lowered(here, stride).widened(3 * sum(DILATIONS))
+    return here.widened(3).coarser(math.prod(strides)).reach
+
+
+def raised(here: Interval, stride: int, size: int, cut: int) -> Interval:
+    """Through a transposed convolution of a stride, `size` wide, `cut` samples less at its beginning: what it reads."""
+    return Interval(-((size - 1 - cut - here.first) // stride), (here.last + cut) // stride)
+
+
+def lowered(here: Interval, stride: int) -> Interval:
+    """Through a convolution of a stride, 2 strides wide, half a stride of nothing before it: what it reads."""
+    cut = math.ceil(stride / 2)
+    return Interval(here.first * stride - cut, here.last * stride - cut + 2 * stride - 1)
+
+
+class MelVAE:
+    """Sound [B, 1, samples] <-> latents [B, C * rows, positions] of its mel picture: an `AutoencoderKL` on log-mel
+    pictures, and the vocoder that plays them. Positions are those of the picture's frames.
+
+    Both look at all that they are given. ValueError for sound at a rate whose pictures are not known (`PICTURED`).
+    """
+
+    def __init__(self, vae: Any, vocoder: Any) -> None:
+        config, voice, levels = vae.config, vocoder.config, len(vae.config.block_out_channels)
+        self.vae, self.vocoder = (each.requires_grad_(False).eval() for each in (vae, vocoder))
+        self.scale, self.hop = 2 ** (levels - 1), math.prod(voice.upsample_rates)
+        self.rate, self.mels = voice.sampling_rate, voice.model_in_dim
+        if self.mels % self.scale:
+            raise ValueError(f"the vocoder's {self.mels} mels are not a multiple of the autoencoder's {self.scale}")
+        self.rows = self.mels // self.scale
+        channels, stride = config.latent_channels * self.rows, (self.scale * self.hop,)
+        self.spec = LatentSpec(channels=channels, stride=stride, media_channels=1)
+        frames = Interval(0, stride[0] - 1)
+        for rate, size in reversed(list(zip(voice.upsample_rates, voice.upsample_kernel_sizes, strict=True))):
+            blocks = zip(voice.resblock_kernel_sizes, voice.resblock_dilation_sizes, strict=True)
+            wide = max((k - 1) // 2 * (sum(spread) + len(spread)) for k, spread in blocks)
+            frames = raised(frames.widened(wide + 3), rate, size, (size - rate) // 2)
+        far = frames.widened(3).coarser(self.scale).reach
+        self.reach = far + adapters.reach_of(levels, config.layers_per_block + 1)
+        self.encoder_reach = adapters.reach_of(levels, config.layers_per_block) + 1
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Sound [B, 1, samples] in [-1, 1] -> latents [B, C * rows, positions]."""
+        self.spec.grid(x.shape[2:])
+        pictures = self.pictures(x)[:, None].to(self.vae.device, self.vae.dtype)
+        raw = self.vae.encode(pictures).latent_dist.mode()
+        return rearrange(raw * self.vae.config.scaling_factor, "b c t r -> b (c r) t").to(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents [B, C * rows, positions] -> sound [B, 1, samples]."""
+        raw = rearrange(z, "b (c r) t -> b c t r", r=self.rows) / self.vae.config.scaling_factor
+        pictures = self.vae.decode(raw.to(self.vae.device, self.vae.dtype), return_dict=False)[0]
+        sound = self.vocoder(pictures[:, 0].to(self.vocoder.device, self.vocoder.dtype))
+        [count] = self.spec.size(z.shape[2:])
+        return sound[:, None, :count].to(z)
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """Sound [B, 1, samples] -> [B, frames, mels]: the logarithm of mel magnitudes, at least 1e-5."""
+        if PICTURED.get(self.rate, (0, 0))[1] != self.hop:
+            raise ValueError(
+                f"how sound at {self.rate} Hz becomes pictures of this model is not known: only make new sound"
+            )
+        size, hop = PICTURED[self.rate]
+        signal = F.pad(x[:, 0].float(), (size // 2, size // 2), mode="reflect")
+        frames = signal.unfold(-1, size, hop)[:, : x.shape[-1] // hop]
+        magnitudes = torch.fft.rfft(frames * torch.hann_window(size, device=x.device)).abs()
+        return (magnitudes @ slaney(self.rate, size, self.mels).to(magnitudes).mT).clamp_min(1e-5).log()
+
+    @property
+    def drawn(self) -> Any:
+        """(generator, request) -> the noise of published pipelines, whose latents are pictures."""
+        return lambda generator, request: Pictured(generator=generator, rows=self.rows)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictured:
+    """The noise of a generator as it is drawn for latents [B, C, positions, rows]: the same for each purpose."""
+
+    generator: torch.Generator
+    rows: int
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        count, channels, length = like.shape
+        shape = (count, channels // self.rows, length, self.rows)
+        place = {"device": self.generator.device, "dtype": like.dtype}
+        drawn = torch.randn(shape, generator=self.generator, **place).to(like.device)
+        return rearrange(drawn, "b c t r -> b (c r) t")
+
+    def of(self, purpose: str) -> Pictured:
+        return self
+
+
+def slaney(rate: int, size: int, mels: int) -> Tensor:
+    """Triangles [mels, size / 2 + 1] of equal area, up to rate / 2, on Slaney's scale: 200 / 3 Hz a mel up to 1000 Hz,
+    and from there on 27 mels for each factor of 6.4 (Auditory Toolbox, 1998)."""
+    linear, bend = 200 / 3, 1000.0
+    most = bend / linear + 27 * math.log(rate / 2 / bend, 6.4) if rate / 2 > bend else rate / 2 / linear
+    places = torch.linspace(0, most, mels + 2, dtype=torch.float64)
+    above = bend * 6.4 ** ((places - bend / linear) / 27)
+    corners = torch.where(places * linear < bend, places * linear, above)
+    bins = torch.linspace(0, rate / 2, size // 2 + 1, dtype=torch.float64)
+    rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
+    return (torch.minimum(rising, falling).clamp_min(0) * (2 / (corners[2:] - corners[:-2]))[:, None]).float()

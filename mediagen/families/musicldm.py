@@ -1,0 +1,55 @@
+"""MusicLDM: a U-Net over mel pictures of music, told a text as CLAP's one vector."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor
+
+from ..conditioners.base import Cond
+from ..conditioners.prompt import parse
+from . import _adapters as adapters
+from ._sound import MelVAE
+from .audioldm2 import features, mel_model
+from .model import Model
+
+PIPELINES = ("MusicLDMPipeline",)
+OPTIONS = {"feature_extractor": None}
+
+
+def model(pipe: Any, about: adapters.About) -> Model:
+    adapters.missing(pipe, ("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler"))
+
+    def encode(texts: list[str]) -> Cond:
+        tokens = pipe.tokenizer(texts, padding=True, return_tensors="pt").to(pipe.text_encoder.device)
+        return {"heard": features(pipe.text_encoder, tokens)}
+
+    vae = MelVAE(pipe.vae, pipe.vocoder)
+    span = adapters.Span(tokenizer=pipe.tokenizer, length=pipe.tokenizer.model_max_length)
+    net = adapters.Net(pipe.unet, Call(vae.rows))
+    text = Whole(encode=encode, spans=[span])
+    return mel_model(pipe, about, vae, text=text, denoiser=adapters.denoiser(net, pipe.scheduler))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Whole(adapters.Texts):
+    """Texts that become one vector each, so that no word has a weight."""
+
+    def __call__(self, prompts: Sequence[str]) -> Cond:
+        """ValueError for a weighted word, beside what all texts refuse."""
+        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
+            raise ValueError(f"this model reads a text as one vector and weights no words: {weighted[0][:60]!r}")
+        return super().__call__(prompts)
+
+
+class Call:
+    """How the U-Net is called, on pictures. rows: of its latents."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def __call__(self, unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        pictures = rearrange(x, "b (c r) t -> b c t r", r=self.rows)
+        y = unet(pictures, t, encoder_hidden_states=None, class_labels=cond["heard"], return_dict=False)[0]
+        return rearrange(y, "b c t r -> b (c r) t")
