@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .families.native import read_card
-from .pipeline import models
+from .families._cards import cards, read_card
 
 TASKS = {
     "image": ("generate", "vary", "inpaint", "regions", "loop", "window"),
@@ -43,7 +42,7 @@ def capabilities(folder: Path) -> dict[str, str]:
 
 def describe() -> Iterator[str]:
     """One line a shipped model, for people."""
-    for name, folder in models().items():
+    for name, folder in cards().items():
         card = read_card(folder)
         able = capabilities(folder)
         works = ", ".join(task for task, reason in able.items() if not reason)

@@ -19,15 +19,11 @@ from ..core import path as paths
 from ..core.denoiser import Denoiser
 from ..training import weights
 from ..training.weights import load_autoencoder
+from ._cards import SHIPPED, cards, read_card
 from ._loading import PLAIN, Loading, for_own
 from .model import Model
 
-SHIPPED = Path(__file__).parents[1] / "weights"
-
-
-def cards() -> dict[str, Path]:
-    """The shipped models: name -> folder with a card.yaml."""
-    return {card.parent.name: card.parent for card in sorted(SHIPPED.glob("*/card.yaml"))}
+__all__ = ["cards", "claims", "load", "read_card"]
 
 
 def claims(source: str | Path) -> bool:
@@ -64,22 +60,6 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
         rate=card.get("rate"),
         seconds=card.get("seconds"),
     )
-
-
-def read_card(folder: Path) -> Mapping[str, Any]:
-    """card.yaml as a mapping; ValueError if it is missing, broken or lacks a key."""
-    import yaml
-
-    try:
-        card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
-        size = {"rate", "seconds"} if "seconds" in card else {"size"}
-        missing = {"name", "modality", "text", "denoiser"} | size
-        missing -= set(card)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
-        raise ValueError(f"{folder} holds no readable model card: {error}") from error
-    if missing:
-        raise ValueError(f"{folder / 'card.yaml'} lacks {', '.join(sorted(missing))}")
-    return card
 
 
 def size_of(card: Mapping[str, Any], multiple: int) -> tuple[int, ...]:
