@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import adapted
 from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
 from .terminal import check_writable, open_model, save_all, watched
 
@@ -30,6 +31,11 @@ def image(  # noqa: PLR0913 (one argument an option)
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
     loop: Annotated[bool, typer.Option(help="Make a tile that repeats without a seam.")] = False,
     window: Annotated[str | None, typer.Option(help="Overlapping windows of a large picture: 128 or 128x128.")] = None,
+    lora: adapted.Lora = None,
+    word: adapted.Word = None,
+    control: adapted.Control = None,
+    hint: adapted.Hint = None,
+    image_prompt: adapted.ImagePrompt = None,
 ) -> None:
     """Make a picture from text (or from a picture and text)."""
     if mask and not start:
@@ -39,7 +45,9 @@ def image(  # noqa: PLR0913 (one argument an option)
     check_writable(out, check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
-    asked["window"] = read_size(window)
+    asked |= {"window": read_size(window), "lora": adapted.loras(lora), "words": adapted.words(word)}
+    asked["control"] = adapted.shown(control, "control", "model", hint=hint)
+    asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
     if start:
         asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
     elif strength is not None:

@@ -30,7 +30,7 @@ SPLIT = ({"A": "down", "B": "up"}, {"q": "q_proj", "k": "k_proj", "v": "v_proj",
 
 _KEY = re.compile(
     r"(?P<layer>.+?)(?:\.lora_(?P<letter>[AB])(?:\.\w+)??\.weight|\.lora_(?P<kohya>down|up|mid)\.weight|"
-    r"(?:\.lora|_lora|\.lora_linear_layer)\.(?P<diffusers>down|up)\.weight|\.(?P<alpha>alpha))"
+    r"[._]lora(?:_linear_layer)?\.(?P<diffusers>down|up)\.weight|(?:[._]lora\.down\.weight)?\.(?P<alpha>alpha))"
 )
 
 

@@ -18,7 +18,7 @@ from .published import fingerprint
 
 ENCODER = "image_encoder"
 PART = "ip_image_proj"  # what diffusers calls such a U-Net
-FACES = ("perceiver_resampler.proj_in.weight", "norm.weight")  # projections of FaceID
+PLAIN, FULL, PLUS = "proj.weight", "proj.3.weight", "latents"  # weights that tell the projections apart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +66,7 @@ class Shown:
             raise ValueError(f"the IP-Adapter {path} needs its image encoder: there is no folder {folder}")
         tensors = _load(file)
         hash = fingerprint([file, *sorted(folder.glob("*.safetensors"))])
-        plain = "proj.weight" in tensors["image_proj"]
+        plain = PLAIN in tensors["image_proj"]
         return PictureAdapter(path=str(path), hash=hash, tensors=tensors, encoder=_encoder(folder), plain=plain)
 
     def put(self, adapters: Sequence[tuple[PictureAdapter, float]]) -> None:
@@ -109,8 +109,8 @@ def _load(file: Path) -> dict[str, dict[str, Tensor]]:
             tensors[part][name] = tensor
     if not all(tensors.values()):
         raise ValueError(f"{file} is no IP-Adapter: it lacks image_proj or ip_adapter")
-    if any(name in tensors["image_proj"] for name in FACES):
-        raise ValueError(f"{file} is an IP-Adapter for faces (FaceID), whose encoder is not supported")
+    if not any(name in tensors["image_proj"] for name in (PLAIN, FULL, PLUS)):
+        raise ValueError(f"{file} is an IP-Adapter of another kind (FaceID), whose encoder is not supported")
     return tensors
 
 

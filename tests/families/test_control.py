@@ -1,0 +1,189 @@
+"""Control networks equal diffusers' own pipelines: one and several, with weights, in their part of the walk."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+import mediagen
+from mediagen.conditioners import hints
+
+diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("cv2")
+
+PROMPT, SIDE = "a red cat of the dog", 2 * tiny.SAMPLE
+PIPELINES = {"sd": "StableDiffusionControlNetPipeline", "sdxl": "StableDiffusionXLControlNetPipeline"}
+
+
+def control(folder: Path, unet: Any, seed: int) -> Path:
+    made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+    tiny.redraw(made, seed).save_pretrained(folder)
+    return folder
+
+
+def picture(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    """name -> (pipeline, two control networks of it)."""
+    known: dict[str, Any] = {}
+
+    def one(name: str) -> Any:
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name)
+            if name == "sd":
+                tiny.sd(folder, tiny.scheduler("DDIMScheduler", **tiny.DDIM))
+            else:
+                tiny.sdxl(folder, tiny.scheduler("EulerDiscreteScheduler", **tiny.LEADING))
+            pipe = mediagen.load(folder)
+            nets = [control(folder / f"control{seed}", pipe.model.adapts.parts["unet"], seed) for seed in (11, 12)]
+            known[name] = pipe, nets
+        return known[name]
+
+    return one
+
+
+def noise() -> torch.Tensor:
+    return torch.randn(1, 4, tiny.SAMPLE, tiny.SAMPLE, generator=torch.Generator().manual_seed(3))
+
+
+@torch.no_grad()
+def ours(pipe: Any, steps: int = 3, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    job = pipe.job(PROMPT, size=SIDE, steps=steps, noise=noise(), **options)
+    *_, last = pipe.walk(job, pipe.asked(job))
+    return last.x, (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
+
+
+def theirs(
+    name: str, folder: str, nets: list[Path], steps: int = 3, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    networks = [diffusers.ControlNetModel.from_pretrained(net, local_files_only=True) for net in nets]
+    absent = {"safety_checker": None} if name == "sd" else {}
+    kind = getattr(diffusers, PIPELINES[name])
+    pipe = kind.from_pretrained(folder, controlnet=networks, local_files_only=True, **absent)
+    pipe.set_progress_bar_config(disable=True)
+    seen: dict[str, Any] = {}
+
+    def keep(_: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
+        seen.update(given)
+        return given
+
+    size = {"height": SIDE, "width": SIDE, "num_inference_steps": steps, "guidance_scale": 6.0}
+    made = pipe(PROMPT, latents=noise(), output_type="pt", callback_on_step_end=keep, **size, **options)
+    return seen["latents"], made.images
+
+
+def far(one: torch.Tensor, two: torch.Tensor) -> float:
+    return float((one - two).norm() / two.norm())
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_two_in_their_parts_of_the_walk(name: str, made: Any) -> None:
+    """Weights 0.7 in the first 60% and 1.3 from 25% on, with guidance, at two step counts."""
+    pipe, nets = made(name)
+    pictures = [picture(1), picture(2)]
+    asked = [
+        {"model": nets[0], "image": pictures[0], "weight": 0.7, "end": 0.6},
+        {"model": nets[1], "image": pictures[1], "weight": 1.3, "start": 0.25},
+    ]
+    window = {"control_guidance_start": [0.0, 0.25], "control_guidance_end": [0.6, 1.0]}
+    for steps in (3, 5):
+        other = theirs(
+            name, pipe.model.name, nets, steps, image=pictures, controlnet_conditioning_scale=[0.7, 1.3], **window
+        )
+        mine = ours(pipe, steps, control=asked, guidance=6.0)
+        assert far(mine[0], other[0]) < 1e-5 and float((mine[1] - other[1]).abs().max()) < 1e-4
+    plain = ours(pipe, steps, guidance=6.0)
+    assert float(other[1].std()) > 0.02 and far(plain[0], other[0]) > 1e-2
+    for change in ({"weight": 0.8}, {"end": 0.9}, {"image": pictures[1]}, {"model": nets[1]}, {"hint": "luminance"}):
+        changed = ours(pipe, steps, control=[asked[0] | change, asked[1]], guidance=6.0)
+        assert far(changed[0], other[0]) > 1e-3, change
+
+
+def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:
+    """A wide picture whose halves were shown the halves of a hint is what the halves are alone, far from the seam."""
+    pipe, nets = made("sd")
+    wide = Image.new("RGB", (2 * SIDE, SIDE))
+    wide.paste(picture(1), (0, 0))
+    wide.paste(picture(2), (SIDE, 0))
+    z = torch.randn(1, 4, tiny.SAMPLE, 2 * tiny.SAMPLE, generator=torch.Generator().manual_seed(4))
+    options = {"steps": 1, "guidance": 3.0}
+    with torch.no_grad():
+        job = pipe.job(PROMPT, size=(2 * SIDE, SIDE), noise=z, window=SIDE, control=(nets[0], wide), **options)
+        *_, whole = pipe.walk(job, pipe.asked(job))
+        half = pipe.job(PROMPT, size=SIDE, noise=z[..., : tiny.SAMPLE], control=(nets[0], picture(1)), **options)
+        *_, left = pipe.walk(half, pipe.asked(half))
+    edge = tiny.SAMPLE // 2
+    assert torch.allclose(whole.x[..., :edge], left.x[..., :edge], atol=1e-5)
+
+
+def test_a_picture_of_its_own_a_replay_and_a_batch(made: Any, tmp_path: Path) -> None:
+    pipe, nets = made("sd")
+    picture(5).resize((40, 24)).save(tmp_path / "room.png")
+    asked = {"model": str(nets[0]), "image": tmp_path / "room.png", "hint": "canny", "weight": 0.9, "end": 0.5}
+    one, two = pipe.generate(PROMPT, steps=2, seed=1, n=2, control=asked, negative="a dog")
+    one.save(tmp_path / "one.png")
+    again = mediagen.replay(tmp_path / "one.png")
+    assert again.equal and again.request.control[0].hint == "canny" and one.sha256 != two.sha256
+    picture(6).save(tmp_path / "room.png")
+    with pytest.raises(ValueError, match=r"room.png has changed since"):
+        mediagen.replay(tmp_path / "one.png")
+    (tmp_path / "room.png").unlink()
+    with pytest.raises(ValueError, match="the picture that was shown is not at"):
+        mediagen.replay(tmp_path / "one.png")
+
+
+def test_edges_and_brightness() -> None:
+    step = -torch.ones(3, 16, 16)
+    step[:, :, 8:] = 1
+    edges = hints.canny(step)
+    assert set(edges.unique().tolist()) == {-1.0, 1.0} and (edges[0] == edges[1]).all()
+    columns = (edges[0] == 1).any(0).nonzero().flatten().tolist()
+    assert columns and all(7 <= column <= 8 for column in columns) and (hints.canny(step * 0.01) == -1).all()
+    colours = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, 1]]).T.reshape(3, 2, 2)
+    grey = (hints.luminance(colours)[0].flatten() + 1) / 2
+    assert torch.allclose(grey, torch.tensor([0.299, 0.587, 0.114, 1.0]), atol=0.005)
+    with pytest.raises(ValueError, match="unknown hint 'edges'; known: canny, luminance"):
+        hints.find("edges")
+    with pytest.raises(ValueError, match="0 <= low <= high, not 200 and 100"):
+        hints.canny(step, 200, 100)
+
+
+def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
+    pipe, nets = made("sd")
+    other = made("sdxl")[1][0]
+    for asked, said in [
+        ((tmp_path, picture(1)), "a control network is a folder with config.json and"),
+        ((other, picture(1)), "made for another model: its cross_attention_dim is 64, not 32"),
+        (("nobody/nothing", picture(1)), "no such repository can be fetched: it is not in the cache"),
+        (
+            {"model": nets[0]},
+            r"control must be \(model, image\), or a mapping of model, image, hint, weight, start, end",
+        ),
+        ({"model": nets[0], "image": picture(1), "scale": 1}, "control has no 'scale'"),
+        ({"model": nets[0], "image": picture(1), "start": 0.5, "end": 0.5}, "0 <= start < end <= 1, not 0.5 to 0.5"),
+        ({"model": nets[0], "image": picture(1), "hint": "pose!"}, "unknown hint 'pose!'"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            pipe.job(PROMPT, control=asked)
+    with pytest.raises(ValueError, match="leave out control, or loop"):
+        pipe.job(PROMPT, control=(nets[0], picture(1)), loop=(-1,))
+    with pytest.raises(ValueError, match="the model mini-image takes no control networks"):
+        mediagen.load("mini-image").job(PROMPT, control=(nets[0], picture(1)))
+
+
+def test_the_example(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    pipe, nets = made("sd")
+    picture(7).save(tmp_path / "room.png")
+    script = Path(__file__).parents[2] / "examples" / "control.py"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(script), pipe.model.name, str(nets[0]), "room.png", "2"])
+    runpy.run_path(str(script))
+    assert "pixel for pixel: True" in capsys.readouterr().out and len(list(tmp_path.glob("*.png"))) == 4
