@@ -3,6 +3,9 @@
 import json
 import logging
 import os
+import time
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +32,9 @@ def serve(  # noqa: PLR0913 (one argument an option)
         list[str] | None, typer.Option(help="A name that the server may be called by. Repeat.")
     ] = None,
     grace: Annotated[float, typer.Option(help="Seconds that a running job has to end when the server does.")] = 10.0,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve images, music and video over HTTP, with OpenAI's API and durable jobs. A key: MEDIAGEN_API_KEY."""
+    """Serve images, music and video: a page, and OpenAI's API over durable jobs. A key: MEDIAGEN_API_KEY."""
     try:
         import uvicorn
 
@@ -51,8 +55,33 @@ def serve(  # noqa: PLR0913 (one argument an option)
     _log()
     app = create(settings)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "ws_max_size": 65_536}
-    tell(f"http://{f'[{host}]' if ':' in host else host}:{port}", aside=True)
-    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=round(grace) + 5, **options)
+    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=round(grace) + 5, **options)
+    _run(uvicorn.Server(config), host, browser)
+
+
+def _run(server: Any, host: str, browser: bool) -> None:
+    """Tell the page's address, and open it, once the server listens: only then its port is known, if it was any."""
+    from threading import Thread
+
+    def greet() -> None:
+        while not server.started:
+            time.sleep(0.05)
+        address = address_of(host, server.servers[0].sockets[0].getsockname()[1])
+        tell(f"the page: {address}/  the API: {address}/v1", aside=True)
+        if browser:
+            webbrowser.open(f"{address}/")
+
+    Thread(target=greet, daemon=True).start()  # ends with the process, even of a server that never starts
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise typer.Exit(3)
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds a server that listens there: 0.0.0.0 is no address to go to."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def read_model(text: str) -> tuple[str, Path]:

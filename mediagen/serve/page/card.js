@@ -48,7 +48,7 @@ function making(job, put, element) {
     put(last);
     say(last.status === "done" ? `Ready: ${prompt(last)}` : `${last.status}: ${last.error?.message ?? prompt(last)}`);
   }).catch((error) => { text.textContent = error.message; });
-  const busy = pictures.length ? h("div", { class: `grid of${pictures.length}` }, pictures) : h("div", { class: "waves", "aria-hidden": "true" }, Array.from({ length: 24 }, () => h("i", {})));
+  const busy = pictures.length ? h("div", { class: `grid of${pictures.length}` }, pictures) : h("div", { class: "waves", "aria-hidden": "true" }, Array.from({ length: 48 }, () => h("i", {})));
   return [busy, h("div", { class: "about" }, h("p", { class: "words" }, prompt(job))), h("div", { class: "progress" }, bar, h("div", { class: "row" }, text, stop))];
 }
 
@@ -88,7 +88,7 @@ function looking(job, images) {
 
 function ended(job, studio, element) {
   const why = job.status === "cancelled" ? "Cancelled." : `It failed: ${job.error?.message ?? "the server's log says why"}`;
-  const again = button("Use settings", "reuse", () => studio.reuse(job));
+  const again = button("Reuse", "reuse", () => studio.reuse(job));
   return [h("div", { class: "about" }, h("p", { class: "words" }, prompt(job)), h("p", { class: job.status === "failed" ? "wrong" : "facts" }, why)),
     h("div", { class: "actions" }, again, gone(job, element))];
 }
@@ -118,7 +118,7 @@ function finished(job, studio, element) {
   const seconds = took(job);
   const told = job.own ? ["your file"] : [...facts(job), seconds === null ? null : `made in ${clock(Math.max(1, seconds))}`, ago(job.created_at)].filter(Boolean);
   const about = h("div", { class: "about" }, words_, h("p", { class: "facts" }, told.map((one) => h("span", {}, one))));
-  const actions = h("div", { class: "actions" }, which, doing(job, studio, () => chosen, views), !job.own && button("Use settings", "reuse", () => studio.reuse(job)), gone(job, element));
+  const actions = h("div", { class: "actions" }, which, doing(job, studio, () => chosen, views), !job.own && button("Reuse", "reuse", () => studio.reuse(job)), gone(job, element));
   return [h("div", { class: `grid of${count}` }, cells), about, actions];
 }
 
@@ -173,11 +173,12 @@ function downloads(job, chosen) {
 
 /** Delete, when it is clicked twice. */
 function gone(job, element) {
+  const sure = h("span", { hidden: true }, "Delete it?");
+  const ask = (on) => { press.classList.toggle("sure", on); sure.hidden = !on; };
   const press = button("Delete", "trash", async () => {
     if (!press.classList.contains("sure")) {
-      press.classList.add("sure");
-      press.querySelector("span").textContent = "Really?";
-      setTimeout(() => { press.classList.remove("sure"); press.querySelector("span").textContent = "Delete"; }, SURE);
+      ask(true);
+      setTimeout(ask, SURE, false);
       return;
     }
     try {
@@ -188,6 +189,7 @@ function gone(job, element) {
     } catch (error) {
       press.after(h("span", { class: "wrong" }, error.message));
     }
-  });
+  }, { round: true, class: "quiet round gone" });
+  press.append(sure);
   return press;
 }

@@ -1,11 +1,12 @@
 /** What is asked for: the form of a room. */
 
-import { button, h, icon, say } from "./dom.js";
+import { h, icon, say } from "./dom.js";
 import { chips, some, EXAMPLES } from "./examples.js";
 import { amount, choice, frame, menu, seed, shapes, slider, stepper, toggle, words } from "./fields.js";
 import { ask } from "./jobs.js";
 
 const PATHS = { image: "/v1/images/generations", audio: "/v1/audio/generations", video: "/v1/videos" };
+const SLOW = 1200; // milliseconds after which it is said why nothing happens yet
 const PLACEHOLDERS = {
   image: "What shall be in the picture?",
   audio: "What shall it sound like? Genre, instruments, tempo …",
@@ -26,17 +27,19 @@ export function composer(modality, models, made) {
   const fields = [prompt, ...own.fields, ...own.more, ...walk];
   const make = h("button", { class: "main", type: "submit" }, icon("spark"), h("span", {}, "Make"), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
-  const surprise = button("Surprise me", "dice", () => choose(other(modality, prompt.value())));
+  const surprise = h("button", { type: "button", class: "chip surprise", onclick: () => choose(other(modality, prompt.value())) }, icon("dice"), "Surprise me");
   const choose = (text) => { prompt.set(text); prompt.wrong(null); prompt.area.focus(); };
+  const examples = chips(h, some(modality, modality === "image" ? 3 : 2), choose);
+  examples.append(surprise);
   const more = h("details", { class: "more" }, h("summary", {}, "More settings", icon("more")), h("div", { class: "pair" }, [...own.more, ...walk].map((one) => one.element)));
   const form = h("form", { class: "composer", novalidate: true, "aria-label": `Make a ${modality === "image" ? "picture" : "clip"}` },
-    prompt.element, chips(h, some(modality, 3), choose), surprise, own.fields.map((one) => one.element), more, wrong, make);
+    prompt.element, examples, own.fields.map((one) => one.element), more, h("div", { class: "foot stack" }, wrong, make));
 
   const refuse = (error) => {
     const at = fields.find((one) => one.name === error.param && !one.element.hidden);
     if (at && walk.concat(own.more).includes(at)) more.open = true;
     if (at) at.wrong(error.message);
-    else wrong.textContent = error.after ? `${error.message}` : error.message;
+    else wrong.textContent = error.message;
     wrong.hidden = Boolean(at);
     say(error.message);
   };
@@ -45,12 +48,16 @@ export function composer(modality, models, made) {
     wrong.hidden = true;
     fields.forEach((one) => one.wrong(null));
     if (!prompt.value()) return prompt.wrong("Say what to make, or take an example.");
+    const label = make.querySelector("span");
+    const slow = setTimeout(() => { label.textContent = "Loading the model …"; }, SLOW);
     make.disabled = true;
     try {
       made(await ask(PATHS[modality], { ...body(fields), ...own.body?.() }));
     } catch (error) {
       refuse(error);
     } finally {
+      clearTimeout(slow);
+      label.textContent = "Make";
       make.disabled = false;
     }
   };

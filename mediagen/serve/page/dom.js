@@ -9,6 +9,7 @@ export function h(tag, properties = {}, ...children) {
 }
 
 function set(element, name, value) {
+  if (name.startsWith("aria-")) value = value === null || value === undefined ? value : String(value); // "false" says something
   if (value === null || value === undefined || value === false) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "value" || name === "checked" || name === "muted") element[name] = value;

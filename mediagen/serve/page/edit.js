@@ -50,7 +50,7 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
       make.disabled = false;
     }
   };
-  return h("form", { class: "stack", novalidate: true, onsubmit: submit }, top, hint && h("p", { class: "hint" }, hint), all.map((one) => one.element), wrong, make);
+  return h("form", { class: "stack", novalidate: true, onsubmit: submit }, top, hint && h("p", { class: "hint" }, hint), all.map((one) => one.element), h("div", { class: "foot stack" }, wrong, make));
 }
 
 // ---- vary

@@ -76,7 +76,7 @@ export function stepper(name, label, { min, max, value }) {
 
 /** The seed: empty for another one each time; the dice throws one that stays. */
 export function seed() {
-  const box = h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", placeholder: "new each time", autocomplete: "off" });
+  const box = h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", placeholder: "random", autocomplete: "off" });
   const dice = button("Throw a seed", "dice", () => {
     box.value = crypto.getRandomValues(new Uint32Array(1))[0];
     dice.classList.toggle("thrown");
@@ -139,19 +139,21 @@ export function menu(name, label, names) {
   return { ...made, onchange: (tell) => select.addEventListener("change", () => tell(select.value)) };
 }
 
+const EMPTY = "Choose or drop";
+
 /** A picture to begin or end with: a file of one's own, dropped or chosen, or one that was made here. */
 export function frame(name, label) {
   let id = null;
   const picture = h("img", { alt: "" });
   const file = h("input", { type: "file", accept: "image/*", class: "unseen" });
-  const text = h("span", {}, "Choose or drop a picture");
+  const text = h("span", {}, EMPTY);
   const take = button(`Take the ${label.toLowerCase()} away`, "close", () => write(null), { round: true, hidden: true });
   const area = h("label", { class: "drop" }, file, icon("picture"), picture, text);
   const write = (given) => {
     id = given?.id ?? null;
     take.hidden = !id;
     area.classList.toggle("filled", Boolean(id));
-    text.textContent = id ? given.label ?? "" : "Choose or drop a picture";
+    text.textContent = id ? given.label ?? "" : EMPTY;
     if (id) shown(picture, given.content);
     else file.value = "";
   };

@@ -11,7 +11,7 @@ const PAUSE = 700; // milliseconds after the last key until a prompt is sent
 
 export function live() {
   const prompt = words("prompt", "What is heard", { placeholder: "slow jazz, piano and double bass, 96 bpm", rows: 3 });
-  const bpm = amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400, step: 1 });
+  const bpm = amount("bpm", "Tempo (bpm)", { min: 20, max: 400, step: 1 });
   const guidance = amount("guidance_scale", "Guidance", { placeholder: "auto", min: 0 });
   const volume = slider("volume", "Volume", { min: 0, max: 100, step: 1, value: 80, unit: "%" });
   const canvas = h("canvas", { class: "scope", role: "img", "aria-label": "What is heard now" });
@@ -87,7 +87,9 @@ export function live() {
   const submit = (event) => { event.preventDefault(); if (stream?.on) stream.stop(); else begin(); };
 
   const element = h("form", { class: "live", onsubmit: submit, novalidate: true },
-    h("div", { class: "composer" }, prompt.element, chips(h, some("live", 4), choose), h("div", { class: "pair" }, bpm.element, guidance.element), volume.element, wrong, start),
+    h("div", { class: "composer" }, prompt.element, chips(h, some("live", 4), choose), h("div", { class: "pair" }, bpm.element, guidance.element), volume.element, h("div", { class: "foot stack" }, wrong, start)),
     h("div", { class: "results" }, h("div", { class: "deck" }, canvas, h("div", { class: "row" }, state, keep)), heard));
+  new ResizeObserver(() => stream?.on || scope(canvas, null, () => false)).observe(canvas);
+  document.addEventListener("themechange", () => stream?.on || scope(canvas, null, () => false));
   return { element, stop: () => stream?.on && stream.stop() };
 }

@@ -60,7 +60,7 @@ function workshop(modality) {
     const made = card(job, studio);
     nothing.remove();
     old ? cards.append(made) : cards.prepend(made);
-    if (!old) made.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    if (!old && made.getBoundingClientRect().top > innerHeight - 200) made.scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
   };
   cards.addEventListener("gone", () => setTimeout(() => cards.childElementCount || cards.before(nothing)));
   const bar = h("header", { class: "line" }, h("h1", {}, "Latest"), form && opener(modality, put));

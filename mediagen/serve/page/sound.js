@@ -32,7 +32,7 @@ export function peaks(buffer, count) {
   return found.map((peak) => peak / loudest);
 }
 
-/** Draw a wave as bars; what lies before `done` (0..1) in the room's colour. */
+/** Draw a wave as bars; what lies before `done` (0..1) in the room's full colour. */
 export function draw(canvas, buffer, done = 1) {
   const scale = devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -46,7 +46,7 @@ export function draw(canvas, buffer, done = 1) {
   paint.scale(scale, scale);
   canvas.peaks.forEach((peak, at) => {
     const tall = Math.max(2, peak * (height - 4));
-    paint.fillStyle = style.getPropertyValue(at < done * count ? "--accent" : "--faint");
+    paint.fillStyle = style.getPropertyValue(at < done * count ? "--accent" : "--rest");
     paint.beginPath();
     paint.roundRect(at * BAR, (height - tall) / 2, BAR - 1, tall, 1);
     paint.fill();

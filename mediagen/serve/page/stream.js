@@ -106,11 +106,12 @@ function wave(blocks, rate, channels) {
   return new Blob([head, ...blocks], { type: "audio/wav" });
 }
 
-/** Draw what is heard, low tones on the left, until on() is false. Where motion is unwanted, four times a second. */
+/** Draw what is heard, low tones on the left, until on() is false; silence without an analyser. Where motion is unwanted,
+ * four times a second. */
 export function scope(canvas, analyser, on) {
-  const bins = new Uint8Array(analyser.frequencyBinCount);
-  const rate = analyser.context.sampleRate;
-  const edges = (count) => Array.from({ length: count + 1 }, (_, at) => ((40 * 300 ** (at / count)) / rate) * analyser.fftSize);
+  const bins = new Uint8Array(analyser?.frequencyBinCount ?? 1);
+  const hertz = analyser ? analyser.context.sampleRate / analyser.fftSize : 1; // of a bin
+  const edges = (count) => Array.from({ length: count + 1 }, (_, at) => (40 * 300 ** (at / count)) / hertz);
   const frame = () => {
     const scale = devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -118,7 +119,7 @@ export function scope(canvas, analyser, on) {
     const paint = canvas.getContext("2d");
     paint.scale(scale, scale);
     paint.fillStyle = getComputedStyle(canvas).getPropertyValue(on() ? "--accent" : "--faint");
-    analyser.getByteFrequencyData(bins);
+    analyser?.getByteFrequencyData(bins);
     const count = Math.max(8, Math.floor(width / 12));
     const sides = edges(count);
     for (let at = 0; at < count; at += 1) {
