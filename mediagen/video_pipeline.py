@@ -222,7 +222,8 @@ class VideoPipeline(Pipeline):
             count = (count - 1) * edits.get("factor", 1) + 1 + left + right
         elif seconds is None:
             # a last picture that begins a latent is told to the model without what would come before it
-            count = self.frames - (self.stride - 1 if given.last is not None else 0)
+            alone = given.last is not None and "last" not in self.model.ends
+            count = self.frames - (self.stride - 1 if alone else 0)
         else:
             check_seconds(seconds, 1 / given.rate, LONGEST)
             count = max(round(seconds * given.rate), 1)

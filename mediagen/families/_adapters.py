@@ -216,11 +216,13 @@ def denoiser(net: Net, scheduler: Any, clock: Callable[[Any, Any, Any], Any] | N
     return Denoiser(net, schedules.path_of(scheduler), schedules.prediction_of(scheduler), clock=told)
 
 
-def defaults(pipe: Any) -> dict[str, Any]:
-    """Steps, guidance, solver and timing as the checkpoint's own pipeline has them when nothing is said."""
+def defaults(pipe: Any, guidance: float | None = None) -> dict[str, Any]:
+    """Steps, guidance, solver and timing as the checkpoint's own pipeline has them when nothing is said. guidance: its
+    scale, where the pipeline does not call it so."""
     asked = inspect.signature(type(pipe).__call__).parameters
     how = schedules.kind(pipe.scheduler)
-    plain = {"steps": asked["num_inference_steps"].default, "guidance": asked["guidance_scale"].default}
+    scale = asked["guidance_scale"].default if guidance is None else guidance
+    plain = {"steps": asked["num_inference_steps"].default, "guidance": scale}
     return plain | {"solver": how.rule, "eta": how.eta, "timing": {"name": "Published"}}
 
 
@@ -234,10 +236,11 @@ def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int 
 
 
 def model(pipe: Any, about: About, **parts: Any) -> Model:
-    """The `Model` of a checkpoint, with what all of them have in common. adapts: what its family says of it."""
+    """The `Model` of a checkpoint, with what all of them have in common. adapts: what its family says of it; guidance:
+    as for `defaults`."""
     plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True}
     plain["adapts"] = adapts_of(pipe, forget=parts["text"].forget, **parts.pop("adapts", {}))
-    return Model(defaults=defaults(pipe), **plain, **parts)
+    return Model(defaults=defaults(pipe, parts.pop("guidance", None)), **plain, **parts)
 
 
 def missing(pipe: Any, names: Sequence[str]) -> None:

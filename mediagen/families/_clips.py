@@ -11,7 +11,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..autoencoders.base import LatentSpec
 from ..conditioners.base import Cond
+from ..conditioners.scalar import Scalar
 from ..core.rng import Drawn, Noise
 from . import _adapters as adapters
 from .model import Model
@@ -44,6 +46,16 @@ def first_picture(job: Any) -> Tensor:
     return job.known[:, :, :1]
 
 
+def kept(job: Any, ends: Sequence[str]) -> Tensor:
+    """[1, 1, M, H, W], 1 at the frames that the network is shown: the pictures that a new clip begins and ends with, or
+    the first frame alone."""
+    if "last" in ends and job.requests[0].last is not None:
+        return job.keep
+    first = torch.zeros_like(job.known[:, :1])
+    first[:, :, 0] = 1
+    return first
+
+
 def sampled(vae: adapters.PublishedVAE, media: Tensor, noise: Noise, n: int) -> Tensor:
     """Raw latents of media [1, C, *size] as n draws from what the encoder makes of them."""
     spread = vae.vae.encode(media.to(adapters.runs_on(vae.vae), vae.vae.dtype)).latent_dist
@@ -55,6 +67,66 @@ def ahead(picture: Tensor, frames: int) -> Tensor:
     """Latents of a picture [n, C, 1, h, w] -> those of a clip that shows nothing after it."""
     empty = torch.zeros_like(picture).expand(-1, -1, frames - 1, -1, -1)
     return torch.cat((picture, empty), 2)
+
+
+class Wordless:
+    """The conditioner of a model that reads no words."""
+
+    def __call__(self, prompts: Sequence[str]) -> Cond:
+        self.lengths(prompts)
+        return {}
+
+    def null(self, n: int) -> Cond:
+        return {}
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """No tokens each; ValueError for a prompt that says something."""
+        if said := [prompt for prompt in prompts if prompt.strip()]:
+            raise ValueError(
+                f"this model reads no words, it is shown a picture: the prompt must be '', not {said[0]!r}"
+            )
+        return [0] * len(prompts)
+
+    def forget(self) -> None:
+        """Nothing was encoded."""
+
+
+class Limits(Scalar):
+    """Of a number that the family itself reads of the request: what it may be."""
+
+    def __call__(self, values: Sequence[float], /) -> Cond:
+        super().__call__(values)
+        return {}
+
+    def null(self, n: int, /) -> Cond:
+        return {}
+
+
+class FrameVAE(adapters.PublishedVAE):
+    """An autoencoder of pictures that codes a clip frame by frame, whose decoder may look at the frames beside (an
+    `AutoencoderKLTemporalDecoder`)."""
+
+    def __init__(self, vae: Any) -> None:
+        config, levels = vae.config, len(vae.config.block_out_channels)
+        self.beside = type(vae).__name__ == "AutoencoderKLTemporalDecoder"
+        spec = LatentSpec(channels=config.latent_channels, stride=(1, 2 ** (levels - 1), 2 ** (levels - 1)))
+        reach = adapters.reach_of(levels, config.layers_per_block + 1)
+        super().__init__(vae, spec, (2 * reach * self.beside, reach, reach), [0.0], [1 / config.scaling_factor])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Clips [B, 3, F, H, W] in [-1, 1] -> whitened latents [B, C, F, h, w]; ValueError for a size off the
+        stride."""
+        self.spec.grid(x.shape[2:])
+        given = rearrange(x, "b c f h w -> (b f) c h w").to(adapters.runs_on(self.vae), self.vae.dtype)
+        coded = self.vae.encode(given).latent_dist.mode().to(x)
+        return rearrange(coded, "(b f) c h w -> b c f h w", b=len(x)) / self.std
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Whitened latents [B, C, F, h, w] -> clips [B, 3, F, H, W], about [-1, 1]."""
+        raw = rearrange(z * self.std, "b c f h w -> (b f) c h w").to(adapters.runs_on(self.vae), self.vae.dtype)
+        told = {"num_frames": z.shape[2]} if self.beside else {}
+        made = self.vae.decode(raw, **told, return_dict=False)[0].to(z)
+        return rearrange(made, "(b f) c h w -> b c f h w", b=len(z))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from . import _adapters as adapters
@@ -20,16 +22,19 @@ LONGEST = 512  # tokens
 RATES = {False: 16.0, True: 24.0}  # frames a second, which no file says: of 2.1 and 2.2, and of 2.2's 5B
 
 
-def model(pipe: Any, about: adapters.About) -> Model:
+def model(pipe: Any, about: adapters.About, beside: int = 0, **more: Any) -> Model:
+    """beside: channels that its transformer is shown beside the latents; more: what the `Model` needs then."""
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
     vae, patch = adapters.clip_vae(pipe.vae), tuple(pipe.transformer.config.patch_size)
-    if (shown := pipe.transformer.config.in_channels) != vae.spec.channels:
+    if (shown := pipe.transformer.config.in_channels) != vae.spec.channels + beside:
         raise ValueError(f"its transformer takes {shown} channels, the latents have {vae.spec.channels}")
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
-        options["device"] = adapters.runs_on(pipe.text_encoder)
-        return {"text": pipe.encode_prompt(texts, **options)[0]}
+        """As text to video has it: that of pictures is the same, but fails where ftfy is not installed."""
+        from diffusers import WanPipeline
+
+        options = {"max_sequence_length": LONGEST, "device": adapters.runs_on(pipe.text_encoder)}
+        return {"text": WanPipeline._get_t5_prompt_embeds(pipe, texts, **options)}
 
     asked = inspect.signature(type(pipe).__call__).parameters
     per_token = bool(pipe.config.expand_timesteps)
@@ -46,6 +51,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
         denoiser=adapters.denoiser(network(pipe, patch if per_token else None), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
+        **more,
     )
 
 
@@ -57,9 +63,17 @@ def network(pipe: Any, token: tuple[int, ...] | None) -> adapters.Net:
     def call(networks: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         net = networks[0 if len(experts) == 1 or float(t.max()) >= boundary else 1]
         told = t if token is None else each_token(t, x, token)
-        return net(hidden_states=x, timestep=told, encoder_hidden_states=cond["text"], return_dict=False)[0]
+        seen = {"encoder_hidden_states": cond["text"], "encoder_hidden_states_image": seen_image(net, cond)}
+        given = torch.cat((x, cond["shown"]), 1) if "shown" in cond else x
+        return net(hidden_states=given, timestep=told, **seen, return_dict=False)[0]
 
     return adapters.Net(nn.ModuleList(experts), call)
+
+
+def seen_image(transformer: Any, cond: Mapping[str, Any]) -> Tensor | None:
+    """What CLIP saw in the pictures, as rows: one of each that the network was made for."""
+    image, both = cond.get("image"), transformer.config.pos_embed_seq_len
+    return rearrange(image, "b (p l) d -> (b p) l d", p=2) if image is not None and both else image
 
 
 def each_token(t: Tensor, x: Tensor, token: tuple[int, ...]) -> Tensor:
