@@ -191,6 +191,9 @@ class Pipeline:
         rows = [row | told | facts | seen for row in said]
         nothing = told | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()} | facts
         null = (rows[-1] if first.negative else padded(reader.null(n), encoded) | nothing) | unseen
+        if self.model.against is not None:
+            read = self.model.against([first.negative or ""])
+            null |= {name: value.expand(n, *value.shape[1:]) for name, value in read.items()}
         null = self.model.contrast(null) if self.model.contrast else null
         count, around = len(first.prompts), self._around(job)
         return Asked(

@@ -85,6 +85,7 @@ class Model:
     *grid]: a masked picture, say. Such a network itself keeps what is known; None for one that is shown nothing.
     contrast: what guidance leads away from, of a model to which it says more than that nothing, or the negative prompt,
     was asked for: a condition -> the condition.
+    against: what reads the negative prompt, or an empty one, of a model that reads it otherwise than what is asked for.
     enlarges: of a model that makes a picture larger, and must be given one.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
@@ -117,6 +118,7 @@ class Model:
     distilled: bool = False
     shown: Callable[[Any, Noise], Cond] | None = None
     contrast: Callable[[Cond], Cond] | None = None
+    against: Conditioner | None = None
     enlarges: Enlarging | None = None
     ends: tuple[str, ...] = ()
     reader: Callable[[Any], Conditioner] | None = None
