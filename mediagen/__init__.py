@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .modalities.video import Video
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audio", "image", "load", "models", "replay", "stream", "video"]
+__all__ = ["__version__", "audio", "image", "load", "models", "plan", "replay", "stream", "video"]
 
 _loaded: dict[str, Any] = {}
 
@@ -119,6 +119,14 @@ def load(name_or_path: "str | Path", **options: Any) -> Any:
     from .pipeline import load
 
     return load(name_or_path, **options)
+
+
+def plan(name_or_path: "str | Path" = "mini-image", **options: Any) -> Any:
+    """What a model needs for a job before it is loaded: a `planning.Plan`, whose `lines(planning.memory())` say it.
+    options: size, seconds, dtype, revision. ValueError for what the model cannot make, or is no model."""
+    from .planning import plan
+
+    return plan(name_or_path, **options)
 
 
 def models() -> dict[str, "Path"]:

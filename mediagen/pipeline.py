@@ -128,6 +128,7 @@ class Pipeline:
         first = job.requests[0]
         like = torch.empty(len(job.requests), self.model.spec.channels, *job.grid)
         noise, settings = job.noise or keyed(job), self._settings(first.walk, job)
+        noise = noise if self.model.opens is None else self.model.opens(job, noise)
         if self.model.begin is not None:
             self.model.begin(settings.steps)
         return self.adapters.during(generate(self.model.denoiser, asked, like, noise, settings, start), first)
@@ -205,6 +206,8 @@ class Pipeline:
             around=around,
             share=None if self.model.share is None else self.model.share(job.grid),
             controls=self.adapters.controls(first),
+            bound=self.model.bound,
+            widened=self.model.widened,
         )
 
     def start(self, job: Job) -> Start | None:
@@ -375,11 +378,16 @@ def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
     ValueError naming what ships if there is none."""
     shipped, loading = models(), read(options)
     source = shipped.get(str(name_or_path), name_or_path)
+    return of(family_of(source).load(source, loading))
+
+
+def family_of(source: str | Path) -> Any:
+    """The module that knows a model by its files. ValueError if there is none."""
     for family in _families():
         if family.claims(source):
-            return of(family.load(source, loading))
+            return family
     raise ValueError(
-        f"unknown model {str(name_or_path)!r}: neither a shipped model ({', '.join(shipped)}) nor a model folder"
+        f"unknown model {str(source)!r}: neither a shipped model ({', '.join(models())}) nor a model folder"
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..nn.conv import ResBlock, conv
 from ..nn.norm import ChannelNorm
-from ..nn.stft import STFT, Mel, amplitude, check_frames, mel_filters
+from ..nn.stft import STFT, Mel, amplitude, check_frames, exact, mel_filters
 from .reach import Interval
 
 ENTRY = 7  # width of the first convolution, as in Vocos
@@ -64,7 +64,7 @@ class Vocoder(nn.Module):
 
     def coarse(self, pictures: Tensor) -> Tensor:
         """Magnitudes [B, C, bins, frames] as far as the picture tells them."""
-        with torch.autocast(pictures.device.type, enabled=False):
+        with exact(pictures):
             return (amplitude(pictures.float()) @ self.spread).mT
 
     def needs(self, frames: Interval) -> Interval:

@@ -29,14 +29,20 @@ def place(pipe: Any, loading: Loading) -> None:
 
 
 def _grouped(module: nn.Module, device: torch.device, by_block: bool) -> None:
-    """A network's blocks, or its layers, one after the other. An autoencoder, whose calls are no forward pass, always
-    layer by layer."""
+    """A network's blocks, or its layers, one after the other. What lists no blocks, and an autoencoder, whose calls are
+    no forward pass, goes layer by layer."""
     from diffusers.hooks import apply_group_offloading
 
     kind: dict[str, Any] = {"offload_type": "leaf_level"}
-    if by_block and not hasattr(module, "decode"):
+    if by_block and blocks(module):
         kind = {"offload_type": "block_level", "num_blocks_per_group": BLOCKS}
     apply_group_offloading(module, onload_device=device, **kind)
+
+
+def blocks(module: nn.Module) -> list[nn.Module]:
+    """The blocks that a network lists; none of an autoencoder."""
+    lists = [child for child in module.children() if isinstance(child, nn.ModuleList | nn.Sequential)]
+    return [] if hasattr(module, "decode") else [block for one in lists for block in one]
 
 
 def modules(pipe: Any) -> Iterator[nn.Module]:

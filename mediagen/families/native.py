@@ -21,6 +21,7 @@ from ..training import weights
 from ..training.weights import load_autoencoder
 from ._cards import SHIPPED, cards, read_card
 from ._loading import PLAIN, Loading, for_own
+from ._outline import Part, part_of
 from .model import Model
 
 __all__ = ["cards", "claims", "load", "read_card"]
@@ -60,6 +61,16 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
         rate=card.get("rate"),
         seconds=card.get("seconds"),
     )
+
+
+def outline(source: str | Path, revision: str | None = None) -> tuple[Model, list[Part], list[str]]:
+    """(the model, its parts, the names of the denoiser's), for what is counted before a job. These are small: they are
+    read whole."""
+    model = load(source)
+    modules = {"denoiser": model.denoiser.net, "autoencoder": model.autoencoder, "text_encoder": model.text}
+    modules["preview"] = model.preview
+    parts = [part_of(name, module) for name, module in modules.items() if isinstance(module, nn.Module)]
+    return model, parts, ["denoiser"]
 
 
 def size_of(card: Mapping[str, Any], multiple: int) -> tuple[int, ...]:

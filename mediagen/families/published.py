@@ -23,6 +23,8 @@ from . import __path__ as PLACES
 from . import _quantized as quantized
 from ._fitted import fitted
 from ._loading import PLAIN, Loading
+from ._outline import Part
+from ._outline import outline as outlined
 from ._placing import place
 from .model import Model
 
@@ -62,6 +64,26 @@ def pipelines() -> dict[str, Any]:
     names = sorted(m.name for m in pkgutil.iter_modules(PLACES) if not m.name.startswith("_"))
     found = [importlib.import_module(f"{ROOM}.{name}") for name in names if f"{ROOM}.{name}" != __name__]
     return {kind: module for module in found for kind in getattr(module, "PIPELINES", ())}
+
+
+def outline(source: str | Path, revision: str | None = None) -> tuple[Model, list[Part], list[str]]:
+    """(the model without its weights, its parts, the names of the denoiser's), for what is counted before it is
+    loaded. Of a repository only configurations and tokenizers are fetched."""
+    from ._adapters import About, quiet
+
+    _needs_diffusers()
+    name = str(source) if revision is None else f"{source}@{revision}"
+    path = Path(source)
+    folder = path.parent if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
+    index = _index(folder / INDEX)
+    kind, family = _family(index, name)
+    try:
+        with quiet():
+            pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS)
+        made = family.model(pipe, About(name=name, hash=""))
+    except Exception as error:  # as in `_built`
+        raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}") from error
+    return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
 
 
 def _folder(folder: Path, name: str, loading: Loading) -> Model:

@@ -1,0 +1,104 @@
+"""A published checkpoint without its weights: all of its parts on the meta device, from their configurations."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._placing import blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part's name and class, its parameters, those that lie together where it is offloaded block by block, and those
+    of its largest layer."""
+
+    name: str
+    kind: str
+    parameters: int
+    block: int
+    layer: int
+
+
+class Reader(nn.Module):
+    """In a text encoder's place: zeros of the shapes that it gives, so that prompts are encoded without weights."""
+
+    def __init__(self, config: Any, projected: bool) -> None:
+        super().__init__()
+        self.config, self.projected = config, projected
+        self.none = nn.Parameter(torch.zeros(0))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.none.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.none.device
+
+    def forward(self, input_ids: Tensor, *_: Any, **__: Any) -> Any:
+        """Token numbers [B, L] -> states [B, L, D], the same for each layer, and pooled [B, D]."""
+        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+        from transformers.models.clip.modeling_clip import CLIPTextModelOutput
+
+        config = getattr(self.config, "text_config", self.config)
+        states = torch.zeros(*input_ids.shape, config.hidden_size)
+        layers = (states,) * (1 + config.num_hidden_layers)
+        if self.projected:
+            pooled = torch.zeros(len(states), config.projection_dim)
+            return CLIPTextModelOutput(text_embeds=pooled, last_hidden_state=states, hidden_states=layers)
+        if type(config).__name__.startswith("CLIP"):
+            return BaseModelOutputWithPooling(states, states[:, 0], hidden_states=layers)
+        return BaseModelOutput(states, hidden_states=layers)
+
+
+def outline(kind: Any, folder: Path, index: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, list[Part]]:
+    """(diffusers' pipeline of a class, its parts); a pipeline without weights, whose text encoders are `Reader`s. Of
+    the folder only configurations and tokenizers are read."""
+    made: dict[str, Any] = {name: None for name, given in index.items() if isinstance(given, list)}
+    parts: list[Part] = []
+    for name, given in index.items():
+        if name in options or not isinstance(given, list) or None in given:
+            continue
+        made[name], part = _made(name, getattr(importlib.import_module(given[0]), given[1]), folder / name)
+        parts += [part] if part is not None else []
+    known = inspect.signature(kind.__init__).parameters
+    plain = {k: v for k, v in index.items() if k in known and not isinstance(v, list)}
+    return kind(**(made | plain | {k: v for k, v in options.items() if k in known})), parts
+
+
+def part_of(name: str, module: nn.Module) -> Part:
+    """What is to be counted of a module with weights, on whatever device."""
+    layers = [one for one in module.modules() if not list(one.children())]
+    layer, listed = max(map(size, layers), default=0), blocks(module)
+    rest = size(module) - sum(map(size, listed))
+    block = rest + max(map(size, listed)) if listed else layer
+    return Part(name=name, kind=type(module).__name__, parameters=size(module), block=block, layer=layer)
+
+
+def size(module: nn.Module) -> int:
+    """Parameters, each counted once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
+    """(a part, what is counted of it)."""
+    from accelerate import init_empty_weights
+
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        return kind.from_pretrained(folder, local_files_only=True), None
+    with init_empty_weights(include_buffers=False):
+        if not hasattr(kind, "config_class") or kind.config_class is None:
+            module = kind.from_config(kind.load_config(folder, local_files_only=True))
+            return module, part_of(name, module)
+        config = kind.config_class.from_pretrained(folder, local_files_only=True)
+        module = kind(config)
+    reads = name.startswith("text_encoder")
+    return Reader(config, kind.__name__.endswith("WithProjection")) if reads else module, part_of(name, module)

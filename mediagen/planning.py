@@ -1,0 +1,199 @@
+"""What a model needs before it is loaded: parameters, memory in each dtype, what a step and decoding hold and compute,
+and what is to be offloaded or tiled on this machine. Only headers and configurations are read; the networks are run on
+the meta device, on tensors without numbers, so that these are counts and no rules of thumb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .autoencoders.base import each_axis
+from .counting import Count, count
+from .families._loading import DTYPES
+from .families._outline import Part
+from .families.model import Model
+from .pipeline import Pipeline, family_of, models, of
+
+BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "nf4": 4.5}  # of a weight, its scales included
+FEWER = ("int8", "nf4")  # of the denoiser alone, the rest in bfloat16
+TILE = 32  # latents a side, of which tiles are counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A model's needs for one job. Bytes; `step` and `decoding` are what is held beside weights, in `dtype`.
+
+    parts: the denoiser's first. asked: the job in words. batch: rows of a step, two for each sample where guidance has
+    a second branch. tiled: what decoding holds in tiles of TILE latents a side, None where it cannot be tiled.
+    """
+
+    name: str
+    parts: Sequence[Part]
+    denoiser: Sequence[str]
+    asked: str
+    dtype: str
+    batch: int
+    step: Count
+    decoding: Count
+    tiled: Count | None
+
+    @property
+    def parameters(self) -> int:
+        return sum(part.parameters for part in self.parts)
+
+    def weights(self, dtype: str) -> int:
+        """Bytes of all weights; of fewer bits the denoiser's alone, the rest in bfloat16."""
+        others = "bfloat16" if dtype in FEWER else dtype
+        bits = ((part, BITS[dtype if part.name in self.denoiser else others]) for part in self.parts)
+        return round(sum(part.parameters * each / 8 for part, each in bits))
+
+    def needs(self, tiled: bool = False) -> Mapping[str, int]:
+        """Bytes on the device that each way of loading takes at most, in `dtype`: "whole" (all parts lie there) and the
+        kinds of offload, from the quickest to the smallest."""
+        decode = (self.tiled or self.decoding).peak if tiled else self.decoding.peak
+        held = {part.name: self.step.peak if part.name in self.denoiser else 0 for part in self.parts}
+        held |= {part.name: decode for part in self.parts if part.name in ("vae", "autoencoder")}
+        one = BITS[self.dtype] / 8
+        needed = {"whole": self.weights(self.dtype) + max(held.values())}
+        for way, there in (("model", "parameters"), ("group", "block"), ("sequential", "layer")):
+            needed[way] = max(round(getattr(part, there) * one) + held[part.name] for part in self.parts)
+        return needed
+
+    def advice(self, memory: int) -> str:
+        """The quickest way that fits into so many bytes, in words."""
+        for way in self.needs():
+            for tiled in (False, True) if self.tiled else (False,):
+                if self.needs(tiled)[way] <= memory:
+                    return _way(way, tiled)
+        least = min(self.needs(tiled=True).values())
+        return f"it does not fit: the least is {_bytes(least)}; ask for a smaller size or a shorter length"
+
+    def lines(self, memory: Mapping[str, int]) -> Iterator[str]:
+        """For people. memory: device -> bytes that are free."""
+        yield f"{self.name}: {self.asked}, {self.dtype}"
+        wide = max(len(part.name) for part in self.parts) + 2
+        yield f"{'part':{wide}}{'parameters':>12}" + "".join(f"{dtype:>10}" for dtype in BITS)
+        for part in self.parts:
+            yield f"{part.name:{wide}}{_number(part.parameters):>12}" + _cells(self, [part])
+        yield f"{'all':{wide}}{_number(self.parameters):>12}" + _cells(self, self.parts)
+        step, decoding = self.step, self.decoding
+        yield f"a step: {_number(step.flops)}FLOP of {self.batch} rows, holds {_bytes(step.peak)} beside weights"
+        tiles = f", in tiles of {TILE} {_bytes(self.tiled.peak)}" if self.tiled else ""
+        yield f"decoding: {_number(decoding.flops)}FLOP, holds {_bytes(decoding.peak)}{tiles}"
+        ways = (f"{_bytes(n)} {way if way == 'whole' else f'with offload={way}'}" for way, n in self.needs().items())
+        yield f"needs: {', '.join(ways)}"
+        for device, free in memory.items():
+            yield f"{device}: {_bytes(free)} free: {self.advice(free)}"
+
+
+def plan(
+    name_or_path: str | Path = "mini-image",
+    *,
+    size: Any = None,
+    seconds: float | None = None,
+    dtype: str = "bfloat16",
+    revision: str | None = None,
+) -> Plan:
+    """What a job of this size and length would need. ValueError for what the model cannot make, or is no model."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    source = models().get(str(name_or_path), name_or_path)
+    model, parts, denoiser = family_of(source).outline(source, revision)
+    pipeline = of(model)
+    given = {"size": size, "seconds": seconds}
+    job = pipeline.job("a", **{option: value for option, value in given.items() if value is not None})
+    rows = _rows(pipeline, job)
+    cond = {k: torch.cat([row[k] for row in rows]).to("meta") for k in rows[0]}
+    _weightless(model, DTYPES[dtype])
+    x = torch.empty(len(rows), model.spec.channels, *job.grid, device="meta")
+    try:
+        step, decoding = (
+            count(lambda: model.denoiser.output(x, 0.9, cond)),
+            count(lambda: model.autoencoder.decode(x[:1])),
+        )
+    except Exception as error:  # of whatever the networks run into
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{name_or_path} cannot be counted at {_asked(job, model)}: {line}") from error
+    return Plan(
+        name=str(name_or_path),
+        parts=sorted(parts, key=lambda part: part.name not in denoiser),
+        denoiser=denoiser,
+        asked=_asked(job, model),
+        dtype=dtype,
+        batch=len(rows),
+        step=step,
+        decoding=decoding,
+        tiled=_tiled(model, x[:1]),
+    )
+
+
+def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
+    """The conditions of a step: that of the prompt, and that of nothing where guidance has two branches."""
+    asked, guided = pipeline.asked(job), job.requests[0].walk.guidance != 1 and not pipeline.model.distilled
+    rows = [asked.prompts[0][0], *([asked.null] if guided else [])]
+    return [{name: value for name, value in row.items() if isinstance(value, Tensor)} for row in rows]
+
+
+def _weightless(model: Model, dtype: torch.dtype) -> None:
+    """The denoiser and the autoencoder to the meta device, in one dtype."""
+    for module in (model.denoiser, getattr(model.autoencoder, "vae", model.autoencoder)):
+        if isinstance(module, nn.Module):
+            nn.Module.to(module, "meta", dtype)  # diffusers' own would warn of a dtype for layers that have no weights
+
+
+def memory() -> Mapping[str, int]:
+    """Bytes that are free on each device of this machine."""
+    found = {f"cuda:{n}": torch.cuda.mem_get_info(n)[0] for n in range(torch.cuda.device_count())}
+    return found | {"cpu": _free()}
+
+
+def _free() -> int:
+    listed = Path("/proc/meminfo")
+    if listed.is_file():
+        facts = dict(line.split(":", 1) for line in listed.read_text().splitlines())
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _tiled(model: Model, z: Tensor) -> Count | None:
+    """One tile of a grid that is larger than a tile, with what it looks at around it; None where media are coded whole
+    or are no larger."""
+    if max(z.shape[2:]) <= TILE or model.whole:
+        return None
+    around = each_axis(model.autoencoder.reach, model.spec.dims)
+    sides = [min(n, TILE + 2 * more) for n, more in zip(z.shape[2:], around, strict=True)]
+    return count(lambda: model.autoencoder.decode(z[..., *(slice(side) for side in sides)]))
+
+
+def _asked(job: Any, model: Model) -> str:
+    first = job.requests[0]
+    sides = "x".join(map(str, first.size)) if getattr(first, "size", ()) else ""
+    length = f"{first.seconds:g} s" if model.modality != "image" else ""
+    return ", ".join(filter(None, (sides, length, f"latents {model.spec.channels}x{'x'.join(map(str, job.grid))}")))
+
+
+def _way(way: str, tiled: bool) -> str:
+    said = "it fits as it is" if way == "whole" else f"offload={way!r}"
+    return said + (f", decoded in tiles (tile={TILE})" if tiled else "")
+
+
+def _cells(plan: Plan, parts: Sequence[Part]) -> str:
+    some = Plan(**(vars(plan) | {"parts": parts}))
+    return "".join(f"{_bytes(some.weights(dtype)):>10}" for dtype in BITS)
+
+
+def _bytes(n: float) -> str:
+    return f"{n / 1e9:.2f} GB" if n >= 1e8 else f"{n / 1e6:.2f} MB"
+
+
+def _number(n: float) -> str:
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= unit:
+            return f"{n / unit:.2f} {name}"
+    return f"{n:g} "

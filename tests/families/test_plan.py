@@ -1,0 +1,119 @@
+"""What a checkpoint needs is counted before it is loaded: against the modules themselves, and published numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from tiny import scheduler
+
+import mediagen
+from mediagen import planning
+from mediagen.counting import count
+
+diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("accelerate")
+
+# as published with Stable Diffusion 1.5
+UNET = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64, "layers_per_block": 2}
+UNET |= {"block_out_channels": (320, 640, 1280, 1280), "norm_num_groups": 32}
+UNET |= {"down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)}
+UNET |= {"up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3}
+VAE = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "norm_num_groups": 32}
+VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.sd(tmp_path_factory.mktemp("sd"), scheduler("PNDMScheduler", **tiny.PNDM))
+
+
+def without_weights(folder: Path) -> Path:
+    for file in folder.rglob("*.safetensors"):
+        file.unlink()
+    return folder
+
+
+def changed(file: Path, **settings: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+
+
+def test_parameters_and_activations_are_those_of_the_loaded_model(folder: Path) -> None:
+    """The peak found without numbers is that of the same operations on real ones."""
+    made, pipe = mediagen.plan(folder, dtype="float32"), mediagen.load(folder)
+    unet, vae = pipe.model.denoiser.net.network, pipe.model.autoencoder.vae
+    found = {part.name: part.parameters for part in made.parts}
+    assert found["unet"] == sum(p.numel() for p in unet.parameters())
+    assert found["vae"] == sum(p.numel() for p in vae.parameters()) and set(found) == {"unet", "vae", "text_encoder"}
+    job = pipe.job("a")
+    asked = pipe.asked(job)
+    cond = {"text": torch.cat([asked.prompts[0][0]["text"], asked.null["text"]])}
+    step = count(lambda: pipe.model.denoiser.output(torch.zeros(2, 4, *job.grid), 0.9, cond))
+    decoding = count(lambda: pipe.model.autoencoder.decode(torch.zeros(1, 4, *job.grid)))
+    assert made.batch == 2 and made.step.flops == step.flops > 0 and made.decoding.flops == decoding.flops > 0
+    assert made.step.peak == pytest.approx(step.peak, rel=0.02)
+    assert made.decoding.peak == pytest.approx(decoding.peak, rel=0.02)
+
+
+def test_what_is_held_grows_with_the_picture(folder: Path) -> None:
+    one, four = mediagen.plan(folder), mediagen.plan(folder, size=32)
+    assert four.decoding.peak == pytest.approx(4 * one.decoding.peak, rel=0.1)
+    assert four.decoding.flops > 3.9 * one.decoding.flops and four.parameters == one.parameters
+    assert mediagen.plan(folder, dtype="float32").step.peak == pytest.approx(2 * one.step.peak, rel=0.1)
+
+
+def test_stable_diffusion_without_its_weights(tmp_path: Path) -> None:
+    """Parameters as published; operations of a step as they were measured elsewhere: 1.61 TFLOP at 512x512."""
+    folder = without_weights(tiny.sd(tmp_path, scheduler("PNDMScheduler", **tiny.PNDM)))
+    changed(folder / "unet" / "config.json", **UNET)
+    changed(folder / "vae" / "config.json", **VAE)
+    changed(folder / "text_encoder" / "config.json", **TEXT, vocab_size=49408)
+    made = mediagen.plan(folder, size=512)
+    found = {part.name: part.parameters for part in made.parts}
+    assert found["unet"] == 859_520_964 and found["vae"] == 83_653_863 and found["text_encoder"] == 123_060_480
+    assert made.step.flops == pytest.approx(1.61e12, rel=0.02)
+    assert made.weights("float32") == 4 * made.parameters == 2 * made.weights("bfloat16")
+    needs = made.needs()
+    assert list(needs) == ["whole", "model", "group", "sequential"] and sorted(needs.values(), reverse=True) == [
+        *needs.values()
+    ]
+    assert made.advice(3 * 10**9) == "it fits as it is" and "offload='model'" in made.advice(needs["model"] + 1)
+    assert made.advice(10**8).startswith("it does not fit: the least is")
+    text = "\n".join(made.lines({"a device": 3 * 10**9}))
+    assert "859.52 M" in text and "3.44 GB" in text and "a device: 3.00 GB free: it fits as it is" in text
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "pixart", "wan", "ltx"])
+def test_families(family: str, tmp_path: Path) -> None:
+    plans = {"wan": ("UniPCMultistepScheduler", tiny.FLOWING), "sdxl": ("EulerDiscreteScheduler", tiny.LEADING)}
+    plans |= {"pixart": ("DPMSolverMultistepScheduler", {"num_train_timesteps": 1000})}
+    name, options = plans.get(family, ("FlowMatchEulerDiscreteScheduler", tiny.LTX))
+    folder = without_weights(getattr(tiny, family)(tmp_path, scheduler(name, **options)))
+    clip = {"seconds": 5 / 16} if family in ("wan", "ltx") else {}
+    made = mediagen.plan(folder, size=16, **clip)
+    assert (
+        made.step.flops > 0
+        and made.decoding.peak > 0
+        and made.denoiser == ["transformer" if clip else made.denoiser[0]]
+    )
+
+
+def test_a_shipped_model() -> None:
+    made = mediagen.plan("mini-image", size=256)
+    model = mediagen.load("mini-image").model
+    assert made.parts[0].parameters == sum(p.numel() for p in model.denoiser.parameters())
+    assert made.tiled is None and made.decoding.flops > 0
+    wide = mediagen.plan("mini-image", size=2048)
+    assert wide.tiled.peak < wide.decoding.peak / 4 and wide.needs(tiled=True)["whole"] < wide.needs()["whole"]
+
+
+def test_what_cannot_be_planned(folder: Path) -> None:
+    with pytest.raises(ValueError, match="dtype is 'int3'; it must be one of float32"):
+        mediagen.plan(folder, dtype="int3")
+    with pytest.raises(ValueError, match="size 15x15 must be multiples of 2"):
+        mediagen.plan(folder, size=15)
+    with pytest.raises(ValueError, match="unknown model 'nothing'"):
+        mediagen.plan("nothing")
+    assert planning.memory()["cpu"] > 10**8
