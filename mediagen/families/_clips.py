@@ -156,6 +156,21 @@ class FramesFirst(Drawn):
         return folded(super().__call__(0, laid.contiguous()).transpose(1, 2), self.fold)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tinted:
+    """Noise with a trace of a picture's latents [1, C, 1, h, w] in it, in each frame; what steps add has none."""
+
+    noise: Noise
+    over: Tensor
+    amount: float
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        return torch.lerp(self.noise(step, like), self.over.to(like).expand_as(like), self.amount)
+
+    def of(self, purpose: str) -> Any:
+        return self.noise.of(purpose)
+
+
 def folded(z: Tensor, fold: int) -> Tensor:
     """[B, C, F, h, w] -> [B, fold C, F / fold, h, w]: latents that follow one another side by side."""
     return rearrange(z, "b c (f p) h w -> b (p c) f h w", p=fold)

@@ -89,6 +89,7 @@ class Model:
     enlarges: of a model that makes a picture larger, and must be given one.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
+    opens: (job, noise) -> the noise that its walk begins from, of one that begins from more than that.
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
     begin: called with the number of steps before each walk, of a model that keeps something over its steps.
@@ -122,6 +123,7 @@ class Model:
     enlarges: Enlarging | None = None
     ends: tuple[str, ...] = ()
     reader: Callable[[Any], Conditioner] | None = None
+    opens: Callable[[Any, Noise], Any] | None = None
     share: Callable[[tuple[int, ...]], Tensor] | None = None
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False

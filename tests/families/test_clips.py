@@ -86,6 +86,14 @@ CASES = {
         build=partial(COG_I2V, paired=True), plan=COG_DDIM, layout=(paired, unpaired), picture=True, steps=(3,)
     ),
     "hunyuan video": Case(build=tiny_clips.hunyuan_video, plan=flow(**tiny_clips.HUNYUAN), layout=SAME),
+    "hunyuan video, picture": Case(
+        build=tiny_clips.hunyuan_video_i2v,
+        plan=flow(**tiny_clips.HUNYUAN),
+        layout=SAME,
+        picture=True,
+        ours=(("guidance", 6.0),),
+        theirs=(("guidance_scale", 6.0),),
+    ),
     "hunyuan video 1.5": Case(
         build=tiny_clips.hunyuan_video15, plan=flow(**tiny_clips.HUNYUAN), layout=SAME, steps=(2,)
     ),
@@ -201,6 +209,7 @@ CONDITIONS = {
     "svd": {"image", "latents", "ids"},
     "animatediff": {"text"},
     "hunyuan video": {"text", "text_mask", "pooled", "scale"},
+    "hunyuan video, picture": {"text", "text_mask", "pooled", "scale"},
     "hunyuan video 1.5, picture": {"text", "text_mask", "quoted", "quoted_mask", "shown", "image"},
     "mochi": {"text", "text_mask"},
     "wan, two pictures": {"text", "shown", "image"},

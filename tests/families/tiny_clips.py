@@ -74,16 +74,18 @@ def wan_parts(seed: int) -> dict[str, Any]:
 
 
 def words_tokenizer() -> Any:
-    """Words and signs, one token each, so that a long request to describe a video is not longer than it really is."""
-    from tokenizers import Tokenizer
+    """Signs and pieces of words, about as many as a real one makes of the long request to describe a video."""
+    from tokenizers import Regex, Tokenizer
     from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.pre_tokenizers import Split
     from transformers import PreTrainedTokenizerFast
 
-    vocab = {word: number for number, word in enumerate(("<pad>", "<unk>", *tiny.WORDS))}
+    marks = ("<image>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+    vocab = {word: number for number, word in enumerate(("<pad>", "<unk>", *marks, *tiny.WORDS))}
     made = Tokenizer(WordLevel(vocab, unk_token="<unk>"))
-    made.pre_tokenizer = BertPreTokenizer()
-    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", padding_side="right")
+    made.pre_tokenizer = Split(Regex(r"\w{1,5}|[^\w\s]"), behavior="removed", invert=True)
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "additional_special_tokens": list(marks)}
+    return PreTrainedTokenizerFast(tokenizer_object=made, padding_side="right", **special)
 
 
 def hunyuan_coder(seed: int) -> Any:
@@ -114,6 +116,35 @@ def hunyuan_video(folder: Path, plan: Any, *, seed: int = 0) -> Path:
     net = redraw(HunyuanVideoTransformer3DModel(in_channels=4, guidance_embeds=True, **HUNYUAN_NET), seed + 3)
     parts = {"tokenizer": one, "tokenizer_2": two, "text_encoder": llama, "text_encoder_2": tiny.clip(two, seed + 4)}
     HunyuanVideoPipeline(transformer=net, vae=hunyuan_coder(seed + 2), scheduler=plan, **parts).save_pretrained(folder)
+    return folder
+
+
+def hunyuan_video_i2v(folder: Path, plan: Any, *, seed: int = 0) -> Path:
+    """HunyuanVideo, image to video, whose first latent is the picture."""
+    from diffusers import HunyuanVideoImageToVideoPipeline, HunyuanVideoTransformer3DModel
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    one, two = words_tokenizer(), tiny.clip_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
+    eye = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    eye = CLIPVisionConfig(**eye, image_size=48, patch_size=2, projection_dim=16)  # 576 positions, as the real one has
+    said = LlamaConfig(vocab_size=len(one), pad_token_id=0, **sizes)
+    image = one.convert_tokens_to_ids("<image>")
+    llava = LlavaConfig(vision_config=eye, text_config=said, image_token_index=image, pad_token_id=0)
+    crop = {"size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}}
+    net = HunyuanVideoTransformer3DModel(
+        in_channels=4, guidance_embeds=True, image_condition_type="token_replace", **HUNYUAN_NET
+    )
+    parts = {"tokenizer": one, "tokenizer_2": two, "text_encoder": redraw(LlavaForConditionalGeneration(llava), seed)}
+    parts |= {"text_encoder_2": tiny.clip(two, seed + 4), "image_processor": CLIPImageProcessor(**crop)}
+    parts |= {"transformer": redraw(net, seed + 3), "vae": hunyuan_coder(seed + 2), "scheduler": plan}
+    HunyuanVideoImageToVideoPipeline(**parts).save_pretrained(folder)
     return folder
 
 
