@@ -1,11 +1,13 @@
 """What control networks are shown, made of a picture: edges, brightness, and what other models see in it.
 
-A hint is a function of this file: picture [3, H, W] in [-1, 1] -> hint [3, H, W] in [-1, 1]. They need OpenCV.
+A hint is a function, picture [3, H, W] in [-1, 1] -> hint [3, H, W] in [-1, 1]. Those of this file need OpenCV; others,
+of `estimated`, a model of transformers, whose place follows the name: "depth:FOLDER".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,16 +32,22 @@ def luminance(picture: Tensor) -> Tensor:
     return _grey(cv2.cvtColor(_bytes(picture), cv2.COLOR_RGB2GRAY))
 
 
-def hints() -> dict[str, Hint]:
-    """The hints that need nothing but a picture, by name."""
-    return {"canny": canny, "luminance": luminance}
+PLAIN = {"canny": canny, "luminance": luminance}
+ESTIMATED = ("depth", "segments", "pose")
 
 
 def find(name: str) -> Hint:
-    """A hint by name; ValueError for an unknown one."""
-    if name not in hints():
-        raise ValueError(f"unknown hint {name!r}; known: {', '.join(hints())}")
-    return hints()[name]
+    """A hint by its name, or NAME:FOLDER of those that a model estimates; ValueError for an unknown one."""
+    kind, _, path = name.partition(":")
+    if name in PLAIN:
+        return PLAIN[name]
+    if kind in ESTIMATED and path:
+        from . import estimated
+
+        return partial(getattr(estimated, kind), path=path)
+    if kind in ESTIMATED:
+        raise ValueError(f"the hint {kind!r} is what a model of transformers sees: name its folder, as {kind}:FOLDER")
+    raise ValueError(f"unknown hint {name!r}; known: {', '.join((*PLAIN, *(f'{kind}:FOLDER' for kind in ESTIMATED)))}")
 
 
 def _bytes(picture: Tensor) -> np.ndarray:

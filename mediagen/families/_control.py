@@ -1,11 +1,12 @@
-"""Control networks (ControlNet, arXiv 2302.05543) as diffusers has them: a picture -> residuals for the U-Net.
+"""Control networks (ControlNet, arXiv 2302.05543) as diffusers has them: a picture -> residuals for the denoiser.
 
-A picture travels to the network as an entry of the condition on the latent grid, its pixels folded into channels, so
-that windows of a large picture each see their own part of it.
+What they are shown travels as an entry of the condition on the latent grid, a picture's pixels folded into channels or
+its latents, so that windows of a large picture each see their own part of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,60 +17,75 @@ from torch import Tensor, nn
 from ..nn.conv import fold, unfold
 from .published import fingerprint
 
-CLASS = "ControlNetModel"
-ALIKE = ("cross_attention_dim", "block_out_channels", "in_channels")  # what it must have in common with the U-Net
-Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, float], Mapping[str, tuple[Tensor, ...]]]
+Residuals = dict[str, tuple[Tensor, ...]]
+Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, float], Residuals]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kind:
+    """A family's control networks. name: their class in diffusers; alike: settings that they have in common with the
+    denoiser; call: (network, x, t, cond, entry, weight) -> residuals by name; code: (picture [1, 3, H, W] in [-1, 1],
+    settings) -> its entry of the condition [1, C, h, w]; plain: settings and the only values that are supported."""
+
+    name: str
+    alike: tuple[str, ...]
+    call: Call
+    code: Callable[[Tensor, Mapping[str, Any]], Tensor]
+    plain: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ControlNet:
-    """A control network of a U-Net. call: (network, x, t, cond, picture, weight) -> residuals by name; net: the
-    `_adapters.Net` that they are for, beside which it runs; stride: pixels of a latent position."""
+    """A control network beside the network `net` (`_adapters.Net`) that its residuals are for."""
 
     path: str
     hash: str
     network: nn.Module
-    call: Call
+    kind: Kind
     net: Any
-    stride: tuple[int, ...]
 
+    @torch.no_grad()
     def shown(self, picture: Tensor) -> Tensor:
         """A picture [1, 3, H, W] in [-1, 1] -> its entry of the condition [1, C, h, w]."""
-        return fold(picture, self.stride)
+        return self.kind.code(picture, self.network.config)
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], shown: Tensor, weight: float) -> dict[str, Any]:
+    def __call__(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
         """Its residuals, and those that the condition has already, added up."""
-        place = self.net.place
-        self._follow(x.dtype, place)
-        told = {k: v.to(place, x.dtype) for k, v in cond.items() if isinstance(v, Tensor) and v.is_floating_point()}
-        picture = unfold(shown.to(place), self.stride).add(1).div(2).to(x.dtype)
-        own = self.call(self.network, x.to(place), t.to(place), cond | told, picture, weight)
-        return {name: _sum(cond.get(name), residuals) for name, residuals in own.items()}
-
-    def _follow(self, dtype: torch.dtype, place: torch.device) -> None:
-        """To where the U-Net runs, in its dtype."""
+        place, dtype = self.net.place, x.dtype
         first = next(self.network.parameters())
         if first.dtype != dtype or first.device != place:
             self.network.to(place, dtype)
+        there = {name: _cast(value, place, dtype) for name, value in cond.items()}
+        own = self.kind.call(self.network, x.to(place), t.to(place), there, entry.to(place, dtype), weight)
+        return {name: _sum(cond.get(name), residuals) for name, residuals in own.items()}
+
+
+def _cast(value: Any, place: torch.device, dtype: torch.dtype) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(place, dtype) if value.is_floating_point() else value.to(place)
 
 
 def _sum(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(more) if before is None else tuple(a + b for a, b in zip(before, more, strict=True))
+    if before is None:
+        return tuple(more)
+    if len(before) != len(more):
+        raise ValueError(f"control networks of {len(before)} and {len(more)} layers cannot act together")
+    return tuple(a + b for a, b in zip(before, more, strict=True))
 
 
-def reader(pipe: Any, net: Any, call: Call) -> Callable[[str], ControlNet]:
-    """path -> the control network that lies there, for the U-Net of this pipeline."""
-    stride = (2 ** (len(pipe.vae.config.block_out_channels) - 1),) * 2
+def reader(denoiser: nn.Module, net: Any, kind: Kind) -> Callable[[str], ControlNet]:
+    """path -> the control network that lies there, for this network of diffusers in our `net`."""
 
     def read(path: str) -> ControlNet:
-        network, hash = _load(path, pipe.unet.config)
-        return ControlNet(path=str(path), hash=hash, network=network, call=call, net=net, stride=stride)
+        network, hash = _load(path, kind, denoiser.config)
+        return ControlNet(path=str(path), hash=hash, network=network, kind=kind, net=net)
 
     return read
 
 
-def _load(path: str, unet: Mapping[str, Any]) -> tuple[nn.Module, str]:
-    from diffusers import ControlNetModel
+def _load(path: str, kind: Kind, denoiser: Mapping[str, Any]) -> tuple[nn.Module, str]:
+    import diffusers
 
     from ._adapters import quiet
     from ._adapting import place_of
@@ -78,11 +94,11 @@ def _load(path: str, unet: Mapping[str, Any]) -> tuple[nn.Module, str]:
     files = sorted(f for f in folder.glob("*.safetensors") if "." not in f.stem) if folder.is_dir() else []
     if not files or not (folder / "config.json").is_file():
         raise ValueError(f"a control network is a folder with config.json and .safetensors weights, and {path} is not")
+    made = getattr(diffusers, kind.name)
     try:
         with quiet():
-            config = ControlNetModel.load_config(folder, local_files_only=True)
-            _check(config, unet, path)
-            network = ControlNetModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            _check(made.load_config(folder, local_files_only=True), kind, denoiser, path)
+            network = made.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except ValueError:
         raise
     except Exception as error:  # diffusers and safetensors each raise their own
@@ -90,26 +106,39 @@ def _load(path: str, unet: Mapping[str, Any]) -> tuple[nn.Module, str]:
     return network.eval().requires_grad_(False), fingerprint(files)
 
 
-def _check(config: Mapping[str, Any], unet: Mapping[str, Any], path: str) -> None:
-    if (kind := config.get("_class_name")) != CLASS:
-        raise ValueError(f"{path} is a {kind}; the model takes control networks of the class {CLASS}")
-    for name in ALIKE:
-        own, other = (_plain(each.get(name)) for each in (config, unet))
-        if own != other and not (name == "in_channels" and own == 4):
-            raise ValueError(f"the control network {path} was made for another model: its {name} is {own}, not {other}")
+def _check(config: Mapping[str, Any], kind: Kind, denoiser: Mapping[str, Any], path: str) -> None:
+    if (name := config.get("_class_name")) != kind.name:
+        raise ValueError(f"{path} is a {name}; the model takes control networks of the class {kind.name}")
+    for setting in kind.alike:
+        own, other = (_listed(each.get(setting)) for each in (config, denoiser))
+        if own != other:
+            raise ValueError(
+                f"the control network {path} was made for another model: its {setting} is {own}, not {other}"
+            )
+    for setting, value in kind.plain.items():
+        if (own := config.get(setting, value)) != value:
+            raise ValueError(f"the control network {path} has {setting}={own!r}: only {value!r} is supported")
 
 
-def _plain(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
 
 
-def unet_residuals(
-    network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], picture: Tensor, weight: float, **added: Any
-) -> dict[str, tuple[Tensor, ...]]:
-    """Those of a U-Net's control network."""
-    options = {"encoder_hidden_states": cond["text"], "controlnet_cond": picture, "conditioning_scale": weight}
-    down, middle = network(x, t, **options, **added, return_dict=False)
-    return {"down": tuple(down), "middle": (middle,)}
+def of_unet(vae: Any, told: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda cond: {}) -> Kind:
+    """Those of a U-Net. told: cond -> what else they are told."""
+    stride = (2 ** (len(vae.config.block_out_channels) - 1),) * 2
+
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
+        side = math.isqrt(entry.shape[1] // 3)
+        picture = unfold(entry, (side, side)).add(1).div(2)
+        options = {"encoder_hidden_states": cond["text"], "controlnet_cond": picture, "conditioning_scale": weight}
+        down, middle = network(x, t, **options, **told(cond), return_dict=False)
+        return {"down": tuple(down), "middle": (middle,)}
+
+    alike, plain = ("cross_attention_dim", "block_out_channels"), {"global_pool_conditions": False}
+    return Kind(
+        name="ControlNetModel", alike=alike, call=call, code=lambda picture, _: fold(picture, stride), plain=plain
+    )
 
 
 def beside(cond: Mapping[str, Any]) -> dict[str, Any]:

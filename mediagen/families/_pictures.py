@@ -72,8 +72,8 @@ class Shown:
     def put(self, adapters: Sequence[tuple[PictureAdapter, float]]) -> None:
         """These on the U-Net, with their weights, and no others; none: as it was."""
         unet = self.pipe.unet
-        if self.plain is None:
-            self.plain = (unet.attn_processors, unet.encoder_hid_proj, unet.config.encoder_hid_dim_type)
+        if self.plain is None:  # what was there is put back at once
+            self.plain = (*self._taken(), unet.config.encoder_hid_dim_type)
         if not adapters:
             self._set(*self.plain)
             return
@@ -86,14 +86,20 @@ class Shown:
                 self._set(*self.plain)
                 paths = " and ".join(adapter.path for adapter, _ in adapters)
                 raise ValueError(f"{paths} does not fit the model's U-Net: {str(error).splitlines()[0]}") from error
-            self.made = {key: (unet.attn_processors, unet.encoder_hid_proj)}
+            self.made = {key: self._taken()}
         self._set(*self.made[key], PART)
         for processor in unet.attn_processors.values():
             if hasattr(processor, "scale"):
                 processor.scale = [weight for _, weight in adapters]
 
+    def _taken(self) -> tuple[Mapping[str, Any], Any]:
+        """What is on the U-Net, taken off: a projection has attention of its own, which is not the U-Net's."""
+        projection, self.pipe.unet.encoder_hid_proj = self.pipe.unet.encoder_hid_proj, None
+        return self.pipe.unet.attn_processors, projection
+
     def _set(self, processors: Mapping[str, Any], projection: Any, kind: Any) -> None:
         unet = self.pipe.unet
+        unet.encoder_hid_proj = None
         unet.set_attn_processor(dict(processors))
         unet.encoder_hid_proj = projection
         unet.config.encoder_hid_dim_type = kind

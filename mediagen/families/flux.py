@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from . import _adapters as adapters
+from . import _control as controls
 from . import _schedule as schedules
 from .model import Model
 
@@ -29,6 +30,8 @@ def model(pipe: Any, about: adapters.About) -> Model:
             f"its transformer takes {packed} channels: inpainting and control checkpoints are not there yet"
         )
 
+    net = adapters.Net(pipe.transformer, call)
+
     def encode(texts: list[str]) -> dict[str, Tensor]:
         place = adapters.runs_on(pipe.text_encoder)
         text, pooled, _ = pipe.encode_prompt(texts, None, device=place, max_sequence_length=LONGEST)
@@ -44,26 +47,50 @@ def model(pipe: Any, about: adapters.About) -> Model:
         sample=pipe.default_sample_size,
         patch=PATCH,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer_2, length=LONGEST)]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler, clock=lambda t, a, s: t),
+        denoiser=adapters.denoiser(net, pipe.scheduler, clock=lambda t, a, s: t),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(PATCH)),
         told=told,
         distilled=True,
+        adapts={"control": controls.reader(pipe.transformer, net, control(pipe))},
     )
 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    rows, columns = x.shape[2] // PATCH, x.shape[3] // PATCH
-    y = transformer(
-        hidden_states=rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=PATCH, q=PATCH),
-        timestep=t.to(x.dtype),
-        guidance=cond.get("scale"),
-        encoder_hidden_states=cond["text"],
-        pooled_projections=cond["pooled"],
-        txt_ids=x.new_zeros(cond["text"].shape[1], 3),
-        img_ids=places(rows, columns).to(x),
-        return_dict=False,
-    )[0]
-    return rearrange(y, "b (h w) (c p q) -> b c (h p) (w q)", h=rows, p=PATCH, q=PATCH)
+    blocks, singles = (list(cond.get(name, ())) or None for name in ("blocks", "singles"))
+    added = {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
+    y = transformer(tokens(x), guidance=cond.get("scale"), **told(x, t, cond), **added, return_dict=False)[0]
+    return rearrange(y, "b (h w) (c p q) -> b c (h p) (w q)", h=x.shape[2] // PATCH, p=PATCH, q=PATCH)
+
+
+def tokens(x: Tensor) -> Tensor:
+    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]."""
+    return rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=PATCH, q=PATCH)
+
+
+def told(x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> dict[str, Any]:
+    """What the transformer and its control networks are told beside the tokens."""
+    text, rows, columns = cond["text"], x.shape[2] // PATCH, x.shape[3] // PATCH
+    where = {"txt_ids": x.new_zeros(text.shape[1], 3), "img_ids": places(rows, columns).to(x)}
+    return {"timestep": t.to(x.dtype), "encoder_hidden_states": text, "pooled_projections": cond["pooled"]} | where
+
+
+def control(pipe: Any) -> controls.Kind:
+    """Its control networks are shown the latents of a picture."""
+    vae = adapters.picture_vae(pipe.vae)
+
+    def residuals(
+        network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float
+    ) -> controls.Residuals:
+        guidance = cond.get("scale") if network.config.guidance_embeds else None
+        options = {"guidance": guidance, "conditioning_scale": weight, "return_dict": False}
+        blocks, singles = network(tokens(x), tokens(entry), **options, **told(x, t, cond))
+        return {"blocks": tuple(blocks or ()), "singles": tuple(singles or ())}
+
+    alike, plain = ("in_channels", "joint_attention_dim", "pooled_projection_dim"), {"num_mode": None}
+    plain["conditioning_embedding_channels"] = None
+    return controls.Kind(
+        name="FluxControlNetModel", alike=alike, call=residuals, code=lambda z, _: vae.encode(z), plain=plain
+    )
 
 
 def places(rows: int, columns: int) -> Tensor:

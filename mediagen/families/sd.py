@@ -42,7 +42,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
-        adapts={"control": controls.reader(pipe, net, controls.unet_residuals)},
+        adapts={"control": controls.reader(pipe.unet, net, controls.of_unet(pipe.vae))},
     )
 
 

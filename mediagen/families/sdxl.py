@@ -45,21 +45,19 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
-        adapts={"control": controls.reader(pipe, net, residuals)},
+        adapts={"control": controls.reader(pipe.unet, net, controls.of_unet(pipe.vae, sizes))},
     )
 
 
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]} | pictures.told(cond)
-    scale = cond.get("scale")
-    options = {"encoder_hidden_states": cond["text"], "timestep_cond": scale, "added_cond_kwargs": told}
+    options = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
+    options["added_cond_kwargs"] = sizes(cond)["added_cond_kwargs"] | pictures.told(cond)
     return unet(beside(x, cond), t, **options, **controls.beside(cond), return_dict=False)[0]
 
 
-def residuals(net: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], *how: Any) -> dict[str, tuple[Tensor, ...]]:
-    """Those of a control network."""
-    told = {"text_embeds": cond["pooled"], "time_ids": cond["size"]}
-    return controls.unet_residuals(net, x, t, cond, *how, added_cond_kwargs=told)
+def sizes(cond: Mapping[str, Any]) -> dict[str, Any]:
+    """What its U-Net and its control networks are told beside the text."""
+    return {"added_cond_kwargs": {"text_embeds": cond["pooled"], "time_ids": cond["size"]}}
 
 
 def size_code(size: tuple[int, ...]) -> Tensor:

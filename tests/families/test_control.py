@@ -18,12 +18,31 @@ pytest.importorskip("cv2")
 
 PROMPT, SIDE = "a red cat of the dog", 2 * tiny.SAMPLE
 PIPELINES = {"sd": "StableDiffusionControlNetPipeline", "sdxl": "StableDiffusionXLControlNetPipeline"}
+PIPELINES |= {"sd3": "StableDiffusion3ControlNetPipeline", "flux": "FluxControlNetPipeline"}
+PLANS = {"sd": ("DDIMScheduler", tiny.DDIM), "sdxl": ("EulerDiscreteScheduler", tiny.LEADING)}
+PLANS |= {name: ("FlowMatchEulerDiscreteScheduler", plan) for name, plan in (("sd3", tiny.FLOW), ("flux", tiny.FLUX))}
 
 
-def control(folder: Path, unet: Any, seed: int) -> Path:
-    made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+def control(folder: Path, name: str, net: Any, seed: int, bare: bool = True) -> Path:
+    """bare: whether one for SD3 is told no pooled text."""
+    shape = dict(net.config)
+    if name == "sd3":
+        shape |= {"num_layers": 1, "extra_conditioning_channels": 0, "force_zeros_for_pooled_projection": bare}
+        made = diffusers.SD3ControlNetModel.from_config(shape)
+    elif name == "flux":
+        made = diffusers.FluxControlNetModel.from_config(shape)
+    else:
+        made = diffusers.ControlNetModel.from_unet(net, conditioning_embedding_out_channels=(8, 16))
     tiny.redraw(made, seed).save_pretrained(folder)
     return folder
+
+
+def certain(folder: Path) -> None:
+    """An autoencoder whose latents have no spread: diffusers draws the latents of a picture, ours are their mean."""
+    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae")
+    vae.encoder.conv_out.weight.data[4:] = 0
+    vae.encoder.conv_out.bias.data[4:] = -40
+    vae.save_pretrained(folder / "vae")
 
 
 def picture(seed: int) -> Image.Image:
@@ -37,13 +56,12 @@ def made(tmp_path_factory: pytest.TempPathFactory):
 
     def one(name: str) -> Any:
         if name not in known:
-            folder = tmp_path_factory.mktemp(name)
-            if name == "sd":
-                tiny.sd(folder, tiny.scheduler("DDIMScheduler", **tiny.DDIM))
-            else:
-                tiny.sdxl(folder, tiny.scheduler("EulerDiscreteScheduler", **tiny.LEADING))
+            plan, settings = PLANS[name]
+            folder = getattr(tiny, name)(tmp_path_factory.mktemp(name), tiny.scheduler(plan, **settings))
+            certain(folder)
             pipe = mediagen.load(folder)
-            nets = [control(folder / f"control{seed}", pipe.model.adapts.parts["unet"], seed) for seed in (11, 12)]
+            net = next(part for key, part in pipe.model.adapts.parts.items() if key in ("unet", "transformer"))
+            nets = [control(folder / f"control{seed}", name, net, seed) for seed in (11, 12)]
             known[name] = pipe, nets
         return known[name]
 
@@ -64,9 +82,10 @@ def ours(pipe: Any, steps: int = 3, **options: Any) -> tuple[torch.Tensor, torch
 def theirs(
     name: str, folder: str, nets: list[Path], steps: int = 3, **options: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    networks = [diffusers.ControlNetModel.from_pretrained(net, local_files_only=True) for net in nets]
-    absent = {"safety_checker": None} if name == "sd" else {}
     kind = getattr(diffusers, PIPELINES[name])
+    made = {"sd3": diffusers.SD3ControlNetModel, "flux": diffusers.FluxControlNetModel}
+    networks = [made.get(name, diffusers.ControlNetModel).from_pretrained(net, local_files_only=True) for net in nets]
+    absent = {"safety_checker": None} if name == "sd" else {}
     pipe = kind.from_pretrained(folder, controlnet=networks, local_files_only=True, **absent)
     pipe.set_progress_bar_config(disable=True)
     seen: dict[str, Any] = {}
@@ -75,9 +94,13 @@ def theirs(
         seen.update(given)
         return given
 
+    z = noise()
     size = {"height": SIDE, "width": SIDE, "num_inference_steps": steps, "guidance_scale": 6.0}
-    made = pipe(PROMPT, latents=noise(), output_type="pt", callback_on_step_end=keep, **size, **options)
-    return seen["latents"], made.images
+    size["latents"] = pipe._pack_latents(z, *z.shape) if name == "flux" else z
+    options["image" if name in ("sd", "sdxl") else "control_image"] = options.pop("pictures")
+    made = pipe(PROMPT, output_type="pt", callback_on_step_end=keep, **size, **options)
+    found = seen["latents"]
+    return pipe._unpack_latents(found, SIDE, SIDE, pipe.vae_scale_factor) if name == "flux" else found, made.images
 
 
 def far(one: torch.Tensor, two: torch.Tensor) -> float:
@@ -96,7 +119,7 @@ def test_two_in_their_parts_of_the_walk(name: str, made: Any) -> None:
     window = {"control_guidance_start": [0.0, 0.25], "control_guidance_end": [0.6, 1.0]}
     for steps in (3, 5):
         other = theirs(
-            name, pipe.model.name, nets, steps, image=pictures, controlnet_conditioning_scale=[0.7, 1.3], **window
+            name, pipe.model.name, nets, steps, pictures=pictures, controlnet_conditioning_scale=[0.7, 1.3], **window
         )
         mine = ours(pipe, steps, control=asked, guidance=6.0)
         assert far(mine[0], other[0]) < 1e-5 and float((mine[1] - other[1]).abs().max()) < 1e-4
@@ -105,6 +128,15 @@ def test_two_in_their_parts_of_the_walk(name: str, made: Any) -> None:
     for change in ({"weight": 0.8}, {"end": 0.9}, {"image": pictures[1]}, {"model": nets[1]}, {"hint": "luminance"}):
         changed = ours(pipe, steps, control=[asked[0] | change, asked[1]], guidance=6.0)
         assert far(changed[0], other[0]) > 1e-3, change
+
+
+def test_one_that_is_told_the_pooled_text(made: Any, tmp_path: Path) -> None:
+    """SD3's networks come with pooled text and shifted latents, or with neither."""
+    pipe, _ = made("sd3")
+    net = control(tmp_path, "sd3", pipe.model.adapts.parts["transformer"], 13, bare=False)
+    other = theirs("sd3", pipe.model.name, [net], 2, pictures=[picture(1)], controlnet_conditioning_scale=[0.6])
+    mine = ours(pipe, 2, control=(net, picture(1), 0.6), guidance=6.0)
+    assert far(mine[0], other[0]) < 1e-5 and float((mine[1] - other[1]).abs().max()) < 1e-4
 
 
 def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:
@@ -150,7 +182,7 @@ def test_edges_and_brightness() -> None:
     colours = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, 1]]).T.reshape(3, 2, 2)
     grey = (hints.luminance(colours)[0].flatten() + 1) / 2
     assert torch.allclose(grey, torch.tensor([0.299, 0.587, 0.114, 1.0]), atol=0.005)
-    with pytest.raises(ValueError, match="unknown hint 'edges'; known: canny, luminance"):
+    with pytest.raises(ValueError, match="unknown hint 'edges'; known: canny, luminance, depth:FOLDER"):
         hints.find("edges")
     with pytest.raises(ValueError, match="0 <= low <= high, not 200 and 100"):
         hints.canny(step, 200, 100)
