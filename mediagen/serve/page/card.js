@@ -10,7 +10,7 @@ const SURE = 3000; // milliseconds in which a second click deletes
 
 /** studio: what the page does with a job: {models, made(job), reuse(job), animate(job, number)}. */
 export function card(job, studio) {
-  const element = h("article", { class: "card", "data-kind": job.modality, "data-room": KINDS[job.modality].room, tabindex: -1 });
+  const element = h("article", { class: "card", "data-job": job.id, "data-kind": job.modality, "data-room": KINDS[job.modality].room, tabindex: -1 });
   const put = (now) => {
     element.dataset.status = now.status;
     element.setAttribute("aria-label", `${prompt(now)}, ${now.status}`);
@@ -32,6 +32,7 @@ function making(job, put, element) {
     await cancel(job.id).catch((error) => say(error.message));
   }, { class: "quiet cancel" });
   const look = looking(job, pictures);
+  let quarter = 0; // of the way that was told of
   const tell = (progress) => {
     if (progress.status === "queued") return;
     bar.firstChild.style.width = `${progress.percent}%`;
@@ -39,9 +40,12 @@ function making(job, put, element) {
     text.textContent = words(progress);
     bar.setAttribute("aria-valuetext", text.textContent);
     document.title = `${progress.percent}% · mediagen`;
+    if (Math.floor(progress.percent / 25) > quarter) say(`${progress.percent} percent, ${text.textContent}`);
+    quarter = Math.floor(progress.percent / 25);
     look(progress);
   };
   const ending = new AbortController();
+  element.addEventListener("left", () => ending.abort(), { once: true });
   follow(job.id, tell, ending.signal).then((last) => {
     document.title = "mediagen";
     if (!last) return element.remove();
@@ -182,7 +186,7 @@ function gone(job, element) {
       return;
     }
     try {
-      if (!job.own) await forget(job.id);
+      await forget(job);
       element.dispatchEvent(new CustomEvent("gone", { bubbles: true, detail: job.id }));
       element.remove();
       say("Deleted");

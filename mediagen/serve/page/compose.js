@@ -13,13 +13,13 @@ const PLACEHOLDERS = {
   video: "What shall move, and how?",
 };
 
-/** A form for the models of a modality. made(job): told of each job that the server has taken. */
-export function composer(modality, models, made) {
-  const model = models[0];
+/** A form for a model of a modality. models: all that there are; made(job): told of each job that the server has taken;
+ * other(name, prompt): another model was chosen, whose form is another one. */
+export function composer(modality, models, { model, made, other: swap }) {
   const prompt = words("prompt", "Prompt", { placeholder: PLACEHOLDERS[modality] });
   const own = { image: pictures, audio: music, video: videos }[modality](model);
   const walk = [
-    models.length > 1 && menu("model", "Model", models.map((one) => one.id)),
+    models.length > 1 && choosing(models, model, (name) => swap(name, prompt.value())),
     words("negative_prompt", "What it shall not be", { rows: 1 }),
     amount("steps", "Steps", { placeholder: String(model.defaults.steps ?? "auto"), min: 1, step: 1 }),
     amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
@@ -84,16 +84,23 @@ function other(modality, now) {
   return others[Math.floor(Math.random() * others.length)];
 }
 
-// ---- what each modality asks for beside the prompt
+function choosing(models, model, tell) {
+  const field = menu("model", "Model", models.map((one) => one.id));
+  field.set(model.id);
+  field.onchange(tell);
+  return { ...field, set: () => {} };
+}
+
+// ---- what each modality asks for beside the prompt. What a model's card does not say is left to the model.
 
 function pictures(model) {
-  const fields = [shapes(model.size), stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
+  const fields = [...(model.size ? [shapes(model.size)] : []), stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
   return { fields, more: [toggle("loop", "Seamless tile", "its edges go on with each other")] };
 }
 
 function music(model) {
   const kind = choice("kind", "Length", [{ value: "clip", label: "Clip" }, { value: "loop", label: "Seamless loop" }]);
-  const seconds = slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" });
+  const seconds = model.seconds ? slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" }) : amount("seconds", "Seconds");
   const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
   const bpm = amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400, step: 1 });
   const show = (value) => {
@@ -107,9 +114,11 @@ function music(model) {
 }
 
 function videos(model) {
-  const seconds = slider("seconds", "Seconds", { min: 1, max: Math.max(8, Math.ceil(model.seconds)), step: 0.5, value: model.seconds, unit: "s" });
+  const most = Math.max(8, Math.ceil(model.seconds ?? 0));
+  const seconds = model.seconds ? slider("seconds", "Seconds", { min: 1, max: most, step: 0.5, value: model.seconds, unit: "s" }) : amount("seconds", "Seconds");
   const told = model.tasks.includes("motion");
-  const fields = [seconds, shapes(model.size, { large: false }), frame("input_reference", "First frame"), frame("last", "Last frame"), toggle("loop", "Seamless loop"), seed()];
+  const size = model.size ? [shapes(model.size, { large: false })] : [];
+  const fields = [seconds, ...size, frame("input_reference", "First frame"), frame("last", "Last frame"), toggle("loop", "Seamless loop"), seed()];
   const more = told ? [amount("motion", "Motion", { placeholder: "0 to 1", min: 0, max: 1, step: 0.05 })] : [];
   return { fields, more };
 }

@@ -31,15 +31,8 @@ const number = (input) => (input.value.trim() === "" ? null : Number(input.value
 /** Several lines of words that grow with what is written. */
 export function words(name, label, { placeholder, rows = 3 } = {}) {
   const area = h("textarea", { rows, placeholder, maxlength: 4000, enterkeyhint: "go", spellcheck: true });
-  const grow = () => {
-    area.style.height = "auto";
-    area.style.height = `${Math.min(area.scrollHeight + 2, 320)}px`;
-  };
-  area.addEventListener("input", grow);
-  const write = (value) => {
-    area.value = value ?? "";
-    grow();
-  };
+  area.style.setProperty("--rows", rows);
+  const write = (value) => { area.value = value ?? ""; };
   return { ...field(name, label, area, { read: () => area.value.trim() || null, write }), area };
 }
 

@@ -62,7 +62,10 @@ function tile(job, studio) {
   const press = h("button", { type: "button", class: "tile", "data-room": KINDS[job.modality].room, "data-status": job.status, onclick: () => {
     const box = open();
     box.addEventListener("gone", () => { box.close(); press.remove(); });
-    box.addEventListener("close", hush);
+    box.addEventListener("close", () => {
+      hush();
+      box.querySelector(".card")?.dispatchEvent(new Event("left"));
+    });
   } }, face, h("span", { class: "caption" }, icon(KINDS[job.modality].room), h("span", {}, prompt(job))));
   seen(press, () => fill(face, job).catch((error) => say(error.message)));
   return press;

@@ -54,7 +54,7 @@ async function turn() {
 }
 
 export const cancel = (id) => post(`/v1/jobs/${id}/cancel`, {});
-export const forget = (id) => remove(`/v1/jobs/${id}`);
+export const forget = (job) => remove(job.own ? `/v1/files/${job.id}` : `/v1/jobs/${job.id}`);
 export const over = (job) => ["done", "failed", "cancelled"].includes(job.status);
 
 /** The newest jobs, of a modality or of all, from the one after `after` on. */
@@ -63,7 +63,12 @@ export function list({ modality, after, limit = 12 } = {}) {
   return get(`/v1/jobs?${query}`);
 }
 
-export const result = (job, number, format) => blob(`/v1/jobs/${job.id}/results/${number}?format=${format ?? KINDS[job.modality].stored}`);
+/** A result as a file in a format, else in its own; of a file of one's own, that file. */
+export function result(job, number, format) {
+  if (job.own) return Promise.resolve(job.content);
+  return blob(`/v1/jobs/${job.id}/results/${number}?format=${format ?? KINDS[job.modality].stored}`);
+}
+
 export const first = (job, number) => blob(`/v1/videos/${job.id}/content?variant=thumbnail&number=${number}`);
 export const preview = async (id, number) => (await call(`/v1/jobs/${id}/preview?number=${number}`)).blob();
 

@@ -5,7 +5,7 @@ import { card } from "./card.js";
 import { composer } from "./compose.js";
 import { button, calm, h, icon, say } from "./dom.js";
 import { gallery } from "./gallery.js";
-import { KINDS, list, prompt, result } from "./jobs.js";
+import { KINDS, list, prompt, result, source } from "./jobs.js";
 import { kept } from "./edit.js";
 import { live } from "./live.js";
 import { hush } from "./sound.js";
@@ -34,17 +34,14 @@ const studio = {
     const { asked } = job;
     const own = Object.fromEntries(["n", "seed", "bars", "bpm", "motion"].map((name) => [name, asked[name]]));
     const size = job.about.size?.length ? job.about.size.join("x") : null;
-    room.form.fill({ ...own, ...kept(job), prompt: prompt(job), size, model: job.model, seconds: asked.bars ? null : job.about.seconds, loop: Boolean(asked.loop) });
-    room.form.focus();
+    room.use({ ...own, ...kept(job), prompt: prompt(job), size, model: job.model, seconds: asked.bars ? null : job.about.seconds, loop: Boolean(asked.loop) });
     scrollTo({ top: 0, behavior: calm() ? "auto" : "smooth" });
     say("The settings are in the form.");
   },
   async animate(job, number) {
     const room = visit("video");
     const content = await result(job, number);
-    const id = job.own ? job.id : (await upload(new File([content], "first.png", { type: "image/png" }), "image")).id;
-    room.form.fill({ prompt: prompt(job), input_reference: { id, content, label: prompt(job) } });
-    room.form.focus();
+    room.use({ prompt: prompt(job), input_reference: { id: source(job, number), content, label: prompt(job) } });
   },
 };
 
@@ -55,7 +52,21 @@ function workshop(modality) {
   const able = models.filter((one) => one.modality === modality);
   const cards = h("div", { class: "cards" });
   const nothing = h("div", { class: "empty" }, icon(KINDS[modality].room), EMPTY[modality].map((text, at) => h("p", { class: at ? "hint" : null }, text)));
-  const form = able.length ? composer(modality, able, (job) => studio.made(job)) : null;
+  const build = (model) => composer(modality, able, { model, made: studio.made, other: (name, text) => use({ model: name, prompt: text }) });
+  let model = able[0];
+  let form = able.length ? build(model) : null;
+  /** Put settings into the form: that of the model that they are of, if it is still there. */
+  function use(values) {
+    const wanted = able.find((one) => one.id === values.model) ?? model;
+    if (form && wanted !== model) {
+      const next = build(wanted);
+      form.element.replaceWith(next.element);
+      [model, form] = [wanted, next];
+    }
+    if (!form) return; // the room says why
+    form.fill(values);
+    form.focus();
+  }
   const put = (job, { old = false } = {}) => {
     const made = card(job, studio);
     nothing.remove();
@@ -66,7 +77,7 @@ function workshop(modality) {
   const bar = h("header", { class: "line" }, h("h1", {}, "Latest"), form && opener(modality, put));
   const element = h("div", { class: "studio" }, form ? form.element : absent(modality), h("div", { class: "results" }, bar, nothing, cards));
   list({ modality, limit: 8 }).then((page) => page.data.forEach((job) => put(job, { old: true }))).catch((error) => tell(error.message));
-  return { element, form, put };
+  return { element, use, put };
 }
 
 function absent(modality) {
@@ -100,7 +111,7 @@ function opener(modality, put) {
 /** A picture at a size that the model is at home with: its shorter side, and sides of whole steps. */
 async function fitting(given) {
   const picture = await createImageBitmap(given).catch(() => { throw new Error("This file is no picture that the browser can read."); });
-  const side = Math.min(...models.find((one) => one.modality === "image").size);
+  const side = Math.min(...(models.find((one) => one.modality === "image").size ?? [512]));
   const scale = side / Math.min(picture.width, picture.height);
   const size = [picture.width, picture.height].map((length) => Math.min(4 * side, Math.max(side, Math.round((length * scale) / 32) * 32)));
   const canvas = new OffscreenCanvas(...size);
