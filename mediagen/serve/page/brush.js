@@ -7,9 +7,10 @@ const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDo
 /** picture: something that a canvas draws. mask(): a data: URL, white where it is painted; null where nothing is. */
 export function brush(picture, width, height, { change = () => {} } = {}) {
   const strokes = [];
+  const fine = Math.max(1, Math.round(768 / Math.max(width, height))); // of the canvas to a pixel of the picture
   let size = Math.max(8, Math.round(Math.min(width, height) / 5));
   let cursor = [width / 2, height / 2];
-  const canvas = h("canvas", { width: width * 4, height: height * 4, tabindex: 0, class: "paint", role: "application",
+  const canvas = h("canvas", { width: width * fine, height: height * fine, tabindex: 0, class: "paint", role: "application",
     "aria-label": "Paint what is made anew: drag, or move with the arrow keys and paint with space; brackets change the brush" });
   canvas.style.aspectRatio = `${width} / ${height}`;
   const paint = canvas.getContext("2d");
@@ -35,10 +36,10 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
     paint.imageSmoothingQuality = "high";
     paint.drawImage(picture, 0, 0, canvas.width, canvas.height);
     paint.globalAlpha = 0.62;
-    paint.drawImage(layer(getComputedStyle(canvas).getPropertyValue("--accent"), 4), 0, 0);
+    paint.drawImage(layer(getComputedStyle(canvas).getPropertyValue("--accent"), fine), 0, 0);
     paint.globalAlpha = 1;
-    paint.setTransform(4, 0, 0, 4, 0, 0);
-    for (const [colour, wide] of [["#000a", 1.2], ["#fff", 0.5]]) {
+    paint.setTransform(fine, 0, 0, fine, 0, 0);
+    for (const [colour, wide] of [["#000a", 7 / fine], ["#fff", 3 / fine]]) {
       paint.strokeStyle = colour;
       paint.lineWidth = wide;
       paint.beginPath();
