@@ -21,6 +21,7 @@ from ..conditioners.prompt import Weighted, parse
 from ..core.denoiser import Denoiser
 from . import _schedule as schedules
 from ._adapting import adapts_of
+from ._bounds import bound_of
 from ._placing import runs_on
 from .model import Model
 
@@ -238,7 +239,7 @@ def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int 
 def model(pipe: Any, about: About, **parts: Any) -> Model:
     """The `Model` of a checkpoint, with what all of them have in common. adapts: what its family says of it; guidance:
     as for `defaults`."""
-    plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True}
+    plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True, "bound": bound_of(pipe.scheduler)}
     plain["adapts"] = adapts_of(pipe, forget=parts["text"].forget, **parts.pop("adapts", {}))
     return Model(defaults=defaults(pipe, parts.pop("guidance", None)), **plain, **parts)
 

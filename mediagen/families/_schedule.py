@@ -40,8 +40,8 @@ class Kind:
 
 
 _SAME = {"clip_sample": False, "thresholding": False}
-_MULTISTEP = {"solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint", "thresholding": False}
-_CORRECTED = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "thresholding": False}
+_MULTISTEP = {"solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint"}
+_CORRECTED = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True}
 _LINEAR = {"interpolation_type": "linear"}
 _CIRCLE = {"prediction_type": "v_prediction", "sigma_data": 1.0, "final_sigmas_type": "zero"}
 
@@ -49,6 +49,7 @@ KINDS = {
     "DDIMScheduler": Kind(rule="euler", strides=True, only=_SAME),
     "CogVideoXDDIMScheduler": Kind(rule="euler", strides=True),
     "CogVideoXDPMScheduler": Kind(rule="dpmpp_2m", eta=1.0, strides=True),
+    "DDPMScheduler": Kind(rule="euler", eta=1.0, data=True, only={"variance_type": "fixed_small"}),
     "PNDMScheduler": Kind(rule="plms", only={"skip_prk_steps": True}),
     "LCMScheduler": Kind(rule="lcm", data=True, only=_SAME),
     "EulerDiscreteScheduler": Kind(rule="euler", scaled=True, only=_LINEAR),

@@ -12,6 +12,7 @@ from ..autoencoders.base import Autoencoder, LatentSpec
 from ..conditioners.base import Cond, Conditioner
 from ..conditioners.scalar import Scalar
 from ..core.denoiser import Denoiser
+from ..core.path import Path
 from ..core.rng import Noise
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Model:
     was asked for: a condition -> the condition.
     against: what reads the negative prompt, or an empty one, of a model that reads it otherwise than what is asked for.
     enlarges: of a model that makes a picture larger, and must be given one.
+    bound: x0 -> x0 within the range that its published sampler keeps it in, after guidance; None: it is left as it is.
+    widened: (noise of steps, path, times of a walk) -> that noise, as wide as a network says that learned its variance.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
     opens: (job, noise) -> the noise that its walk begins from, of one that begins from more than that.
@@ -121,6 +124,8 @@ class Model:
     contrast: Callable[[Cond], Cond] | None = None
     against: Conditioner | None = None
     enlarges: Enlarging | None = None
+    bound: Callable[[Tensor], Tensor] | None = None
+    widened: Callable[[Noise, Path, Tensor], Callable[[int, Tensor], Tensor]] | None = None
     ends: tuple[str, ...] = ()
     reader: Callable[[Any], Conditioner] | None = None
     opens: Callable[[Any, Noise], Any] | None = None

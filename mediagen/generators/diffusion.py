@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core import edit, guidance, solve, timing
 from ..core.denoiser import Cond, Denoise, Denoiser
+from ..core.path import Path
 from ..core.rng import Noise
 
 
@@ -98,7 +99,8 @@ class Asked:
     network to which the first position of a grid means something else than the others. around: positions past each end
     of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
     grid, and have it for these positions too. share: the part of guidance that there is at each position [1, 1, *grid],
-    in 0 .. 1; None: all of it everywhere. controls: what control networks add.
+    in 0 .. 1; None: all of it everywhere. controls: what control networks add. bound: x0 -> x0 within a range, after
+    guidance. widened: (noise of steps, path, times) -> the noise of steps that is added instead.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -109,6 +111,8 @@ class Asked:
     around: int = 0
     share: Tensor | None = None
     controls: Sequence[Control] = ()
+    bound: Callable[[Tensor], Tensor] | None = None
+    widened: Callable[[Noise, Path, Tensor], Callable[[int, Tensor], Tensor]] | None = None
 
     def at(self, cond: Cond, box: Box) -> Cond:
         """A condition as the window at `box` sees it."""
@@ -131,11 +135,14 @@ def generate(
         low, high = span(times, control.begin, control.end)
         model = edit.control(model, control.residuals, low=low, high=high)
     denoise = _Guide(model=model, asked=asked, walk=walk, times=all_times).denoise(like.shape[2:])
+    if asked.bound is not None:
+        denoise = edit.projected(denoise, asked.bound)
     if start is not None:
         denoise = _held(denoise, start)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
-    return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=noise.of("step"))
+    steps = noise.of("step") if asked.widened is None else asked.widened(noise.of("step"), path, times)
+    return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=steps)
 
 
 def span(times: Tensor, begin: float, end: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import torch
 from tiny import scheduler
 
 import mediagen
-from mediagen.cascade import ensemble
+from mediagen.cascade import Cascade, ensemble
 from mediagen.generators.diffusion import Start
 from mediagen.modalities.image import Image
 
@@ -59,15 +59,20 @@ def same(mine: Pair, other: Pair) -> None:
     assert float((mine[1].clamp(0, 1) - other[1].clamp(0, 1)).abs().max()) < 1e-4 and float(other[1].std()) > 0.02
 
 
+def swapped(value: torch.Tensor) -> torch.Tensor:
+    masks = not value.is_floating_point() and value.ndim > 1
+    return (value == 0).to(value.dtype) if masks else value.roll(1, -1) + 1
+
+
 def changed(pipe: Any, names: set[str], **options: Any) -> None:
     """Each thing that the network is told or shown changes what is made, far above the tolerance."""
     job = pipe.job(PROMPT, steps=2, **options)
     asked, start = pipe.asked(job), pipe.start(job)
     [(cond, _)] = asked.prompts
     *_, plain = pipe.walk(job, asked, start)
-    assert set(cond) == names
-    for name, value in cond.items():
-        asked.prompts[0] = (cond | {name: (value.roll(1, -1) + 1).to(value.dtype)}, 1.0)
+    assert set(cond) - {"asked"} == names  # which of the rows is asked for, no network is told
+    for name, value in ((name, cond[name]) for name in names):
+        asked.prompts[0] = (cond | {name: swapped(value)}, 1.0)
         *_, other = pipe.walk(job, asked, start)
         assert float((other.x - plain.x).norm() / plain.x.norm()) > 1e-3, name
 
@@ -185,3 +190,103 @@ def test_upscaler(plan: str, tmp_path: Path) -> None:
         pipe.upscale(small, "a cat", strength=0.5)
     with pytest.raises(ValueError, match="makes a picture 2 times larger: leave out size"):
         pipe.upscale(small, "a cat", size=32)
+
+
+SANA = {
+    "published": ("DPMSolverMultistepScheduler", tiny.FLOWING),
+    "unipc": ("UniPCMultistepScheduler", tiny.FLOWING),
+    "euler": ("FlowMatchEulerDiscreteScheduler", tiny.FLOW),
+}
+
+
+@pytest.mark.parametrize("plan", SANA)
+@torch.no_grad()
+def test_sana(plan: str, tmp_path: Path) -> None:
+    """What is asked for is read after an instruction, what is not, plainly."""
+    name, settings = SANA[plan]
+    folder = tiny_image.sana(tmp_path, scheduler(name, **settings))
+    pipe, other, noise = mediagen.load(folder), published(folder), torch.randn(1, 4, 8, 8, generator=drawn())
+    other.check_inputs = lambda *_, **__: None  # it has it that sides are multiples of 32, whatever its autoencoder
+    size = {"height": SIDE, "width": SIDE, "use_resolution_binning": False, "output_type": "latent"}
+    for steps, negative in ((2, ""), (5, "a dog")):
+        options = {"num_inference_steps": steps, "negative_prompt": negative, "latents": noise}
+        theirs = other(PROMPT, **options, **size).images
+        same(ours(pipe, size=SIDE, steps=steps, negative=negative, noise=noise), both(other, theirs))
+    changed(pipe, {"text", "text_mask"}, size=SIDE, noise=noise)
+    assert pipe.inpaint(picture(1), mask(), "a (red:1.3) cat", steps=2, seed=1).size == (SIDE, SIDE)
+
+
+IF = {
+    "published": ("DDPMScheduler", tiny_image.IF),
+    "plain width": ("DDPMScheduler", tiny_image.IF | {"variance_type": "fixed_small", "thresholding": False}),
+    "dpm": ("DPMSolverMultistepScheduler", {k: v for k, v in tiny_image.IF.items() if k != "variance_type"}),
+}
+
+
+@pytest.mark.parametrize("plan", IF)
+@torch.no_grad()
+def test_deepfloyd(plan: str, tmp_path: Path) -> None:
+    """Both stages, in pixel space: the width of a step's noise is the network's, the picture is kept in its range.
+
+    Strong guidance of random networks multiplies what rounding differs by, tenfold a step: it is a weak one here."""
+    name, settings = IF[plan]
+    small = picture(1, 4)
+    for second in (False, True):
+        folder = tiny_image.deepfloyd(tmp_path / str(second), scheduler(name, **settings), second=second)
+        pipe, other = mediagen.load(folder), published(folder)
+        given, told = ({"start": small}, {"image": small.pil()}) if second else ({"size": SIDE}, {})
+        for steps in (2, 5):
+            options = {"num_inference_steps": steps, "generator": drawn(), "output_type": "pt", "guidance_scale": 1.5}
+            theirs = other(PROMPT, height=SIDE, width=SIDE, clean_caption=False, **options, **told).images
+            mine = ours(pipe, steps=steps, noise=drawn(), guidance=1.5, **given)
+            same(mine, (theirs, theirs / 2 + 0.5))
+        changed(pipe, {"text", "shown", "level"} if second else {"text"}, noise=drawn(), **given)
+    if plan == "published":
+        with pytest.raises(ValueError, match="learned for one prompt and the whole picture: eta=0 is without"):
+            pipe.upscale(small, [("a cat", 1.0), ("a dog", 1.0)], steps=2)
+
+
+def test_a_cascade(tmp_path: Path) -> None:
+    """Three stages as a list, of which each makes the picture of the one before larger, or finer."""
+    plan = scheduler("DDPMScheduler", **tiny_image.IF)
+    folders = [tiny_image.deepfloyd(tmp_path / "one", plan)]
+    folders += [tiny_image.deepfloyd(tmp_path / "two", plan, second=True)]
+    folders += [tiny_image.sd_upscale(tmp_path / "three", scheduler("DDIMScheduler", **tiny.DDIM))]
+    stages = Cascade.load(folders)
+    made = stages.generate("a cat", seed=3, steps=2, each=[{"size": 8}, {"strength": 0.1}])
+    first = mediagen.load(folders[0]).generate("a cat", seed=3, steps=2, size=8)
+    next_one = mediagen.load(folders[1]).upscale(first, "a cat", seed=3, steps=2, strength=0.1)
+    last = mediagen.load(folders[2]).upscale(next_one, "a cat", seed=3, steps=2)
+    assert made.size == (64, 64) and made.sha256 == last.sha256
+    with pytest.raises(ValueError, match="there are 3 stages, options were given for 4"):
+        stages.generate("a cat", each=[{}] * 4)
+    with pytest.raises(ValueError, match="a cascade is of one model of pictures or more"):
+        Cascade.load([])
+
+
+LCM = {"time_cond_proj_dim": 16}
+FEW: dict[str, tuple[Callable[..., Path], str, dict[str, Any], dict[str, Any]]] = {
+    "lcm": (tiny.sd, "LCMScheduler", tiny.LEADING, LCM),
+    "lcm of sdxl": (tiny.sdxl, "LCMScheduler", tiny.LEADING, LCM),
+    "turbo": (tiny.sd, "EulerDiscreteScheduler", tiny_image.TRAILING, {}),
+    "turbo of sdxl": (tiny.sdxl, "EulerAncestralDiscreteScheduler", tiny_image.TRAILING, {}),
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+@torch.no_grad()
+def test_few_steps(name: str, tmp_path: Path) -> None:
+    """What was distilled, in one step and in four: LCM is told its guidance, Turbo has none."""
+    build, plan, settings, more = FEW[name]
+    folder = build(tmp_path, scheduler(plan, **settings), **more)
+    if name == "lcm":
+        tiny_image.renamed(folder, "LatentConsistencyModelPipeline")
+    pipe, other = mediagen.load(folder), published(folder)
+    scales = {"guidance_scale": 8.5}, {"guidance": 8.5}
+    if not more:
+        scales = {"guidance_scale": 0.0}, {"guidance": 1.0}
+    for steps in (1, 4):
+        options = {"num_inference_steps": steps, "generator": drawn(), "output_type": "latent"}
+        theirs = other(PROMPT, height=SIDE, width=SIDE, **options, **scales[0]).images
+        same(ours(pipe, size=SIDE, steps=steps, noise=drawn(), **scales[1]), both(other, theirs))
+    assert name != "lcm" or (pipe.model.defaults["steps"], pipe.model.defaults["guidance"]) == (4, 8.5)

@@ -113,7 +113,9 @@ def test_an_unknown_pipeline_class(folder: Path, tmp_path: Path) -> None:
     other = broken(folder, tmp_path)
     index = json.loads((other / "model_index.json").read_text()) | {"_class_name": "BlobPipeline"}
     (other / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"BlobPipeline, which no family reads; supported: .*Flux.*model\(pipe, about\)"):
+    with pytest.raises(
+        ValueError, match=r"BlobPipeline, which no family reads; supported: .*Flux.*model\(pipe, about\)"
+    ):
         mediagen.load(other)
 
 
@@ -172,7 +174,10 @@ def test_a_single_file_whose_configurations_are_not_there(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "plan, said",
     [
-        (("DDPMScheduler", tiny.TABLE), "the scheduler DDPMScheduler is not supported; put one of these"),
+        (
+            ("KDPM2DiscreteScheduler", tiny.TABLE),
+            "the scheduler KDPM2DiscreteScheduler is not supported; put one of these",
+        ),
         (("DDIMScheduler", tiny.TABLE | {"thresholding": True}), "thresholding=True is not supported, only with False"),
         (("DPMSolverMultistepScheduler", {"solver_order": 3}), "solver_order=3 is not supported, only with 2"),
     ],

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import tiny
-from tiny import clip, clip_tokenizer, scheduler, sd, sdxl, unet, vae
+from tiny import clip, clip_tokenizer, redraw, scheduler, sd, sdxl, t5, t5_tokenizer, unet, vae
 
 
 def certain(coder):
@@ -67,6 +67,70 @@ def sd_upscale(folder: Path, plan, *, seed: int = 0) -> Path:
     return folder
 
 
+def gemma_tokenizer():
+    """Letters, a few words, and bytes for all else."""
+    from transformers import GemmaTokenizer
+
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    vocab, merges = [*special, "▁", "\n", *(chr(c) for c in range(33, 127))], []
+    for word in tiny.WORDS:
+        pieces = ["▁", *word]
+        while len(pieces) > 1:
+            merges.append((pieces[0], pieces[1]))
+            pieces[:2] = ["".join(pieces[:2])]
+            vocab.append(pieces[0])
+    numbered = {token: number for number, token in enumerate(dict.fromkeys(vocab))}
+    return GemmaTokenizer(vocab=numbered, merges=list(dict.fromkeys(merges)), model_max_length=8192)
+
+
+def sana(folder: Path, plan, *, seed: int = 0) -> Path:
+    from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    tokenizer = gemma_tokenizer()
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scalar": 8}
+    text = redraw(Gemma2Model(Gemma2Config(vocab_size=len(tokenizer), **sizes)), seed + 1)
+    side = {"block_types": ("ResBlock", "EfficientViTBlock"), "block_out_channels": (8, 16)}
+    side |= {"layers_per_block": (1, 1), "qkv_multiscales": ((), (5,))}
+    both = {f"{name}_{what}": value for name in ("encoder", "decoder") for what, value in side.items()}
+    kind = {"downsample_block_type": "Conv", "upsample_block_type": "interpolate", "attention_head_dim": 8}
+    coder = redraw(AutoencoderDC(latent_channels=4, scaling_factor=0.41407, **kind, **both), seed + 2)
+    net = {"num_attention_heads": 2, "attention_head_dim": 8, "num_cross_attention_heads": 2, "num_layers": 2}
+    net |= {"cross_attention_head_dim": 8, "cross_attention_dim": 16, "caption_channels": 16, "in_channels": 4}
+    made = SanaTransformer2DModel(out_channels=4, sample_size=tiny.SAMPLE, **net)
+    parts = {"tokenizer": tokenizer, "text_encoder": text, "vae": coder, "scheduler": plan}
+    SanaPipeline(transformer=redraw(made, seed + 3), **parts).save_pretrained(folder)
+    return folder
+
+
+IF = {"beta_schedule": "squaredcos_cap_v2", "thresholding": True, "dynamic_thresholding_ratio": 0.95}
+IF |= {"sample_max_value": 1.5, "variance_type": "learned_range"}
+
+
+def deepfloyd(folder: Path, plan, *, seed: int = 0, second: bool = False) -> Path:
+    """The first stage of IF, or the second, which is shown a picture of a quarter of its size."""
+    from diffusers import IFPipeline, IFSuperResolutionPipeline, UNet2DConditionModel
+
+    tokenizer = t5_tokenizer()
+    net = {"down_block_types": ["ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"], "layers_per_block": 1}
+    net |= {"up_block_types": ["SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"], "block_out_channels": [32, 64]}
+    net |= {"mid_block_type": "UNetMidBlock2DSimpleCrossAttn", "cross_attention_dim": 32, "encoder_hid_dim": 32}
+    net |= {"addition_embed_type": "text", "addition_embed_type_num_heads": 2, "cross_attention_norm": "group_norm"}
+    net |= {"resnet_time_scale_shift": "scale_shift", "act_fn": "gelu", "attention_head_dim": 8}
+    net |= {"class_embed_type": "timestep"} if second else {}
+    made = UNet2DConditionModel(sample_size=16, in_channels=6 if second else 3, out_channels=6, **net)
+    parts = {"tokenizer": tokenizer, "text_encoder": t5(tokenizer, seed + 1), "scheduler": plan}
+    parts |= {"safety_checker": None, "feature_extractor": None, "watermarker": None, "requires_safety_checker": False}
+    noised = scheduler("DDPMScheduler", beta_schedule="squaredcos_cap_v2")
+    parts |= {"image_noising_scheduler": noised} if second else {}
+    kind = IFSuperResolutionPipeline if second else IFPipeline
+    made = redraw(made, seed + 3)
+    made.conv_out.weight.data *= 0.3  # so that the picture is not clipped
+    kind(unet=made, **parts).save_pretrained(folder)
+    return folder
+
+
 def _made(build, name: str, settings: dict, **options):
     """An example of `table`: a builder with its published scheduler."""
     return partial(_built, build, name, settings, options), {}
@@ -90,6 +154,9 @@ EXAMPLES = {
     "SD3": _made(tiny.sd3, FLOWS, tiny.FLOW),
     "Flux.1 dev": _made(tiny.flux, FLOWS, tiny.FLUX),
     "Flux.1 schnell": _made(tiny.flux, FLOWS, {"shift": 1.0}, guidance=False),
+    "Sana": _made(sana, "DPMSolverMultistepScheduler", tiny.FLOWING),
+    "DeepFloyd IF, first stage": _made(deepfloyd, "DDPMScheduler", IF),
+    "DeepFloyd IF, second stage": _made(deepfloyd, "DDPMScheduler", IF, second=True),
     "PixArt alpha": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}, sigma=False),
     "PixArt sigma": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}),
 }
