@@ -26,7 +26,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     sdxl.fits(pipe, 0)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        place = pipe.text_encoder_2.device
+        place = adapters.runs_on(pipe.text_encoder_2)
         text, _, pooled, _ = pipe.encode_prompt(texts, device=place, do_classifier_free_guidance=False)
         return {"text": text, "pooled": pooled}
 

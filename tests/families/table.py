@@ -2,13 +2,13 @@
 
     python tests/families/table.py docs/families.md [--all] [example ...]
 
-writes the tables between the markers of the document. A family joins by an entry in EXAMPLES of a module `tiny*.py`
-beside this file: name -> (build(folder) -> folder, what is said of size and length). Every solver and every guidance
-method is run in the first task, and every task with the published solver; `--all` runs every combination.
+writes the tables between the markers of the document. A family joins by a line in `tiny_all`. Every solver and every
+guidance method is run in the first task that works, and every task with the published solver; `--all` runs every
+combination.
 """
 
 import argparse
-import importlib
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tiny_all import EXAMPLES
 
 import mediagen
 from mediagen.bench.document import put
@@ -29,7 +30,6 @@ from mediagen.modalities.video import Video
 
 PROMPT = "a red cat"
 STEPS = 3  # so that rules of two steps have a past
-Example = tuple[Callable[[Path], Path], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,6 @@ class Cell:
     solver: str
     method: str
     reason: str
-
-
-def examples() -> dict[str, Example]:
-    """All that the modules `tiny*.py` list."""
-    names = sorted(file.stem for file in Path(__file__).parent.glob("tiny*.py"))
-    found = [getattr(importlib.import_module(name), "EXAMPLES", {}) for name in names]
-    return {name: example for each in found for name, example in each.items()}
 
 
 def picture(pipe: Any) -> Image:
@@ -117,8 +110,8 @@ VIDEO: dict[str, Task] = {
 AUDIO: dict[str, Task] = {
     "generate": _generate,
     "vary": _edit("vary"),
-    "inpaint": _edit("inpaint", 0.1, 0.2),
-    "extend": _edit("extend", right=0.2),
+    "inpaint": _edit("inpaint", 0.05, 0.1),
+    "extend": _edit("extend", right=0.05),
     "negative": lambda pipe, size, walk: _generate(pipe, size, walk, negative="a dog"),
     "loop": lambda pipe, size, walk: _generate(pipe, size, walk, loop=True),
     "window": lambda pipe, size, walk: _generate(
@@ -191,7 +184,7 @@ def tables(names: Sequence[str] = (), everything: bool = False) -> str:
     """A table of each modality, and the notes."""
     rows: dict[str, list[list[str]]] = {name: [] for name in TASKS}
     notes: list[str] = []
-    for name, (build, size) in examples().items():
+    for name, (build, size) in EXAMPLES.items():
         if names and name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -212,10 +205,8 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def lacking() -> list[str]:
     """Pipeline classes that no example is of."""
-    import json
-
     seen = set()
-    for build, _ in examples().values():
+    for build, _ in EXAMPLES.values():
         with tempfile.TemporaryDirectory() as folder:
             seen.add(json.loads((build(Path(folder)) / "model_index.json").read_text())["_class_name"])
     return sorted(set(pipelines()) - seen)

@@ -1,7 +1,6 @@
 """Tiny checkpoints of the further families of pictures: see `tiny`."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import tiny
@@ -27,6 +26,11 @@ def sure(folder: Path) -> Path:
 
     certain(AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)).save_pretrained(folder / "vae")
     return folder
+
+
+def lcm(folder: Path, plan, *, seed: int = 0) -> Path:
+    """Distilled from Stable Diffusion: a U-Net with a place for the guidance scale."""
+    return renamed(sd(folder, plan, seed=seed, time_cond_proj_dim=16), "LatentConsistencyModelPipeline")
 
 
 def sd_inpaint(folder: Path, plan, *, seed: int = 0, channels: int = 9) -> Path:
@@ -131,32 +135,4 @@ def deepfloyd(folder: Path, plan, *, seed: int = 0, second: bool = False) -> Pat
     return folder
 
 
-def _made(build, name: str, settings: dict, **options):
-    """An example of `table`: a builder with its published scheduler."""
-    return partial(_built, build, name, settings, options), {}
-
-
-def _built(build, name: str, settings: dict, options: dict, folder: Path) -> Path:
-    return build(folder, scheduler(name, **settings), **options)
-
-
-FLOWS, TRAILING = "FlowMatchEulerDiscreteScheduler", tiny.LEADING | {"timestep_spacing": "trailing"}
-EXAMPLES = {
-    "Stable Diffusion 1": _made(sd, "PNDMScheduler", tiny.PNDM),
-    "Stable Diffusion 2 (v)": _made(sd, "DDIMScheduler", tiny.DDIM | {"prediction_type": "v_prediction"}),
-    "SD Turbo": _made(sd, "EulerDiscreteScheduler", TRAILING),
-    "SD, LCM": _made(sd, "LCMScheduler", tiny.LEADING, time_cond_proj_dim=16),
-    "SD inpainting": _made(sd_inpaint, "PNDMScheduler", tiny.PNDM),
-    "SD upscaler": _made(sd_upscale, "DDIMScheduler", tiny.DDIM | {"prediction_type": "v_prediction"}),
-    "SDXL": _made(sdxl, "EulerDiscreteScheduler", tiny.LEADING),
-    "SDXL inpainting": _made(sdxl_inpaint, "EulerDiscreteScheduler", tiny.LEADING),
-    "SDXL refiner": _made(sdxl_refiner, "EulerDiscreteScheduler", tiny.LEADING),
-    "SD3": _made(tiny.sd3, FLOWS, tiny.FLOW),
-    "Flux.1 dev": _made(tiny.flux, FLOWS, tiny.FLUX),
-    "Flux.1 schnell": _made(tiny.flux, FLOWS, {"shift": 1.0}, guidance=False),
-    "Sana": _made(sana, "DPMSolverMultistepScheduler", tiny.FLOWING),
-    "DeepFloyd IF, first stage": _made(deepfloyd, "DDPMScheduler", IF),
-    "DeepFloyd IF, second stage": _made(deepfloyd, "DDPMScheduler", IF, second=True),
-    "PixArt alpha": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}, sigma=False),
-    "PixArt sigma": _made(tiny.pixart, "DPMSolverMultistepScheduler", {}),
-}
+TRAILING = tiny.LEADING | {"timestep_spacing": "trailing"}

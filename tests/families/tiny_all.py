@@ -1,0 +1,73 @@
+"""All tiny checkpoints, one a line, each with its published scheduler: what `table` runs. A family joins by a line."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tiny
+import tiny_clips as clips
+import tiny_image as pictures
+import tiny_sound as sounds
+
+Example = tuple[Callable[[Path], Path], Mapping[str, Any]]
+"""(build(folder) -> folder, what is said of size and length: size, frames of a clip, seconds of a sound)."""
+
+V = {"prediction_type": "v_prediction"}
+
+
+def picture(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
+    return partial(_built, build, plan, settings, options), {}
+
+
+def clip(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
+    return partial(_built, build, plan, settings, options), {"size": 16, "frames": 9}
+
+
+def sound(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
+    return partial(_built, build, plan, settings, options), {"seconds": 0.15}
+
+
+def _built(build: Any, plan: str, settings: Mapping[str, Any], options: Mapping[str, Any], folder: Path) -> Path:
+    return build(folder, tiny.scheduler(plan, **settings), **options)
+
+
+DDIM, EULER, FLOW = "DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"
+DPM, UNIPC, COSINE = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "CosineDPMSolverMultistepScheduler"
+EXAMPLES: dict[str, Example] = {
+    "Stable Diffusion 1": picture(tiny.sd, "PNDMScheduler", tiny.PNDM),
+    "Stable Diffusion 2 (v)": picture(tiny.sd, DDIM, tiny.DDIM | V),
+    "SD Turbo": picture(tiny.sd, EULER, pictures.TRAILING),
+    "LCM": picture(pictures.lcm, "LCMScheduler", tiny.LEADING),
+    "SD inpainting": picture(pictures.sd_inpaint, "PNDMScheduler", tiny.PNDM),
+    "SD upscaler": picture(pictures.sd_upscale, DDIM, tiny.DDIM | V),
+    "SDXL": picture(tiny.sdxl, EULER, tiny.LEADING),
+    "SDXL inpainting": picture(pictures.sdxl_inpaint, EULER, tiny.LEADING),
+    "SDXL refiner": picture(pictures.sdxl_refiner, EULER, tiny.LEADING),
+    "SD3": picture(tiny.sd3, FLOW, tiny.FLOW),
+    "Flux.1 dev": picture(tiny.flux, FLOW, tiny.FLUX),
+    "Flux.1 schnell": picture(tiny.flux, FLOW, {"shift": 1.0}, guidance=False),
+    "PixArt alpha": picture(tiny.pixart, DPM, {}, sigma=False),
+    "PixArt sigma": picture(tiny.pixart, DPM, {}),
+    "Sana": picture(pictures.sana, DPM, tiny.FLOWING),
+    "DeepFloyd IF, first stage": picture(pictures.deepfloyd, "DDPMScheduler", pictures.IF),
+    "DeepFloyd IF, second stage": picture(pictures.deepfloyd, "DDPMScheduler", pictures.IF, second=True),
+    "Stable Video Diffusion": clip(clips.svd, EULER, clips.SVD),
+    "AnimateDiff": clip(clips.animatediff, DDIM, clips.ANIMATED | clips.LINSPACE),
+    "CogVideoX 2B": clip(clips.cogvideox, "CogVideoXDDIMScheduler", clips.COGVIDEOX),
+    "CogVideoX 1.5": clip(clips.cogvideox, "CogVideoXDPMScheduler", clips.COGVIDEOX_5B, paired=True),
+    "CogVideoX, picture": clip(clips.cogvideox, "CogVideoXDPMScheduler", clips.COGVIDEOX_5B, picture=True),
+    "HunyuanVideo": clip(clips.hunyuan_video, FLOW, clips.HUNYUAN),
+    "HunyuanVideo, picture": clip(clips.hunyuan_video_i2v, FLOW, clips.HUNYUAN),
+    "HunyuanVideo 1.5": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN),
+    "HunyuanVideo 1.5, picture": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN, picture=True),
+    "LTX-Video": clip(tiny.ltx, FLOW, tiny.LTX),
+    "Mochi": clip(clips.mochi, FLOW, clips.MOCHI),
+    "Wan 2.1": clip(tiny.wan, UNIPC, tiny.FLOWING),
+    "Wan 2.2, two experts": clip(tiny.wan, UNIPC, tiny.FLOWING, experts=2),
+    "Wan 2.2 5B": clip(tiny.wan, UNIPC, tiny.FLOWING, per_token=True),
+    "Wan, picture": clip(clips.wan_i2v, UNIPC, clips.WAN),
+    "Stable Audio Open": sound(sounds.stable_audio, COSINE, sounds.COSINE),
+    "AudioLDM2": sound(sounds.audioldm2, DDIM, sounds.DDIM),
+    "MusicLDM": sound(sounds.musicldm, DDIM, sounds.DDIM),
+}
