@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .conditioners.base import Cond
 from .core.denoiser import Denoiser, latest
 from .families.model import Model
-from .pipeline import Pipeline, Prompt, load, of
+from .pipeline import Pipeline, Prompt, load, of, prompts_of
 
 EDGE = 1e-6  # a time of a table is on its own side of the boundary, whatever its rounding
 
@@ -118,7 +118,10 @@ class Cascade:
 
     def generate(self, prompt: Prompt, *, each: Sequence[Mapping[str, Any]] = (), **options: Any) -> Any:
         """The picture of the last stage. options: of all stages (seed, negative); each: of a stage of its own (steps,
-        guidance, strength, size of the first), in their order. ValueError for more of them than stages."""
+        guidance, strength, size of the first), in their order. ValueError for more of them than stages, or more than
+        one picture."""
+        if len(prompts_of(prompt)) > 1 or options.get("n", 1) != 1:
+            raise ValueError("a cascade makes one picture at a time: one prompt, and n=1")
         if len(each) > len(self.stages):
             raise ValueError(f"there are {len(self.stages)} stages, options were given for {len(each)}")
         own = [dict(options) | dict(given) for given in (*each, *[{}] * (len(self.stages) - len(each)))]

@@ -26,7 +26,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     eta: Eta = None,
     n: Count = 1,
     model: Model = "mini-image",
-    start: Annotated[str | None, typer.Option("--from", help="A picture to vary (with --strength) or inpaint.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="A picture to vary (with --strength), inpaint or enlarge.")] = None,
     mask: Annotated[str | None, typer.Option(help="With --from: white is made anew, black stays.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
     loop: Annotated[bool, typer.Option(help="Make a tile that repeats without a seam.")] = False,
@@ -48,11 +48,11 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked |= {"window": read_size(window), "lora": adapted.loras(lora), "words": adapted.words(word)}
     asked["control"] = adapted.shown(control, "control", "model", hint=hint)
     asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
-    if start:
-        asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
-    elif strength is not None:
+    if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")
     pipeline = open_model(model, "image")
+    if strength is not None or (start and pipeline.model.enlarges is None):
+        asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
     job = pipeline.job(prompt, size=read_size(size), n=n, **asked)
     save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
 
