@@ -26,7 +26,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     eta: Eta = None,
     n: Count = 1,
     model: Model = "mini-image",
-    start: Annotated[str | None, typer.Option("--from", help="A picture to vary (with --strength), inpaint or enlarge.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="A picture to vary, inpaint or enlarge.")] = None,
     mask: Annotated[str | None, typer.Option(help="With --from: white is made anew, black stays.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
     loop: Annotated[bool, typer.Option(help="Make a tile that repeats without a seam.")] = False,
