@@ -38,7 +38,12 @@ export const get = async (path, signal) => (await call(path, { signal })).json()
 export const remove = async (path) => (await call(path, { method: "DELETE" })).json();
 
 export function send(path, body, signal) {
-  return call(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" }, signal });
+  return call(path, {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "content-type": "application/json" },
+    signal,
+  });
 }
 
 export const post = async (path, body, signal) => (await send(path, body, signal)).json();
@@ -66,7 +71,9 @@ export async function* events(path, signal) {
 }
 
 function event(text) {
-  const lines = Object.fromEntries(text.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+  const lines = Object.fromEntries(
+    text.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+  );
   return { name: lines.event, data: JSON.parse(lines.data) };
 }
 
@@ -107,19 +114,39 @@ let asking = null;
 /** Ask for the key, once for all that wait for it. */
 function asked(wrong) {
   asking ??= new Promise((done) => {
-    const input = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true, autofocus: true });
+    const input = h("input", {
+      type: "password",
+      id: "key",
+      autocomplete: "current-password",
+      required: true,
+      autofocus: true,
+    });
     const enter = (event) => {
       event.preventDefault();
       sessionStorage.setItem(KEPT, input.value.trim());
       box.close();
     };
-    const why = h("p", { class: "hint" }, "This server asks for a key (MEDIAGEN_API_KEY). It is kept until this tab is closed.");
-    const form = () => h("form", { class: "stack", onsubmit: enter }, why, h("label", { for: "key" }, "Key"), input,
-      wrong && h("p", { class: "wrong", role: "alert" }, wrong), h("button", { class: "main" }, "Go on"));
+    const why = h(
+      "p",
+      { class: "hint" },
+      "This server asks for a key (MEDIAGEN_API_KEY). It is kept until this tab is closed.",
+    );
+    const form = () =>
+      h(
+        "form",
+        { class: "stack", onsubmit: enter },
+        why,
+        h("label", { for: "key" }, "Key"),
+        input,
+        wrong && h("p", { class: "wrong", role: "alert" }, wrong),
+        h("button", { class: "main" }, "Go on"),
+      );
     const box = dialog("Who is there?", form, { class: "small", id: "ask-key" });
     box.querySelector("header button").remove(); // there is nothing to see behind it
     box.addEventListener("cancel", (event) => event.preventDefault());
     box.addEventListener("close", () => done());
-  }).finally(() => { asking = null; });
+  }).finally(() => {
+    asking = null;
+  });
   return asking;
 }

@@ -10,8 +10,15 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
   const fine = Math.max(1, Math.round(768 / Math.max(width, height))); // of the canvas to a pixel of the picture
   let size = Math.max(8, Math.round(Math.min(width, height) / 5));
   let cursor = [width / 2, height / 2];
-  const canvas = h("canvas", { width: width * fine, height: height * fine, tabindex: 0, class: "paint", role: "application",
-    "aria-label": "Paint what is made anew: drag, or move with the arrow keys and paint with space; brackets change the brush" });
+  const canvas = h("canvas", {
+    width: width * fine,
+    height: height * fine,
+    tabindex: 0,
+    class: "paint",
+    role: "application",
+    "aria-label":
+      "Paint what is made anew: drag, or move with the arrow keys and paint with space; brackets change the brush",
+  });
   canvas.style.aspectRatio = `${width} / ${height}`;
   const paint = canvas.getContext("2d");
 
@@ -39,7 +46,10 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
     paint.drawImage(layer(getComputedStyle(canvas).getPropertyValue("--accent"), fine), 0, 0);
     paint.globalAlpha = 1;
     paint.setTransform(fine, 0, 0, fine, 0, 0);
-    for (const [colour, wide] of [["#000a", 7 / fine], ["#fff", 3 / fine]]) {
+    for (const [colour, wide] of [
+      ["#000a", 7 / fine],
+      ["#fff", 3 / fine],
+    ]) {
       paint.strokeStyle = colour;
       paint.lineWidth = wide;
       paint.beginPath();
@@ -78,11 +88,32 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
     size = Math.max(4, Math.min(Math.max(width, height), to));
     range.value = size;
   }
-  const range = h("input", { type: "range", min: 4, max: Math.round(Math.max(width, height) / 2), value: size, "aria-label": "Size of the brush",
-    oninput: () => { size = Number(range.value); show(); } });
-  const undo = button("Undo", "undo", () => { strokes.pop(); show(); });
-  const clear = button("Clear", "close", () => { strokes.length = 0; show(); });
-  const tools = h("div", { class: "tools" }, h("label", { class: "grow" }, h("span", { class: "label" }, "Brush"), range), undo, clear);
+  const range = h("input", {
+    type: "range",
+    min: 4,
+    max: Math.round(Math.max(width, height) / 2),
+    value: size,
+    "aria-label": "Size of the brush",
+    oninput: () => {
+      size = Number(range.value);
+      show();
+    },
+  });
+  const undo = button("Undo", "undo", () => {
+    strokes.pop();
+    show();
+  });
+  const clear = button("Clear", "close", () => {
+    strokes.length = 0;
+    show();
+  });
+  const tools = h(
+    "div",
+    { class: "tools" },
+    h("label", { class: "grow" }, h("span", { class: "label" }, "Brush"), range),
+    undo,
+    clear,
+  );
   new ResizeObserver(show).observe(canvas);
 
   async function mask() {

@@ -10,11 +10,23 @@ const SURE = 3000; // milliseconds in which a second click deletes
 
 /** studio: what the page does with a job: {models, made(job), reuse(job), animate(job, number)}. */
 export function card(job, studio) {
-  const element = h("article", { class: "card", "data-job": job.id, "data-kind": job.modality, "data-room": KINDS[job.modality].room, tabindex: -1 });
+  const element = h("article", {
+    class: "card",
+    "data-job": job.id,
+    "data-kind": job.modality,
+    "data-room": KINDS[job.modality].room,
+    tabindex: -1,
+  });
   const put = (now) => {
     element.dataset.status = now.status;
     element.setAttribute("aria-label", `${prompt(now)}, ${now.status}`);
-    element.replaceChildren(...(now.status === "done" ? finished(now, studio, element) : over(now) ? ended(now, studio, element) : making(now, put, element)));
+    element.replaceChildren(
+      ...(now.status === "done"
+        ? finished(now, studio, element)
+        : over(now)
+          ? ended(now, studio, element)
+          : making(now, put, element)),
+    );
   };
   put(job);
   return element;
@@ -23,14 +35,23 @@ export function card(job, studio) {
 // ---- while it is made
 
 function making(job, put, element) {
-  const pictures = Array.from({ length: job.modality === "audio" ? 0 : job.asked.n ?? 1 }, () => stage(job));
-  const bar = h("div", { class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, h("i", {}));
+  const pictures = Array.from({ length: job.modality === "audio" ? 0 : (job.asked.n ?? 1) }, () => stage(job));
+  const bar = h(
+    "div",
+    { class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
+    h("i", {}),
+  );
   const text = h("span", { class: "state" }, "Waiting for its turn");
-  const stop = button("Cancel", "close", async () => {
-    stop.disabled = true;
-    text.textContent = "Cancelling …";
-    await cancel(job.id).catch((error) => say(error.message));
-  }, { class: "quiet cancel" });
+  const stop = button(
+    "Cancel",
+    "close",
+    async () => {
+      stop.disabled = true;
+      text.textContent = "Cancelling …";
+      await cancel(job.id).catch((error) => say(error.message));
+    },
+    { class: "quiet cancel" },
+  );
   const look = looking(job, pictures);
   let quarter = 0; // of the way that was told of
   const tell = (progress) => {
@@ -46,14 +67,28 @@ function making(job, put, element) {
   };
   const ending = new AbortController();
   element.addEventListener("left", () => ending.abort(), { once: true });
-  follow(job.id, tell, ending.signal).then((last) => {
-    document.title = "mediagen";
-    if (!last) return element.remove();
-    put(last);
-    say(last.status === "done" ? `Ready: ${prompt(last)}` : `${last.status}: ${last.error?.message ?? prompt(last)}`);
-  }).catch((error) => { text.textContent = error.message; });
-  const busy = pictures.length ? h("div", { class: `grid of${pictures.length}` }, pictures) : h("div", { class: "waves", "aria-hidden": "true" }, Array.from({ length: 48 }, () => h("i", {})));
-  return [busy, h("div", { class: "about" }, h("p", { class: "words" }, prompt(job))), h("div", { class: "progress" }, bar, h("div", { class: "row" }, text, stop))];
+  follow(job.id, tell, ending.signal)
+    .then((last) => {
+      document.title = "mediagen";
+      if (!last) return element.remove();
+      put(last);
+      say(last.status === "done" ? `Ready: ${prompt(last)}` : `${last.status}: ${last.error?.message ?? prompt(last)}`);
+    })
+    .catch((error) => {
+      text.textContent = error.message;
+    });
+  const busy = pictures.length
+    ? h("div", { class: `grid of${pictures.length}` }, pictures)
+    : h(
+        "div",
+        { class: "waves", "aria-hidden": "true" },
+        Array.from({ length: 48 }, () => h("i", {})),
+      );
+  return [
+    busy,
+    h("div", { class: "about" }, h("p", { class: "words" }, prompt(job))),
+    h("div", { class: "progress" }, bar, h("div", { class: "row" }, text, stop)),
+  ];
 }
 
 function words({ stage: at, step, total, seconds_left: left }) {
@@ -79,7 +114,10 @@ function looking(job, images) {
     busy = true;
     try {
       const found = await Promise.all(images.slice(0, previews).map((_, number) => preview(job.id, number)));
-      found.forEach((content, number) => { shown(images[number], content); images[number].classList.add("seen"); });
+      found.forEach((content, number) => {
+        shown(images[number], content);
+        images[number].classList.add("seen");
+      });
     } catch {
       // the step is over already, or the job is: the next one comes
     } finally {
@@ -91,10 +129,18 @@ function looking(job, images) {
 // ---- when it is over without a result
 
 function ended(job, studio, element) {
-  const why = job.status === "cancelled" ? "Cancelled." : `It failed: ${job.error?.message ?? "the server's log says why"}`;
+  const why =
+    job.status === "cancelled" ? "Cancelled." : `It failed: ${job.error?.message ?? "the server's log says why"}`;
   const again = button("Reuse", "reuse", () => studio.reuse(job));
-  return [h("div", { class: "about" }, h("p", { class: "words" }, prompt(job)), h("p", { class: job.status === "failed" ? "wrong" : "facts" }, why)),
-    h("div", { class: "actions" }, again, gone(job, element))];
+  return [
+    h(
+      "div",
+      { class: "about" },
+      h("p", { class: "words" }, prompt(job)),
+      h("p", { class: job.status === "failed" ? "wrong" : "facts" }, why),
+    ),
+    h("div", { class: "actions" }, again, gone(job, element)),
+  ];
 }
 
 // ---- results
@@ -107,7 +153,11 @@ function finished(job, studio, element) {
   const which = h("span", { class: "which", hidden: count < 2 });
   const cells = views.map((one, number) => h("div", { class: "cell" }, one, count > 1 && pick(number)));
   function pick(number) {
-    return h("button", { type: "button", class: "pick", "aria-label": `Choose result ${number + 1}`, onclick: () => choose(number) }, String(number + 1));
+    return h(
+      "button",
+      { type: "button", class: "pick", "aria-label": `Choose result ${number + 1}`, onclick: () => choose(number) },
+      String(number + 1),
+    );
   }
   function choose(number) {
     chosen = number;
@@ -120,9 +170,29 @@ function finished(job, studio, element) {
   choose(0);
   const words_ = h("p", { class: "words" }, job.own ? job.name : prompt(job));
   const seconds = took(job);
-  const told = job.own ? ["your file"] : [...facts(job), seconds === null ? null : `made in ${clock(Math.max(1, seconds))}`, ago(job.created_at)].filter(Boolean);
-  const about = h("div", { class: "about" }, words_, h("p", { class: "facts" }, told.map((one) => h("span", {}, one))));
-  const actions = h("div", { class: "actions" }, which, doing(job, studio, () => chosen, views), !job.own && button("Reuse", "reuse", () => studio.reuse(job)), gone(job, element));
+  const told = job.own
+    ? ["your file"]
+    : [...facts(job), seconds === null ? null : `made in ${clock(Math.max(1, seconds))}`, ago(job.created_at)].filter(
+        Boolean,
+      );
+  const about = h(
+    "div",
+    { class: "about" },
+    words_,
+    h(
+      "p",
+      { class: "facts" },
+      told.map((one) => h("span", {}, one)),
+    ),
+  );
+  const actions = h(
+    "div",
+    { class: "actions" },
+    which,
+    doing(job, studio, () => chosen, views),
+    !job.own && button("Reuse", "reuse", () => studio.reuse(job)),
+    gone(job, element),
+  );
   return [h("div", { class: `grid of${count}` }, cells), about, actions];
 }
 
@@ -145,20 +215,28 @@ function doing(job, studio, chosen, views) {
 /** Whether a tile is seen once or again and again. */
 function repeated(job, chosen, views) {
   const now = new Map();
-  const press = button("Repeat", "tile", () => {
-    const at = chosen();
-    const [old, other] = [now.get(at) ?? views[at], now.get(at) ? views[at] : tiled(job, at)];
-    old.replaceWith(other);
-    now.has(at) ? now.delete(at) : now.set(at, other);
-    press.setAttribute("aria-pressed", now.has(at));
-  }, { "aria-pressed": "false" });
+  const press = button(
+    "Repeat",
+    "tile",
+    () => {
+      const at = chosen();
+      const [old, other] = [now.get(at) ?? views[at], now.get(at) ? views[at] : tiled(job, at)];
+      old.replaceWith(other);
+      now.has(at) ? now.delete(at) : now.set(at, other);
+      press.setAttribute("aria-pressed", now.has(at));
+    },
+    { "aria-pressed": "false" },
+  );
   return press;
 }
 
 function downloads(job, chosen) {
   const file = async (format) => {
     menu.open = false;
-    const name = `${prompt(job).toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 48)}-${job.asked.seed}${chosen() ? `-${chosen() + 1}` : ""}.${format}`;
+    const name = `${prompt(job)
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .slice(0, 48)}-${job.asked.seed}${chosen() ? `-${chosen() + 1}` : ""}.${format}`;
     menu.classList.add("busy");
     try {
       save(await result(job, chosen(), format), name);
@@ -168,32 +246,56 @@ function downloads(job, chosen) {
       menu.classList.remove("busy");
     }
   };
-  const formats = KINDS[job.modality].formats.map((format) => h("button", { type: "button", onclick: () => file(format) }, format.toUpperCase()));
-  const menu = h("details", { class: "menu" }, h("summary", {}, icon("download"), h("span", {}, "Download")), h("div", { class: "list" }, formats));
-  menu.addEventListener("focusout", (event) => { if (!menu.contains(event.relatedTarget)) menu.open = false; });
-  menu.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { event.stopPropagation(); event.preventDefault(); menu.open = false; menu.firstChild.focus(); } });
+  const formats = KINDS[job.modality].formats.map((format) =>
+    h("button", { type: "button", onclick: () => file(format) }, format.toUpperCase()),
+  );
+  const menu = h(
+    "details",
+    { class: "menu" },
+    h("summary", {}, icon("download"), h("span", {}, "Download")),
+    h("div", { class: "list" }, formats),
+  );
+  menu.addEventListener("focusout", (event) => {
+    if (!menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.open) {
+      event.stopPropagation();
+      event.preventDefault();
+      menu.open = false;
+      menu.firstChild.focus();
+    }
+  });
   return menu;
 }
 
 /** Delete, when it is clicked twice. */
 function gone(job, element) {
   const sure = h("span", { hidden: true }, "Delete it?");
-  const ask = (on) => { press.classList.toggle("sure", on); sure.hidden = !on; };
-  const press = button("Delete", "trash", async () => {
-    if (!press.classList.contains("sure")) {
-      ask(true);
-      setTimeout(ask, SURE, false);
-      return;
-    }
-    try {
-      await forget(job);
-      element.dispatchEvent(new CustomEvent("gone", { bubbles: true, detail: job.id }));
-      element.remove();
-      say("Deleted");
-    } catch (error) {
-      press.after(h("span", { class: "wrong" }, error.message));
-    }
-  }, { round: true, class: "quiet round gone" });
+  const ask = (on) => {
+    press.classList.toggle("sure", on);
+    sure.hidden = !on;
+  };
+  const press = button(
+    "Delete",
+    "trash",
+    async () => {
+      if (!press.classList.contains("sure")) {
+        ask(true);
+        setTimeout(ask, SURE, false);
+        return;
+      }
+      try {
+        await forget(job);
+        element.dispatchEvent(new CustomEvent("gone", { bubbles: true, detail: job.id }));
+        element.remove();
+        say("Deleted");
+      } catch (error) {
+        press.after(h("span", { class: "wrong" }, error.message));
+      }
+    },
+    { round: true, class: "quiet round gone" },
+  );
   press.append(sure);
   return press;
 }

@@ -25,15 +25,46 @@ export function composer(modality, models, { model, made, other: swap }) {
     amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
   ].filter(Boolean);
   const fields = [prompt, ...own.fields, ...own.more, ...walk];
-  const make = h("button", { class: "main", type: "submit" }, icon("spark"), h("span", {}, "Make"), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
+  const make = h(
+    "button",
+    { class: "main", type: "submit" },
+    icon("spark"),
+    h("span", {}, "Make"),
+    h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"),
+  );
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
-  const surprise = h("button", { type: "button", class: "chip surprise", onclick: () => choose(other(modality, prompt.value())) }, icon("dice"), "Surprise me");
-  const choose = (text) => { prompt.set(text); prompt.wrong(null); prompt.area.focus(); };
+  const surprise = h(
+    "button",
+    { type: "button", class: "chip surprise", onclick: () => choose(other(modality, prompt.value())) },
+    icon("dice"),
+    "Surprise me",
+  );
+  const choose = (text) => {
+    prompt.set(text);
+    prompt.wrong(null);
+    prompt.area.focus();
+  };
   const examples = chips(h, some(modality, modality === "image" ? 3 : 2), choose);
   examples.append(surprise);
-  const more = h("details", { class: "more" }, h("summary", {}, "More settings", icon("more")), h("div", { class: "pair" }, [...own.more, ...walk].map((one) => one.element)));
-  const form = h("form", { class: "composer", novalidate: true, "aria-label": `Make a ${modality === "image" ? "picture" : "clip"}` },
-    prompt.element, examples, own.fields.map((one) => one.element), more, h("div", { class: "foot stack" }, wrong, make));
+  const more = h(
+    "details",
+    { class: "more" },
+    h("summary", {}, "More settings", icon("more")),
+    h(
+      "div",
+      { class: "pair" },
+      [...own.more, ...walk].map((one) => one.element),
+    ),
+  );
+  const form = h(
+    "form",
+    { class: "composer", novalidate: true, "aria-label": `Make a ${modality === "image" ? "picture" : "clip"}` },
+    prompt.element,
+    examples,
+    own.fields.map((one) => one.element),
+    more,
+    h("div", { class: "foot stack" }, wrong, make),
+  );
 
   const refuse = (error) => {
     const at = fields.find((one) => one.name === error.param && !one.element.hidden);
@@ -49,7 +80,9 @@ export function composer(modality, models, { model, made, other: swap }) {
     fields.forEach((one) => one.wrong(null));
     if (!prompt.value()) return prompt.wrong("Say what to make, or take an example.");
     const label = make.querySelector("span");
-    const slow = setTimeout(() => { label.textContent = "Loading the model …"; }, SLOW);
+    const slow = setTimeout(() => {
+      label.textContent = "Loading the model …";
+    }, SLOW);
     make.disabled = true;
     try {
       made(await ask(PATHS[modality], { ...body(fields), ...own.body?.() }));
@@ -85,7 +118,11 @@ function other(modality, now) {
 }
 
 function choosing(models, model, tell) {
-  const field = menu("model", "Model", models.map((one) => one.id));
+  const field = menu(
+    "model",
+    "Model",
+    models.map((one) => one.id),
+  );
   field.set(model.id);
   field.onchange(tell);
   return { ...field, set: () => {} };
@@ -94,13 +131,22 @@ function choosing(models, model, tell) {
 // ---- what each modality asks for beside the prompt. What a model's card does not say is left to the model.
 
 function pictures(model) {
-  const fields = [...(model.size ? [shapes(model.size)] : []), stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
+  const fields = [
+    ...(model.size ? [shapes(model.size)] : []),
+    stepper("n", "How many", { min: 1, max: 4, value: 1 }),
+    seed(),
+  ];
   return { fields, more: [toggle("loop", "Seamless tile", "its edges go on with each other")] };
 }
 
 function music(model) {
-  const kind = choice("kind", "Length", [{ value: "clip", label: "Clip" }, { value: "loop", label: "Seamless loop" }]);
-  const seconds = model.seconds ? slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" }) : amount("seconds", "Seconds");
+  const kind = choice("kind", "Length", [
+    { value: "clip", label: "Clip" },
+    { value: "loop", label: "Seamless loop" },
+  ]);
+  const seconds = model.seconds
+    ? slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" })
+    : amount("seconds", "Seconds");
   const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
   const bpm = amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400, step: 1 });
   const show = (value) => {
@@ -109,16 +155,32 @@ function music(model) {
   };
   kind.onchange(show);
   show("clip");
-  const fields = [{ ...kind, value: () => null, set: () => {} }, seconds, bars, bpm, stepper("n", "How many", { min: 1, max: 4, value: 1 }), seed()];
+  const fields = [
+    { ...kind, value: () => null, set: () => {} },
+    seconds,
+    bars,
+    bpm,
+    stepper("n", "How many", { min: 1, max: 4, value: 1 }),
+    seed(),
+  ];
   return { fields, more: [], fill: (values) => kind.set(values.bars ? "loop" : "clip") };
 }
 
 function videos(model) {
   const most = Math.max(8, Math.ceil(model.seconds ?? 0));
-  const seconds = model.seconds ? slider("seconds", "Seconds", { min: 1, max: most, step: 0.5, value: model.seconds, unit: "s" }) : amount("seconds", "Seconds");
+  const seconds = model.seconds
+    ? slider("seconds", "Seconds", { min: 1, max: most, step: 0.5, value: model.seconds, unit: "s" })
+    : amount("seconds", "Seconds");
   const told = model.tasks.includes("motion");
   const size = model.size ? [shapes(model.size, { large: false })] : [];
-  const fields = [seconds, ...size, frame("input_reference", "First frame"), frame("last", "Last frame"), toggle("loop", "Seamless loop"), seed()];
+  const fields = [
+    seconds,
+    ...size,
+    frame("input_reference", "First frame"),
+    frame("last", "Last frame"),
+    toggle("loop", "Seamless loop"),
+    seed(),
+  ];
   const more = told ? [amount("motion", "Motion", { placeholder: "0 to 1", min: 0, max: 1, step: 0.05 })] : [];
   return { fields, more };
 }

@@ -4,12 +4,14 @@
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) set(element, name, value);
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 function set(element, name, value) {
-  if (name.startsWith("aria-")) value = value === null || value === undefined ? value : String(value); // "false" says something
+  if (name.startsWith("aria-")) value = value?.toString(); // "false" says something
   if (value === null || value === undefined || value === false) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "value" || name === "checked" || name === "muted") element[name] = value;
@@ -34,7 +36,12 @@ export function button(name, drawing, onclick, properties = {}) {
   const { round, ...rest } = properties;
   const said = round ? { "aria-label": name, title: name } : {};
   const kind = round ? "quiet round" : "quiet";
-  return h("button", { type: "button", class: kind, onclick, ...said, ...rest }, drawing && icon(drawing), !round && h("span", {}, name));
+  return h(
+    "button",
+    { type: "button", class: kind, onclick, ...said, ...rest },
+    drawing && icon(drawing),
+    !round && h("span", {}, name),
+  );
 }
 
 /** Tell people who do not see the page. */
@@ -60,7 +67,8 @@ export function ago(epoch) {
   const minutes = (Date.now() - then) / 60000;
   if (minutes < 1) return "just now";
   if (minutes < 60) return `${Math.floor(minutes)} min ago`;
-  if (then.toDateString() === new Date().toDateString()) return then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (then.toDateString() === new Date().toDateString())
+    return then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   return then.toLocaleDateString([], { day: "numeric", month: "short" });
 }
 

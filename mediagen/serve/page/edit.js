@@ -18,7 +18,10 @@ const ROOTS = { image: "/v1/images", audio: "/v1/audio", video: "/v1/videos" };
 export async function change(kind, job, number, studio) {
   hush();
   const made = { vary, inpaint, extend, loop }[kind](job, number, studio);
-  const box = dialog(TITLES[kind], (close) => form(made, job, number, studio, close), { class: `edit ${kind}`, "data-room": studio.room(job.modality) });
+  const box = dialog(TITLES[kind], (close) => form(made, job, number, studio, close), {
+    class: `edit ${kind}`,
+    "data-room": studio.room(job.modality),
+  });
   box.addEventListener("close", hush);
   await made.open?.();
 }
@@ -50,7 +53,14 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
       make.disabled = false;
     }
   };
-  return h("form", { class: "stack", novalidate: true, onsubmit: submit }, top, hint && h("p", { class: "hint" }, hint), all.map((one) => one.element), h("div", { class: "foot stack" }, wrong, make));
+  return h(
+    "form",
+    { class: "stack", novalidate: true, onsubmit: submit },
+    top,
+    hint && h("p", { class: "hint" }, hint),
+    all.map((one) => one.element),
+    h("div", { class: "foot stack" }, wrong, make),
+  );
 }
 
 // ---- vary
@@ -58,7 +68,11 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
 function vary(job) {
   const strength = slider("strength", "How much changes", { min: 0.05, max: 1, step: 0.05, value: 0.6 });
   const path = job.modality === "video" ? "/v1/videos/edits" : `${ROOTS[job.modality]}/variations`;
-  return { path, fields: [strength], hint: "Made anew from its noised self: little keeps it, 1 keeps nothing but the prompt." };
+  return {
+    path,
+    fields: [strength],
+    hint: "Made anew from its noised self: little keeps it, 1 keeps nothing but the prompt.",
+  };
 }
 
 // ---- inpaint
@@ -80,7 +94,14 @@ function repaint(job, number) {
     if (!mask) throw new Error("Paint over what shall be made anew first.");
     return { mask };
   };
-  return { path: "/v1/images/edits", fields: [], top, open, more, hint: "Paint over what shall be made anew; the rest stays as it is, to the pixel." };
+  return {
+    path: "/v1/images/edits",
+    fields: [],
+    top,
+    open,
+    more,
+    hint: "Paint over what shall be made anew; the rest stays as it is, to the pixel.",
+  };
 }
 
 /** A part of a clip, dragged on its wave. */
@@ -91,10 +112,24 @@ function mend(job, number, studio) {
   let part = null;
   const open = async () => {
     const { duration } = await shown.ready;
-    part = span(shown.surface, { length: duration, start: duration * 0.4, end: duration * 0.7, change: ([from, to]) => { told.textContent = between(from, to); } });
+    part = span(shown.surface, {
+      length: duration,
+      start: duration * 0.4,
+      end: duration * 0.7,
+      change: ([from, to]) => {
+        told.textContent = between(from, to);
+      },
+    });
   };
   const more = () => ({ start: part.read()[0], end: part.read()[1] });
-  return { path: "/v1/audio/edits", fields: [], top: [shown.element, told], open, more, hint: "Drag a part of the wave, or move its ends with the arrow keys. All outside of it stays as it is." };
+  return {
+    path: "/v1/audio/edits",
+    fields: [],
+    top: [shown.element, told],
+    open,
+    more,
+    hint: "Drag a part of the wave, or move its ends with the arrow keys. All outside of it stays as it is.",
+  };
 }
 
 /** Some seconds of a film, and if it is painted on, a part of its picture. */
@@ -106,7 +141,14 @@ function remake(job, number) {
   let painted = null;
   const open = async () => {
     const seconds = await frames.ready;
-    part = span(frames.surface, { length: seconds, start: seconds * 0.4, end: seconds, change: ([from, to]) => { told.textContent = between(from, to); } });
+    part = span(frames.surface, {
+      length: seconds,
+      start: seconds * 0.4,
+      end: seconds,
+      change: ([from, to]) => {
+        told.textContent = between(from, to);
+      },
+    });
     const picture = await bitmap(job, number);
     painted = brush(picture, picture.width, picture.height);
     area.replaceChildren(painted.element);
@@ -117,7 +159,14 @@ function remake(job, number) {
     return { start, end, ...(mask && { mask }) };
   };
   const only = h("details", { class: "more" }, h("summary", {}, "Only a part of the picture", icon("more")), area);
-  return { path: "/v1/videos/edits", fields: [], top: [frames.element, told, only], open, more, hint: "Drag the seconds that shall be made anew; paint if only a part of the picture shall be." };
+  return {
+    path: "/v1/videos/edits",
+    fields: [],
+    top: [frames.element, told, only],
+    open,
+    more,
+    hint: "Drag the seconds that shall be made anew; paint if only a part of the picture shall be.",
+  };
 }
 
 const between = (from, to) => `${from.toFixed(1)} s to ${to.toFixed(1)} s · ${(to - from).toFixed(1)} s made anew`;
@@ -129,15 +178,35 @@ function extend(job, number) {
   const usual = job.about.seconds ? Math.max(1, Math.round(job.about.seconds / 2)) : 4;
   const [before, after] = job.modality === "audio" ? ["left", "right"] : ["left", "seconds"];
   const most = job.modality === "audio" ? 30 : 8;
-  const fields = [slider(after, "Seconds after it", { min: 0, max: most, step: 0.5, value: usual, unit: "s" }), slider(before, "Seconds before it", { min: 0, max: most, step: 0.5, value: 0, unit: "s" })];
-  return { path: `${ROOTS[job.modality]}/extensions`, fields, hint: "It goes on as the prompt says; what is there stays as it is." };
+  const fields = [
+    slider(after, "Seconds after it", { min: 0, max: most, step: 0.5, value: usual, unit: "s" }),
+    slider(before, "Seconds before it", { min: 0, max: most, step: 0.5, value: 0, unit: "s" }),
+  ];
+  return {
+    path: `${ROOTS[job.modality]}/extensions`,
+    fields,
+    hint: "It goes on as the prompt says; what is there stays as it is.",
+  };
 }
 
 /** A picture on a larger canvas, of which what is empty is made. */
 function widen(job, number) {
-  const sides = [["right", "Right"], ["left", "Left"], ["both", "Both sides"], ["up", "Above"], ["down", "Below"]];
-  const side = choice("side", "Where", sides.map(([value, label]) => ({ value, label })));
-  const part = choice("part", "How far", [{ value: 0.5, label: "Half" }, { value: 1, label: "As much again" }]);
+  const sides = [
+    ["right", "Right"],
+    ["left", "Left"],
+    ["both", "Both sides"],
+    ["up", "Above"],
+    ["down", "Below"],
+  ];
+  const side = choice(
+    "side",
+    "Where",
+    sides.map(([value, label]) => ({ value, label })),
+  );
+  const part = choice("part", "How far", [
+    { value: 0.5, label: "Half" },
+    { value: 1, label: "As much again" },
+  ]);
   const canvas = h("canvas", { class: "wider", role: "img", "aria-label": "The picture on its larger canvas" });
   let picture = null;
   const place = () => layout(picture, side.value(), part.value());
@@ -155,12 +224,23 @@ function widen(job, number) {
     return { image: await url(await cover.convertToBlob({ type: "image/png" })) };
   };
   const quiet = (one) => ({ ...one, value: () => null });
-  return { path: "/v1/images/edits", fields: [quiet(side), quiet(part)], top: h("div", { class: "canvas checks" }, canvas), open, more, begins: false, hint: "What is empty is made; the picture itself stays as it is." };
+  return {
+    path: "/v1/images/edits",
+    fields: [quiet(side), quiet(part)],
+    top: h("div", { class: "canvas checks" }, canvas),
+    open,
+    more,
+    begins: false,
+    hint: "What is empty is made; the picture itself stays as it is.",
+  };
 }
 
 function layout({ width, height }, side, part) {
   const more = (length) => Math.round((length * part) / 32) * 32;
-  const [across, down] = [side === "up" || side === "down" ? 0 : more(width), side === "up" || side === "down" ? more(height) : 0];
+  const [across, down] = [
+    side === "up" || side === "down" ? 0 : more(width),
+    side === "up" || side === "down" ? more(height) : 0,
+  ];
   const x = side === "left" ? across : side === "both" ? across / 2 : 0;
   return { width: width + across, height: height + down, x, y: side === "up" ? down : 0 };
 }
@@ -176,15 +256,31 @@ function lay(canvas, picture, { width, height, x, y }) {
 function loop(job) {
   const size = job.about.size?.length ? { size: job.about.size.join("x") } : {};
   const path = job.modality === "video" ? "/v1/videos" : `${ROOTS[job.modality]}/generations`;
-  const hints = { image: "Made anew as a tile whose edges go on with each other.", audio: "Made anew as whole bars whose end goes on with their beginning.", video: "Made anew so that its end goes on with its beginning." };
+  const hints = {
+    image: "Made anew as a tile whose edges go on with each other.",
+    audio: "Made anew as whole bars whose end goes on with their beginning.",
+    video: "Made anew so that its end goes on with its beginning.",
+  };
   const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
-  const fields = job.modality === "audio" ? [bars, amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400 })] : [];
-  const more = () => ({ ...size, ...(job.modality === "audio" ? {} : { loop: true }), ...(job.modality === "video" && { seconds: job.about.seconds }), ...kept(job) });
+  const fields =
+    job.modality === "audio"
+      ? [bars, amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400 })]
+      : [];
+  const more = () => ({
+    ...size,
+    ...(job.modality === "audio" ? {} : { loop: true }),
+    ...(job.modality === "video" && { seconds: job.about.seconds }),
+    ...kept(job),
+  });
   return { path, fields, begins: false, more, hint: hints[job.modality] };
 }
 
 /** The settings of the walk, as the API calls them. */
 export function kept({ asked }) {
   const names = { steps: "steps", guidance: "guidance_scale", negative: "negative_prompt", solver: "solver" };
-  return Object.fromEntries(Object.entries(names).filter(([from]) => asked[from] !== undefined && asked[from] !== null).map(([from, to]) => [to, asked[from]]));
+  return Object.fromEntries(
+    Object.entries(names)
+      .filter(([from]) => asked[from] !== undefined && asked[from] !== null)
+      .map(([from, to]) => [to, asked[from]]),
+  );
 }

@@ -51,6 +51,9 @@ export function some(kind, count) {
 
 /** Examples as buttons that put their words into a field. */
 export function chips(h, texts, choose) {
-  return h("div", { class: "chips", role: "group", "aria-label": "Examples" },
-    texts.map((text) => h("button", { type: "button", class: "chip", onclick: () => choose(text) }, text)));
+  return h(
+    "div",
+    { class: "chips", role: "group", "aria-label": "Examples" },
+    texts.map((text) => h("button", { type: "button", class: "chip", onclick: () => choose(text) }, text)),
+  );
 }

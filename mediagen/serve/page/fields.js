@@ -9,10 +9,19 @@ let count = 0;
 function field(name, label, control, { read, write, hint, inputs = [control], group = false } = {}) {
   const id = `field-${name}-${(count += 1)}`;
   const error = h("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
-  const title = group ? h("span", { class: "label", id: `${id}-label` }, label) : h("label", { class: "label", for: id }, label);
+  const title = group
+    ? h("span", { class: "label", id: `${id}-label` }, label)
+    : h("label", { class: "label", for: id }, label);
   if (group) control.setAttribute("aria-labelledby", `${id}-label`);
   else inputs[0].id = id;
-  const element = h("div", { class: `field ${name}`, "data-field": name }, title, control, hint && h("p", { class: "hint" }, hint), error);
+  const element = h(
+    "div",
+    { class: `field ${name}`, "data-field": name },
+    title,
+    control,
+    hint && h("p", { class: "hint" }, hint),
+    error,
+  );
   const wrong = (message) => {
     error.hidden = !message;
     error.textContent = message ?? "";
@@ -32,14 +41,21 @@ const number = (input) => (input.value.trim() === "" ? null : Number(input.value
 export function words(name, label, { placeholder, rows = 3 } = {}) {
   const area = h("textarea", { rows, placeholder, maxlength: 4000, enterkeyhint: "go", spellcheck: true });
   area.style.setProperty("--rows", rows);
-  const write = (value) => { area.value = value ?? ""; };
+  const write = (value) => {
+    area.value = value ?? "";
+  };
   return { ...field(name, label, area, { read: () => area.value.trim() || null, write }), area };
 }
 
 /** A number in a box of its own; empty: what the model is best at. */
 export function amount(name, label, { placeholder = "auto", min, max, step = "any" } = {}) {
   const input = h("input", { type: "number", placeholder, min, max, step, inputmode: "decimal" });
-  return field(name, label, input, { read: () => number(input), write: (value) => { input.value = value ?? ""; } });
+  return field(name, label, input, {
+    read: () => number(input),
+    write: (value) => {
+      input.value = value ?? "";
+    },
+  });
 }
 
 /** A number between two, on a slider and in a box beside it. The box takes more than the slider shows. */
@@ -47,11 +63,20 @@ export function slider(name, label, { min, max, step, value, unit = "" }) {
   const range = h("input", { type: "range", min, max, step, value, "aria-label": label });
   const box = h("input", { type: "number", min: 0, step: "any", value, inputmode: "decimal" });
   const fill = () => range.style.setProperty("--done", `${(100 * (range.value - min)) / (max - min)}%`);
-  range.addEventListener("input", () => { box.value = range.value; fill(); });
-  box.addEventListener("input", () => { range.value = box.value; fill(); });
+  range.addEventListener("input", () => {
+    box.value = range.value;
+    fill();
+  });
+  box.addEventListener("input", () => {
+    range.value = box.value;
+    fill();
+  });
   fill();
   const control = h("div", { class: "slider" }, range, h("span", { class: "unit" }, box, unit));
-  const write = (given) => { box.value = range.value = given ?? value; fill(); };
+  const write = (given) => {
+    box.value = range.value = given ?? value;
+    fill();
+  };
   return field(name, label, control, { read: () => number(box), write, inputs: [box, range] });
 }
 
@@ -62,22 +87,51 @@ export function stepper(name, label, { min, max, value }) {
     box.value = Math.min(max, Math.max(min, Number(box.value) + change));
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  const sign = (text, change, said) => h("button", { type: "button", "aria-label": `${said} ${label.toLowerCase()}`, onclick: by(change) }, text);
+  const sign = (text, change, said) =>
+    h("button", { type: "button", "aria-label": `${said} ${label.toLowerCase()}`, onclick: by(change) }, text);
   const control = h("div", { class: "stepper" }, sign("−", -1, "Fewer"), box, sign("+", 1, "More"));
-  return field(name, label, control, { read: () => number(box), write: (given) => { box.value = given ?? value; }, inputs: [box] });
+  return field(name, label, control, {
+    read: () => number(box),
+    write: (given) => {
+      box.value = given ?? value;
+    },
+    inputs: [box],
+  });
 }
 
 /** The seed: empty for another one each time; the dice throws one that stays. */
 export function seed() {
-  const box = h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", placeholder: "random", autocomplete: "off" });
-  const dice = button("Throw a seed", "dice", () => {
-    box.value = crypto.getRandomValues(new Uint32Array(1))[0];
-    dice.classList.toggle("thrown");
-    box.dispatchEvent(new Event("input", { bubbles: true }));
-  }, { round: true });
-  const clear = button("A new seed each time", "close", () => { write(null); box.focus(); }, { round: true });
-  const write = (value) => { box.value = value ?? ""; };
-  const read = () => (box.value.trim() === "" ? null : /^\d{1,15}$/.test(box.value.trim()) ? Number(box.value) : box.value);
+  const box = h("input", {
+    type: "text",
+    inputmode: "numeric",
+    pattern: "[0-9]*",
+    placeholder: "random",
+    autocomplete: "off",
+  });
+  const dice = button(
+    "Throw a seed",
+    "dice",
+    () => {
+      box.value = crypto.getRandomValues(new Uint32Array(1))[0];
+      dice.classList.toggle("thrown");
+      box.dispatchEvent(new Event("input", { bubbles: true }));
+    },
+    { round: true },
+  );
+  const clear = button(
+    "A new seed each time",
+    "close",
+    () => {
+      write(null);
+      box.focus();
+    },
+    { round: true },
+  );
+  const write = (value) => {
+    box.value = value ?? "";
+  };
+  const read = () =>
+    box.value.trim() === "" ? null : /^\d{1,15}$/.test(box.value.trim()) ? Number(box.value) : box.value;
   return field("seed", "Seed", h("div", { class: "seed" }, box, clear, dice), { read, write, inputs: [box] });
 }
 
@@ -85,9 +139,15 @@ export function seed() {
 export function choice(name, label, choices, value = choices[0].value) {
   const group = `choice-${(count += 1)}`;
   const box = h("div", { class: "choice", role: "radiogroup" });
-  const add = (one) => box.append(h("label", { title: one.title },
-    h("input", { type: "radio", name: group, value: String(one.value), checked: one.value === value }),
-    h("span", {}, one.face, one.label)));
+  const add = (one) =>
+    box.append(
+      h(
+        "label",
+        { title: one.title },
+        h("input", { type: "radio", name: group, value: String(one.value), checked: one.value === value }),
+        h("span", {}, one.face, one.label),
+      ),
+    );
   choices.forEach(add);
   const known = [...choices];
   const inputs = () => [...box.querySelectorAll("input")];
@@ -111,7 +171,12 @@ export function shapes([height, width], { large = true } = {}) {
   const sizes = [["Square", 1, 1], ["Wide", 1.5, 1], ["Tall", 1, 1.5], ...(large ? [["Large", 2, 2]] : [])];
   const choices = sizes.map(([label, across, down]) => {
     const pixels = [to(across, width), to(down, height)];
-    return { label, value: pixels.join("x"), title: `${pixels.join(" × ")} pixels`, face: h("i", { class: `shape ${label.toLowerCase()}` }) };
+    return {
+      label,
+      value: pixels.join("x"),
+      title: `${pixels.join(" × ")} pixels`,
+      face: h("i", { class: `shape ${label.toLowerCase()}` }),
+    };
   });
   return choice("size", "Shape", choices);
 }
@@ -120,15 +185,30 @@ export function shapes([height, width], { large = true } = {}) {
 export function toggle(name, label, hint) {
   const box = h("input", { type: "checkbox", role: "switch" });
   const control = h("label", { class: "switch" }, box, h("i", {}), h("span", {}, label, hint && h("small", {}, hint)));
-  const made = field(name, label, control, { read: () => box.checked || null, write: (value) => { box.checked = Boolean(value); }, inputs: [box] });
+  const made = field(name, label, control, {
+    read: () => box.checked || null,
+    write: (value) => {
+      box.checked = Boolean(value);
+    },
+    inputs: [box],
+  });
   made.element.querySelector(".label").remove();
   return made;
 }
 
 /** One of several names. */
 export function menu(name, label, names) {
-  const select = h("select", {}, names.map((one) => h("option", { value: one }, one)));
-  const made = field(name, label, select, { read: () => select.value, write: (value) => { select.value = value ?? names[0]; } });
+  const select = h(
+    "select",
+    {},
+    names.map((one) => h("option", { value: one }, one)),
+  );
+  const made = field(name, label, select, {
+    read: () => select.value,
+    write: (value) => {
+      select.value = value ?? names[0];
+    },
+  });
   return { ...made, onchange: (tell) => select.addEventListener("change", () => tell(select.value)) };
 }
 
@@ -140,13 +220,16 @@ export function frame(name, label) {
   const picture = h("img", { alt: "" });
   const file = h("input", { type: "file", accept: "image/*", class: "unseen" });
   const text = h("span", {}, EMPTY);
-  const take = button(`Take the ${label.toLowerCase()} away`, "close", () => write(null), { round: true, hidden: true });
+  const take = button(`Take the ${label.toLowerCase()} away`, "close", () => write(null), {
+    round: true,
+    hidden: true,
+  });
   const area = h("label", { class: "drop" }, file, icon("picture"), picture, text);
   const write = (given) => {
     id = given?.id ?? null;
     take.hidden = !id;
     area.classList.toggle("filled", Boolean(id));
-    text.textContent = id ? given.label ?? "" : EMPTY;
+    text.textContent = id ? (given.label ?? "") : EMPTY;
     if (id) shown(picture, given.content);
     else file.value = "";
   };
@@ -164,7 +247,10 @@ export function frame(name, label) {
   };
   file.addEventListener("change", () => keep(file.files[0]));
   area.addEventListener("dragover", (event) => event.preventDefault());
-  area.addEventListener("drop", (event) => { event.preventDefault(); keep(event.dataTransfer.files[0]); });
+  area.addEventListener("drop", (event) => {
+    event.preventDefault();
+    keep(event.dataTransfer.files[0]);
+  });
   const made = field(name, label, h("div", { class: "frame" }, area, take), { read: () => id, write, inputs: [file] });
   return made;
 }

@@ -6,7 +6,12 @@ import { button, dialog, h, icon, say } from "./dom.js";
 import { KINDS, first, list, prompt, result } from "./jobs.js";
 import { decode, draw, hush } from "./sound.js";
 
-const FILTERS = [["", "All"], ["image", "Pictures"], ["audio", "Music"], ["video", "Video"]];
+const FILTERS = [
+  ["", "All"],
+  ["image", "Pictures"],
+  ["audio", "Music"],
+  ["video", "Video"],
+];
 
 export function gallery(studio) {
   const tiles = h("div", { class: "tiles" });
@@ -16,7 +21,9 @@ export function gallery(studio) {
   let last = null;
   let turn = 0;
 
-  const filters = FILTERS.map(([value, name]) => h("button", { type: "button", class: "chip", "aria-pressed": value === "", onclick: () => filter(value) }, name));
+  const filters = FILTERS.map(([value, name]) =>
+    h("button", { type: "button", class: "chip", "aria-pressed": value === "", onclick: () => filter(value) }, name),
+  );
   function filter(value) {
     modality = value;
     filters.forEach((one, at) => one.setAttribute("aria-pressed", FILTERS[at][0] === value));
@@ -43,30 +50,78 @@ export function gallery(studio) {
       more.disabled = false;
     }
   }
-  const element = h("div", { class: "gallery" }, h("header", { class: "line" }, h("h1", {}, "Gallery"), h("div", { class: "chips", role: "group", "aria-label": "Show" }, filters)), state, tiles, h("div", { class: "center" }, more));
+  const element = h(
+    "div",
+    { class: "gallery" },
+    h(
+      "header",
+      { class: "line" },
+      h("h1", {}, "Gallery"),
+      h("div", { class: "chips", role: "group", "aria-label": "Show" }, filters),
+    ),
+    state,
+    tiles,
+    h("div", { class: "center" }, more),
+  );
   return { element, refresh };
 }
 
 function empty() {
-  return h("div", { class: "empty" }, icon("gallery"), h("p", {}, "Nothing was made yet."), h("p", { class: "hint" }, "Whatever you make is kept here, with its settings, until you delete it."));
+  return h(
+    "div",
+    { class: "empty" },
+    icon("gallery"),
+    h("p", {}, "Nothing was made yet."),
+    h("p", { class: "hint" }, "Whatever you make is kept here, with its settings, until you delete it."),
+  );
 }
 
 /** What is seen of a job in the gallery; its media are fetched when it comes near. */
 function tile(job, studio) {
   const face = h("div", { class: "face" });
-  const open = () => dialog(KINDS[job.modality].name === "picture" ? "Picture" : "Clip", (close) => card(job, { ...studio,
-    made: (made) => { close(); studio.made(made); },
-    reuse: (old) => { close(); studio.reuse(old); },
-    animate: (old, number) => { close(); studio.animate(old, number); },
-  }), { class: "sheet", "data-room": KINDS[job.modality].room });
-  const press = h("button", { type: "button", class: "tile", "data-room": KINDS[job.modality].room, "data-status": job.status, onclick: () => {
-    const box = open();
-    box.addEventListener("gone", () => { box.close(); press.remove(); });
-    box.addEventListener("close", () => {
-      hush();
-      box.querySelector(".card")?.dispatchEvent(new Event("left"));
-    });
-  } }, face, h("span", { class: "caption" }, icon(KINDS[job.modality].room), h("span", {}, prompt(job))));
+  const open = () =>
+    dialog(
+      KINDS[job.modality].name === "picture" ? "Picture" : "Clip",
+      (close) =>
+        card(job, {
+          ...studio,
+          made: (made) => {
+            close();
+            studio.made(made);
+          },
+          reuse: (old) => {
+            close();
+            studio.reuse(old);
+          },
+          animate: (old, number) => {
+            close();
+            studio.animate(old, number);
+          },
+        }),
+      { class: "sheet", "data-room": KINDS[job.modality].room },
+    );
+  const press = h(
+    "button",
+    {
+      type: "button",
+      class: "tile",
+      "data-room": KINDS[job.modality].room,
+      "data-status": job.status,
+      onclick: () => {
+        const box = open();
+        box.addEventListener("gone", () => {
+          box.close();
+          press.remove();
+        });
+        box.addEventListener("close", () => {
+          hush();
+          box.querySelector(".card")?.dispatchEvent(new Event("left"));
+        });
+      },
+    },
+    face,
+    h("span", { class: "caption" }, icon(KINDS[job.modality].room), h("span", {}, prompt(job))),
+  );
   seen(press, () => fill(face, job).catch((error) => say(error.message)));
   return press;
 }
@@ -89,10 +144,13 @@ async function fill(face, job) {
 
 /** Once, when an element comes near what is seen of the page. */
 function seen(element, tell) {
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    watch.disconnect();
-    tell();
-  }, { rootMargin: "200px" });
+  const watch = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watch.disconnect();
+      tell();
+    },
+    { rootMargin: "200px" },
+  );
   watch.observe(element);
 }

@@ -13,7 +13,7 @@ export const KINDS = {
   video: { room: "video", name: "clip", formats: ["mp4", "webm", "gif", "mkv"], stored: "mp4" },
 };
 
-/** Ask for media; the job as the jobs API shows it. Videos answer in OpenAI's shape, pictures and music with the job. */
+/** Ask for media: the job as the jobs API shows it. Videos answer in OpenAI's shape, pictures and music with the job. */
 export async function ask(path, body) {
   const video = path.startsWith("/v1/videos");
   const answer = await post(path, video ? body : { ...body, wait: false });
@@ -78,7 +78,9 @@ export const source = (job, number) => (number ? `${job.id}:${number}` : job.id)
 /** Its words; of a timeline the first ones. */
 export function prompt(job) {
   const asked = job.asked.prompt;
-  return typeof asked === "string" ? asked : asked.map(([at, text]) => (typeof at === "number" ? text : at)).join(" → ");
+  return typeof asked === "string"
+    ? asked
+    : asked.map(([at, text]) => (typeof at === "number" ? text : at)).join(" → ");
 }
 
 const VERBS = { edits: "edited", variations: "varied", extensions: "extended", remix: "varied" };

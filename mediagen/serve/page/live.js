@@ -15,9 +15,15 @@ export function live() {
   const guidance = amount("guidance_scale", "Guidance", { placeholder: "auto", min: 0 });
   const volume = slider("volume", "Volume", { min: 0, max: 100, step: 1, value: 80, unit: "%" });
   const canvas = h("canvas", { class: "scope", role: "img", "aria-label": "What is heard now" });
-  const state = h("p", { class: "state", "aria-live": "polite" }, "Press play, then edit the prompt: the music follows.");
+  const state = h(
+    "p",
+    { class: "state", "aria-live": "polite" },
+    "Press play, then edit the prompt: the music follows.",
+  );
   const heard = h("ol", { class: "heard", "aria-label": "What was heard" });
-  const keep = button("Save what was heard", "download", () => stream && save(stream.recorded(), "mediagen-live.wav"), { hidden: true });
+  const keep = button("Save what was heard", "download", () => stream && save(stream.recorded(), "mediagen-live.wav"), {
+    hidden: true,
+  });
   const start = h("button", { class: "main start", type: "submit" }, icon("play"), h("span", {}, "Play"));
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   let stream = null;
@@ -51,9 +57,14 @@ export function live() {
       refuse(error);
     }
   }
-  const wanted = () => Object.fromEntries([prompt, bpm, guidance].map((one) => [one.name, one.value()]).filter(([, value]) => value !== null));
+  const wanted = () =>
+    Object.fromEntries(
+      [prompt, bpm, guidance].map((one) => [one.name, one.value()]).filter(([, value]) => value !== null),
+    );
   function told({ ahead, gap, factor }) {
-    state.textContent = gap ? `Waiting for the server${factor ? `: it makes music at ${factor.toFixed(1)} times the speed that it is heard at` : ""} …` : `${moment(stream?.second() ?? 0)} · ${clock(ahead)} ahead`;
+    state.textContent = gap
+      ? `Waiting for the server${factor ? `: it makes music at ${factor.toFixed(1)} times the speed that it is heard at` : ""} …`
+      : `${moment(stream?.second() ?? 0)} · ${clock(ahead)} ahead`;
   }
   function ended(error) {
     face(false);
@@ -78,17 +89,40 @@ export function live() {
     const text = (one) => one.prompts.map(([said]) => said).join(" + ");
     const rows = changes.map((one) => ({ at: moment(one.second), text: text(one) }));
     const last = typeof coming === "string" && coming !== rows.at(-1)?.text ? [{ at: "next", text: coming }] : [];
-    heard.replaceChildren(...[...rows, ...last].reverse().map((row) => h("li", {}, h("b", {}, row.at), h("span", {}, row.text))));
+    heard.replaceChildren(
+      ...[...rows, ...last].reverse().map((row) => h("li", {}, h("b", {}, row.at), h("span", {}, row.text))),
+    );
   }
-  const later = () => { clearTimeout(timer); timer = setTimeout(edit, PAUSE); };
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(edit, PAUSE);
+  };
   for (const one of [prompt, bpm, guidance]) one.element.addEventListener("input", later);
   volume.element.addEventListener("input", () => stream?.volume());
-  const choose = (text) => { prompt.set(text); later(); };
-  const submit = (event) => { event.preventDefault(); if (stream?.on) stream.stop(); else begin(); };
+  const choose = (text) => {
+    prompt.set(text);
+    later();
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    if (stream?.on) stream.stop();
+    else begin();
+  };
 
-  const element = h("form", { class: "live", onsubmit: submit, novalidate: true },
-    h("div", { class: "composer" }, prompt.element, chips(h, some("live", 4), choose), h("div", { class: "pair" }, bpm.element, guidance.element), volume.element, h("div", { class: "foot stack" }, wrong, start)),
-    h("div", { class: "results" }, h("div", { class: "deck" }, canvas, h("div", { class: "row" }, state, keep)), heard));
+  const element = h(
+    "form",
+    { class: "live", onsubmit: submit, novalidate: true },
+    h(
+      "div",
+      { class: "composer" },
+      prompt.element,
+      chips(h, some("live", 4), choose),
+      h("div", { class: "pair" }, bpm.element, guidance.element),
+      volume.element,
+      h("div", { class: "foot stack" }, wrong, start),
+    ),
+    h("div", { class: "results" }, h("div", { class: "deck" }, canvas, h("div", { class: "row" }, state, keep)), heard),
+  );
   new ResizeObserver(() => stream?.on || scope(canvas, null, () => false)).observe(canvas);
   document.addEventListener("themechange", () => stream?.on || scope(canvas, null, () => false));
   return { element, stop: () => stream?.on && stream.stop() };

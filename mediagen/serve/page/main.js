@@ -23,7 +23,9 @@ const rooms = {}; // name -> what is in it, once it was opened
 let models = [];
 
 const studio = {
-  get models() { return models; },
+  get models() {
+    return models;
+  },
   room: (modality) => KINDS[modality].room,
   made(job) {
     const room = visit(KINDS[job.modality].room);
@@ -34,7 +36,15 @@ const studio = {
     const { asked } = job;
     const own = Object.fromEntries(["n", "seed", "bars", "bpm", "motion"].map((name) => [name, asked[name]]));
     const size = job.about.size?.length ? job.about.size.join("x") : null;
-    room.use({ ...own, ...kept(job), prompt: prompt(job), size, model: job.model, seconds: asked.bars ? null : job.about.seconds, loop: Boolean(asked.loop) });
+    room.use({
+      ...own,
+      ...kept(job),
+      prompt: prompt(job),
+      size,
+      model: job.model,
+      seconds: asked.bars ? null : job.about.seconds,
+      loop: Boolean(asked.loop),
+    });
     scrollTo({ top: 0, behavior: calm() ? "auto" : "smooth" });
     say("The settings are in the form.");
   },
@@ -51,8 +61,14 @@ const studio = {
 function workshop(modality) {
   const able = models.filter((one) => one.modality === modality);
   const cards = h("div", { class: "cards" });
-  const nothing = h("div", { class: "empty" }, icon(KINDS[modality].room), EMPTY[modality].map((text, at) => h("p", { class: at ? "hint" : null }, text)));
-  const build = (model) => composer(modality, able, { model, made: studio.made, other: (name, text) => use({ model: name, prompt: text }) });
+  const nothing = h(
+    "div",
+    { class: "empty" },
+    icon(KINDS[modality].room),
+    EMPTY[modality].map((text, at) => h("p", { class: at ? "hint" : null }, text)),
+  );
+  const build = (model) =>
+    composer(modality, able, { model, made: studio.made, other: (name, text) => use({ model: name, prompt: text }) });
   let model = able[0];
   let form = able.length ? build(model) : null;
   /** Put settings into the form: that of the model that they are of, if it is still there. */
@@ -71,23 +87,42 @@ function workshop(modality) {
     const made = card(job, studio);
     nothing.remove();
     old ? cards.append(made) : cards.prepend(made);
-    if (!old && made.getBoundingClientRect().top > innerHeight - 200) made.scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
+    if (!old && made.getBoundingClientRect().top > innerHeight - 200)
+      made.scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
   };
   cards.addEventListener("gone", () => setTimeout(() => cards.childElementCount || cards.before(nothing)));
   const bar = h("header", { class: "line" }, h("h1", {}, "Latest"), form && opener(modality, put));
-  const element = h("div", { class: "studio" }, form ? form.element : absent(modality), h("div", { class: "results" }, bar, nothing, cards));
-  list({ modality, limit: 8 }).then((page) => page.data.forEach((job) => put(job, { old: true }))).catch((error) => tell(error.message));
+  const element = h(
+    "div",
+    { class: "studio" },
+    form ? form.element : absent(modality),
+    h("div", { class: "results" }, bar, nothing, cards),
+  );
+  list({ modality, limit: 8 })
+    .then((page) => page.data.forEach((job) => put(job, { old: true })))
+    .catch((error) => tell(error.message));
   return { element, use, put };
 }
 
 function absent(modality) {
-  return h("div", { class: "composer absent" }, icon(KINDS[modality].room), h("p", {}, `This server has no model that makes ${NAMES[modality]}.`),
-    h("p", { class: "hint" }, "Start it with one: ", h("code", {}, "mediagen serve --model NAME=FOLDER")));
+  return h(
+    "div",
+    { class: "composer absent" },
+    icon(KINDS[modality].room),
+    h("p", {}, `This server has no model that makes ${NAMES[modality]}.`),
+    h("p", { class: "hint" }, "Start it with one: ", h("code", {}, "mediagen serve --model NAME=FOLDER")),
+  );
 }
 
 /** A file of one's own, to vary, inpaint, extend or animate. */
 function opener(modality, put) {
-  const file = h("input", { type: "file", accept: `${modality}/*`, class: "unseen", tabindex: -1, "aria-hidden": "true" });
+  const file = h("input", {
+    type: "file",
+    accept: `${modality}/*`,
+    class: "unseen",
+    tabindex: -1,
+    "aria-hidden": "true",
+  });
   const press = button("Open a file", "file", () => file.click());
   file.addEventListener("change", async () => {
     const [given] = file.files;
@@ -97,7 +132,18 @@ function opener(modality, put) {
       const content = modality === "image" ? await fitting(given) : given;
       const kept_ = await upload(content instanceof File ? content : new File([content], given.name), modality);
       const size = modality === "image" ? content.size_ : null;
-      put({ id: kept_.id, own: true, content, name: given.name, modality, status: "done", endpoint: "files", asked: { prompt: "" }, about: { size }, results: [""] });
+      put({
+        id: kept_.id,
+        own: true,
+        content,
+        name: given.name,
+        modality,
+        status: "done",
+        endpoint: "files",
+        asked: { prompt: "" },
+        about: { size },
+        results: [""],
+      });
     } catch (error) {
       tell(error.message);
     } finally {
@@ -110,10 +156,14 @@ function opener(modality, put) {
 
 /** A picture at a size that the model is at home with: its shorter side, and sides of whole steps. */
 async function fitting(given) {
-  const picture = await createImageBitmap(given).catch(() => { throw new Error("This file is no picture that the browser can read."); });
+  const picture = await createImageBitmap(given).catch(() => {
+    throw new Error("This file is no picture that the browser can read.");
+  });
   const side = Math.min(...(models.find((one) => one.modality === "image").size ?? [512]));
   const scale = side / Math.min(picture.width, picture.height);
-  const size = [picture.width, picture.height].map((length) => Math.min(4 * side, Math.max(side, Math.round((length * scale) / 32) * 32)));
+  const size = [picture.width, picture.height].map((length) =>
+    Math.min(4 * side, Math.max(side, Math.round((length * scale) / 32) * 32)),
+  );
   const canvas = new OffscreenCanvas(...size);
   const paint = canvas.getContext("2d");
   paint.imageSmoothingQuality = "high";
@@ -124,7 +174,9 @@ async function fitting(given) {
 function open(name) {
   if (name === "gallery") return gallery(studio);
   if (name !== "live") return workshop(MODALITY[name]);
-  return models.some((one) => one.modality === "audio") ? live() : { element: h("div", { class: "studio" }, absent("audio")) };
+  return models.some((one) => one.modality === "audio")
+    ? live()
+    : { element: h("div", { class: "studio" }, absent("audio")) };
 }
 
 /** Go to a room. What is heard in another one ends. */

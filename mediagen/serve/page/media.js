@@ -13,7 +13,9 @@ export function view(job, number, { rate } = {}) {
 function picture(job, number) {
   const image = h("img", { class: "made", alt: prompt(job) || job.name || "" });
   sized(image, job);
-  result(job, number).then((content) => shown(image, content)).catch((error) => failed(image, error));
+  result(job, number)
+    .then((content) => shown(image, content))
+    .catch((error) => failed(image, error));
   return image;
 }
 
@@ -23,13 +25,27 @@ function sound(job, number, rate) {
 }
 
 function film(job, number) {
-  const video = h("video", { class: "made", controls: true, loop: true, muted: true, playsinline: true, "aria-label": prompt(job) || job.name || "" });
+  const video = h("video", {
+    class: "made",
+    controls: true,
+    loop: true,
+    muted: true,
+    playsinline: true,
+    "aria-label": prompt(job) || job.name || "",
+  });
   sized(video, job);
-  if (!job.content) first(job, number).then((content) => { video.poster = URL.createObjectURL(content); }).catch(() => {});
-  result(job, number).then((content) => {
-    shown(video, content);
-    if (!calm()) video.play().catch(() => {}); // a browser may not want to
-  }).catch((error) => failed(video, error));
+  if (!job.content)
+    first(job, number)
+      .then((content) => {
+        video.poster = URL.createObjectURL(content);
+      })
+      .catch(() => {});
+  result(job, number)
+    .then((content) => {
+      shown(video, content);
+      if (!calm()) video.play().catch(() => {}); // a browser may not want to
+    })
+    .catch((error) => failed(video, error));
   return video;
 }
 
@@ -49,7 +65,9 @@ function failed(element, error) {
 /** A picture that is laid out again and again, as a tile is meant to be. */
 export function tiled(job, number) {
   const box = h("div", { class: "tiled made", role: "img", "aria-label": `${prompt(job)}, repeated` });
-  result(job, number).then((content) => { box.style.backgroundImage = `url(${URL.createObjectURL(content)})`; });
+  result(job, number).then((content) => {
+    box.style.backgroundImage = `url(${URL.createObjectURL(content)})`;
+  });
   return box;
 }
 
@@ -62,7 +80,10 @@ export async function bitmap(job, number) {
 async function frame(content) {
   const video = h("video", { muted: true });
   shown(video, content);
-  await new Promise((done, fail) => { video.onloadeddata = done; video.onerror = () => fail(new Error("this film cannot be shown here")); });
+  await new Promise((done, fail) => {
+    video.onloadeddata = done;
+    video.onerror = () => fail(new Error("this film cannot be shown here"));
+  });
   return createImageBitmap(video);
 }
 
@@ -77,20 +98,32 @@ export function strip(job, number, count = 8) {
     await loaded;
     return video.duration;
   });
-  ready.then(async (seconds) => {
-    const scale = devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
-    Object.assign(canvas, { width, height });
-    const paint = canvas.getContext("2d");
-    const side = Math.min(video.videoWidth / (width / count), video.videoHeight / height);
-    const [w, hh] = [(side * width) / count, side * height];
-    for (let at = 0; at < count; at += 1) {
-      const sought = once("seeked");
-      video.currentTime = Math.min((seconds * (at + 0.5)) / count, seconds - 0.01);
-      await sought;
-      paint.drawImage(video, (video.videoWidth - w) / 2, (video.videoHeight - hh) / 2, w, hh, (at * width) / count, 0, width / count, height);
-    }
-  }).catch(() => {});
+  ready
+    .then(async (seconds) => {
+      const scale = devicePixelRatio || 1;
+      const [width, height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+      Object.assign(canvas, { width, height });
+      const paint = canvas.getContext("2d");
+      const side = Math.min(video.videoWidth / (width / count), video.videoHeight / height);
+      const [w, hh] = [(side * width) / count, side * height];
+      for (let at = 0; at < count; at += 1) {
+        const sought = once("seeked");
+        video.currentTime = Math.min((seconds * (at + 0.5)) / count, seconds - 0.01);
+        await sought;
+        paint.drawImage(
+          video,
+          (video.videoWidth - w) / 2,
+          (video.videoHeight - hh) / 2,
+          w,
+          hh,
+          (at * width) / count,
+          0,
+          width / count,
+          height,
+        );
+      }
+    })
+    .catch(() => {});
   const surface = h("div", { class: "surface" }, canvas);
   return { element: h("div", { class: "player strip" }, surface), surface, ready };
 }

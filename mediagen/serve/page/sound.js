@@ -25,7 +25,8 @@ export function peaks(buffer, count) {
   const found = Array.from({ length: count }, (_, at) => {
     let most = 0;
     const end = Math.min(buffer.length, Math.ceil((at + 1) * size));
-    for (const samples of all) for (let i = Math.floor(at * size); i < end; i += 4) most = Math.max(most, Math.abs(samples[i]));
+    for (const samples of all)
+      for (let i = Math.floor(at * size); i < end; i += 4) most = Math.max(most, Math.abs(samples[i]));
     return most;
   });
   const loudest = Math.max(...found, 1e-4);
@@ -38,7 +39,8 @@ export function draw(canvas, buffer, done = 1) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   if (!width || !buffer) return;
   const count = Math.floor(width / BAR);
-  if (canvas.peaks?.length !== count || canvas.shown !== buffer) Object.assign(canvas, { peaks: peaks(buffer, count), shown: buffer });
+  if (canvas.peaks?.length !== count || canvas.shown !== buffer)
+    Object.assign(canvas, { peaks: peaks(buffer, count), shown: buffer });
   canvas.width = width * scale;
   canvas.height = height * scale;
   const style = getComputedStyle(canvas);
@@ -59,7 +61,13 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
   let node = null;
   let began = 0;
   let offset = 0;
-  const canvas = h("canvas", { class: "wave", tabindex: 0, role: "slider", "aria-label": `Place in the ${label}`, "aria-valuemin": 0 });
+  const canvas = h("canvas", {
+    class: "wave",
+    tabindex: 0,
+    role: "slider",
+    "aria-label": `Place in the ${label}`,
+    "aria-valuemin": 0,
+  });
   const time = h("span", { class: "time" }, "");
   const toggle = button(`Play the ${label}`, "play", () => (node ? pause() : play()), { round: true, disabled: true });
   const element = h("div", { class: "player loading" }, toggle, h("div", { class: "surface" }, canvas), time);
@@ -96,7 +104,13 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
     node = new AudioBufferSourceNode(context, { buffer, loop });
     node.connect(context.destination);
     if (offset >= buffer.duration - 0.01) offset = 0;
-    node.onended = () => { if (node) { pause(); offset = 0; show(); } };
+    node.onended = () => {
+      if (node) {
+        pause();
+        offset = 0;
+        show();
+      }
+    };
     node.start(0, offset);
     began = context.currentTime;
     face(`Pause the ${label}`, "pause");
@@ -121,7 +135,10 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
     else show();
   }
   const drag = (event) => event.buttons && seek((event.offsetX / canvas.clientWidth) * buffer.duration);
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); drag(event); });
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    drag(event);
+  });
   canvas.addEventListener("pointermove", drag);
   canvas.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -1e9, End: 1e9 }[event.key];
@@ -134,14 +151,20 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
   again.observe(canvas);
   document.addEventListener("themechange", () => buffer && element.isConnected && show());
 
-  const ready = load().then((content) => decode(content, rate)).then((decoded) => {
-    buffer = decoded;
-    canvas.setAttribute("aria-valuemax", buffer.duration.toFixed(1));
-    toggle.disabled = false;
-    element.classList.remove("loading");
-    show();
-    return buffer;
-  }).catch((error) => { time.textContent = error.message; throw error; });
+  const ready = load()
+    .then((content) => decode(content, rate))
+    .then((decoded) => {
+      buffer = decoded;
+      canvas.setAttribute("aria-valuemax", buffer.duration.toFixed(1));
+      toggle.disabled = false;
+      element.classList.remove("loading");
+      show();
+      return buffer;
+    })
+    .catch((error) => {
+      time.textContent = error.message;
+      throw error;
+    });
   ready.catch(() => {}); // it is told above
   return { element, ready, surface: canvas.parentElement, pause: () => pause() };
 }

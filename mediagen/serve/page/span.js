@@ -5,8 +5,16 @@ import { h, moment } from "./dom.js";
 /** Put a range over `surface`. read(): [start, end] in seconds; least: seconds of the shortest one. */
 export function span(surface, { length, start, end, least = 0.2, change = () => {} }) {
   let range = [start, end];
-  const handle = (which, name) => h("div", { class: `handle ${name}`, role: "slider", tabindex: 0, "aria-label": `${which} of the part`,
-    "aria-valuemin": 0, "aria-valuemax": length.toFixed(2), onkeydown: (event) => keyed(event, name === "start" ? 0 : 1) });
+  const handle = (which, name) =>
+    h("div", {
+      class: `handle ${name}`,
+      role: "slider",
+      tabindex: 0,
+      "aria-label": `${which} of the part`,
+      "aria-valuemin": 0,
+      "aria-valuemax": length.toFixed(2),
+      onkeydown: (event) => keyed(event, name === "start" ? 0 : 1),
+    });
   const handles = [handle("Beginning", "start"), handle("End", "end")];
   const window_ = h("div", { class: "window" }, handles);
   const layer = h("div", { class: "span" }, h("i", { class: "shade" }), window_, h("i", { class: "shade after" }));
@@ -56,7 +64,10 @@ export function span(surface, { length, start, end, least = 0.2, change = () => 
       put(drag.from.map((one) => one + by));
     } else put([Math.min(drag.anchor, here), Math.max(drag.anchor, here)]);
   });
-  for (const name of ["pointerup", "pointercancel"]) layer.addEventListener(name, () => { drag = null; });
+  for (const name of ["pointerup", "pointercancel"])
+    layer.addEventListener(name, () => {
+      drag = null;
+    });
   put(range);
   return { read: () => range.map((one) => Number(one.toFixed(3))), put };
 }

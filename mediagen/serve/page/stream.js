@@ -82,8 +82,15 @@ function sounding(rate, channels, level) {
     while (kept.length > 1 && kept.reduce((sum, one) => sum + one.length, 0) > KEPT * rate * channels) kept.shift();
   }
   const ahead = () => next - out.currentTime;
-  return { give, ahead, analyser, kept, second: () => Math.max(0, given - Math.max(0, ahead())),
-    volume: (to) => gain.gain.setTargetAtTime(to, out.currentTime, 0.03), close: () => out.close() };
+  return {
+    give,
+    ahead,
+    analyser,
+    kept,
+    second: () => Math.max(0, given - Math.max(0, ahead())),
+    volume: (to) => gain.gain.setTargetAtTime(to, out.currentTime, 0.03),
+    close: () => out.close(),
+  };
 }
 
 /** Blocks of 16-bit samples as a WAV file. */
