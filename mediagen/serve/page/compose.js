@@ -85,7 +85,7 @@ export function composer(modality, models, { model, made, other: swap }) {
     }, SLOW);
     make.disabled = true;
     try {
-      made(await ask(PATHS[modality], { ...body(fields), ...own.body?.() }));
+      made(await ask(PATHS[modality], body(fields)));
     } catch (error) {
       refuse(error);
     } finally {

@@ -10,11 +10,10 @@ import { hush, player } from "./sound.js";
 import { span } from "./span.js";
 
 const TITLES = { vary: "Vary", inpaint: "Inpaint", extend: "Extend", loop: "Loop" };
-const GIVEN = { image: "image", audio: "audio", video: "video" };
 const ROOTS = { image: "/v1/images", audio: "/v1/audio", video: "/v1/videos" };
 
-/** Open the dialog of a change of result `number`. Each change is {path, fields, top, hint, more()}: what is above the
- * fields, and what it asks for beside them. */
+/** Open the dialog of a change of result `number`. Each change is {path, fields, top, hint, open(), more(), begins}: top
+ * is above the fields and filled by open(); more() is what it asks for beside them; begins: whether from the result. */
 export async function change(kind, job, number, studio) {
   hush();
   const made = { vary, inpaint, extend, loop }[kind](job, number, studio);
@@ -23,7 +22,14 @@ export async function change(kind, job, number, studio) {
     "data-room": studio.room(job.modality),
   });
   box.addEventListener("close", hush);
-  await made.open?.();
+  const [make, wrong] = [".foot .main", ".foot .wrong"].map((name) => box.querySelector(name));
+  make.disabled = true; // until there is something to change
+  try {
+    await made.open?.();
+    make.disabled = false;
+  } catch (error) {
+    Object.assign(wrong, { textContent: error.message, hidden: false });
+  }
 }
 
 function form({ path, fields, top, hint, more, begins = true }, job, number, studio, close) {
@@ -39,7 +45,7 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
     if (!text.value()) return text.wrong("Say what it shall be.");
     make.disabled = true;
     try {
-      const begin = begins ? { [GIVEN[job.modality]]: source(job, number) } : {};
+      const begin = begins ? { [job.modality]: source(job, number) } : {};
       const model = job.own ? {} : { model: job.model };
       const asked = await ask(path, { ...model, ...begin, ...body(all), ...(await more?.()) });
       close();

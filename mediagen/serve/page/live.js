@@ -15,11 +15,7 @@ export function live() {
   const guidance = amount("guidance_scale", "Guidance", { placeholder: "auto", min: 0 });
   const volume = slider("volume", "Volume", { min: 0, max: 100, step: 1, value: 80, unit: "%" });
   const canvas = h("canvas", { class: "scope", role: "img", "aria-label": "What is heard now" });
-  const state = h(
-    "p",
-    { class: "state", "aria-live": "polite" },
-    "Press play, then edit the prompt: the music follows.",
-  );
+  const state = h("p", { class: "state" }, "Press play, then edit the prompt: the music follows.");
   const heard = h("ol", { class: "heard", "aria-label": "What was heard" });
   const keep = button("Save what was heard", "download", () => stream && save(stream.recorded(), "mediagen-live.wav"), {
     hidden: true,
@@ -45,6 +41,7 @@ export function live() {
     wrong.hidden = true;
     if (!prompt.value()) prompt.set(some("live", 1)[0]);
     face(true);
+    start.disabled = true;
     state.textContent = "Starting: the first seconds are made …";
     try {
       stream = await listen(wanted(), { volume: () => (volume.value() ?? 80) / 100, told, ended });
@@ -55,6 +52,8 @@ export function live() {
       face(false);
       state.textContent = "";
       refuse(error);
+    } finally {
+      start.disabled = false;
     }
   }
   const wanted = () =>

@@ -84,6 +84,7 @@ function workshop(modality) {
     form.focus();
   }
   const put = (job, { old = false } = {}) => {
+    if (cards.querySelector(`[data-job="${job.id}"]`)) return; // made while the list was on its way
     const made = card(job, studio);
     nothing.remove();
     old ? cards.append(made) : cards.prepend(made);
@@ -186,7 +187,10 @@ function visit(name) {
     const [tab, panel] = [document.getElementById(`tab-${one}`), document.getElementById(`room-${one}`)];
     tab.setAttribute("aria-selected", one === name);
     tab.tabIndex = one === name ? 0 : -1;
-    if (one !== name && !panel.hidden) hush();
+    if (one !== name && !panel.hidden) {
+      hush();
+      rooms[one]?.stop?.();
+    }
     panel.hidden = one !== name;
   }
   document.documentElement.dataset.room = name;
