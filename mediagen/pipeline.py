@@ -323,6 +323,8 @@ class Pipeline:
         self._window(walk.window)
         if walk.loop and self.model.shown is not None:
             raise ValueError(f"the model {self.model.name} is shown what has a place: it makes no loops")
+        if walk.loop and self.model.widened is not None and walk.eta != 0:
+            raise ValueError(f"the model {self.model.name} tells how wide noise is in its place: loops need eta=0")
         if walk.timing == PUBLISHED and self.model.schedule is None:
             raise ValueError(f"the model {self.model.name} was published with no schedule: name one of core.timing")
         return {"strength": float(strength), "seed": seed, "walk": walk, **fields, **names}

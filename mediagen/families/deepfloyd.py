@@ -103,9 +103,11 @@ class StartFirst:
 @dataclass(kw_only=True, eq=False)
 class Width:
     """How wide the network last said that noise is: 0 as wide as that of the plain step, 1 as that of the whole step's
-    beta, [B, C, *grid]."""
+    beta, [B, C, *grid]. several: whether it was asked more than once at one time, of other prompts or places."""
 
     last: Tensor | None = None
+    time: float = -1.0
+    several: bool = False
 
     def call(self, unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         options = {"encoder_hidden_states": cond["text"], "class_labels": cond.get("level")}
@@ -113,14 +115,15 @@ class Width:
         rows = cond["asked"] > 0.5
         if bool(rows.any()):
             self.last = (y[rows, x.shape[1] :].float().cpu() + 1) / 2
+            self.several, self.time = float(t.max()) == self.time, float(t.max())
         return y[:, : x.shape[1]]
 
     def widened(self, noise: Noise, path: Path, times: Tensor) -> Callable[[int, Tensor], Tensor]:
         """The variance of a step goes from s'^2 (1 - snr / snr') to 1 - alpha^2 / alpha'^2, a ratio of (s / s')^2."""
-        levels = [path(float(t))[1] for t in times.flatten()]
+        levels, self.time = [path(float(t))[1] for t in times.flatten()], -1.0
 
         def draw(step: int, like: Tensor) -> Tensor:
-            if self.last is None or self.last.shape != like.shape:
+            if self.last is None or self.several or self.last.shape != like.shape:
                 raise ValueError(
                     "the width of its noise is learned for one prompt and the whole picture: eta=0 is without"
                 )
