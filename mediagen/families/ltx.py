@@ -1,4 +1,4 @@
-"""LTX-Video, text to video: a transformer on the straight path over the positions of a clip's latents.
+"""LTX-Video, text and image to video: a transformer on the straight path over the positions of a clip's latents.
 
 It takes a time for each position, so that pictures to begin and end with are shown to it as they are, at t = 0.
 Positions are packed around the network: masks and known latents are [B, C, *grid] as for all others.
@@ -16,7 +16,7 @@ from . import _adapters as adapters
 from . import _schedule as schedules
 from .model import Model
 
-PIPELINES = ("LTXPipeline",)
+PIPELINES = ("LTXPipeline", "LTXImageToVideoPipeline")
 OPTIONS: dict[str, Any] = {}
 LONGEST = 128  # tokens
 

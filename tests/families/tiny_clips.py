@@ -35,13 +35,14 @@ def cogvideox(folder: Path, plan: Any, *, seed: int = 0, picture: bool = False, 
 WAN = tiny.FLOWING | {"flow_shift": 5.0}
 
 
-def wan_i2v(folder: Path, plan: Any, *, seed: int = 0, looks: int = 1, experts: int = 1) -> Path:
-    """Wan 2.1, shown one picture or two (looks) as CLIP sees them, or 2.2 (looks 0) with its two experts."""
+def wan_i2v(folder: Path, plan: Any, *, seed: int = 0, looks: int = 1, experts: int = 1, told: int = 12) -> Path:
+    """Wan 2.1, shown one picture or two (looks) as CLIP sees them, or 2.2 (looks 0) with its two experts, or 5B, whose
+    network takes the latents alone (told 4) and a time for each token."""
     from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
     parts = wan_parts(seed)
-    net = {"num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 12, "out_channels": 4, "text_dim": 32}
+    net = {"num_attention_heads": 2, "attention_head_dim": 12, "in_channels": told, "out_channels": 4, "text_dim": 32}
     net |= {"freq_dim": 32, "ffn_dim": 32, "num_layers": 1, "rope_max_seq_len": 32}
     if looks:
         eye = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -55,7 +56,7 @@ def wan_i2v(folder: Path, plan: Any, *, seed: int = 0, looks: int = 1, experts: 
     made = [redraw(WanTransformer3DModel(**net), seed + 3 + number) for number in range(experts)]
     parts |= {"transformer": made[0], "transformer_2": made[1] if experts > 1 else None, "scheduler": plan}
     boundary = 0.9 if experts > 1 else None
-    WanImageToVideoPipeline(**parts, boundary_ratio=boundary).save_pretrained(folder)
+    WanImageToVideoPipeline(**parts, boundary_ratio=boundary, expand_timesteps=told == 4).save_pretrained(folder)
     return folder
 
 
