@@ -127,6 +127,7 @@ class Width:
                 raise ValueError(
                     "the width of its noise is learned for one prompt and the whole picture: eta=0 is without"
                 )
+            self.time = -1.0  # a solver that looks ahead is asked at the next time twice
             return noise(step, like) * (levels[step] / levels[step + 1]) ** self.last.to(like)
 
         return draw
