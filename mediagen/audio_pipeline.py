@@ -37,7 +37,7 @@ SHORTEST = 0.1  # seconds
 BPM_OF_LOOP = 120.0  # where neither an argument nor the prompt says it
 AROUND = 2.0  # seconds past each end of a loop that the model is shown, if it is shown its beats
 BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
-EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
+EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs", "lyrics")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,6 +138,8 @@ class AudioPipeline(Pipeline):
         edits = {name: options.pop(name, None) for name in EDITS}
         edits = {name: value for name, value in edits.items() if value is not None}
         check_edits(edits, seconds, start, options.get("loop"))
+        if "lyrics" in edits and not self.model.sings:
+            raise ValueError(f"the model {self.model.name} takes no lyrics: leave them out")
         if "bars" in edits:
             options["loop"], edits = True, {"beats": 4, "bpm": told_of(prompt) or BPM_OF_LOOP, **edits}
         else:
@@ -220,7 +222,7 @@ class AudioPipeline(Pipeline):
         if bpm is None:
             return
         check_seconds(bpm, *BPM, name="bpm")
-        if beats.NAME not in self.model.signals:
+        if beats.NAME not in self.model.signals and not self.model.sings:
             raise ValueError(f"the model {self.model.name} was not trained with bpm: say it in the prompt")
 
     def _heard(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
@@ -332,7 +334,14 @@ class AudioPipeline(Pipeline):
         return replace(clip, metadata=request.to_json(samples=clip.sha256))
 
 
-PIPELINE = AudioPipeline
+def pipeline_of(model: Model) -> AudioPipeline:
+    """That of a model of sound: one that writes codes has another."""
+    from .audio_codes_pipeline import CodesPipeline
+
+    return CodesPipeline(model) if hasattr(model, "sampling") else AudioPipeline(model)
+
+
+PIPELINE = pipeline_of
 
 
 def _task(clip: Audio | None, edits: Mapping[str, Any], options: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from .modalities.audio_formats import FORMATS as SOUNDS
 from .request import Request, Source
 from .video_inputs import load_mask
 
-GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "alone", "lufs")
+GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "alone", "lufs", "lyrics")
 GIVEN += ("fps", "motion", "factor", "seed", "sample", "negative", "strength", "regions")
 SEEN = ("size", "fps", "motion")  # of a stream of video
 FULL_SCALE = {"pixel": 255, "sample": 32768}  # the steps that differences are told in
@@ -96,10 +96,17 @@ def _made(pipeline: Any, request: Request, modality: Any) -> Any:
     asked |= _inputs(request, modality) | adapter_options.again(request)
     if request.source or request.bars:  # they say how long it is
         asked.pop("seconds", None)
-    job = pipeline.job(_prompt(request), **asked, **plain(request.walk))
+    job = pipeline.job(_prompt(request), **asked, **_how(request))
     adapter_options.check_again(request, job.requests[0])
     [after] = pipeline.run(job)
     return after
+
+
+def _how(request: Request) -> dict[str, Any]:
+    """The settings of its walk, or of its sampling, as options."""
+    if request.sampling is None:
+        return plain(request.walk)
+    return plain(request.sampling) | {"guidance": request.walk.guidance}
 
 
 def _inputs(request: Request, modality: Any) -> dict[str, str]:

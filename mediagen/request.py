@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import config
+from .generators.autoregressive import Sampling
 from .generators.diffusion import Walk
 
 TASKS = ("generate", "vary", "inpaint", "extend", "loop", "accompany", "stream", "animate", "interpolate", "upscale")
@@ -66,13 +67,13 @@ class ImagePrompt:
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One sample. sample: its number in the batch that it was made in (a part of the noise's key); prompts: (text,
-    weight), several to compose; noise: what was handed in instead of the seed's, which no replay has; lora, words,
-    control, image_prompt: what the model was adapted with.
+    weight), several to compose; sampling: of a model that writes codes, which walks nowhere; noise: what was handed in
+    instead of the seed's, which no replay has; lora, words, control, image_prompt: what the model was adapted with.
 
     Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
     that are made anew; left, right: seconds put to its ends; bars, beats (a bar) and bpm of a loop; alone: of an
-    accompaniment, whether it is heard without what it accompanies; lufs: loudness.
+    accompaniment, whether it is heard without what it accompanies; lufs: loudness; lyrics.
     Of video, beside size, seconds, timeline, between, left and right: fps, frames a second (of an interpolation: before
     it); motion: its strength in 0..1, None where nothing was asked for; factor of an interpolation; first, last: the
     pictures that it begins and ends with; sound: what is heard with it.
@@ -92,12 +93,14 @@ class Request:
     bpm: float | None = None
     alone: bool | None = None
     lufs: float | None = None
+    lyrics: str | None = None
     fps: float | None = None
     motion: float | None = None
     factor: int | None = None
     seed: int
     sample: int = 0
     walk: Walk = field(default_factory=Walk)
+    sampling: Sampling | None = None
     strength: float = 1.0
     regions: tuple[tuple, ...] = ()
     source: Source | None = None

@@ -54,20 +54,22 @@ class ZeroInit:
 
 @dataclass(kw_only=True, eq=False)
 class Projected:
-    """See `guidance.apg`; it holds the momentum of one walk."""
+    """See `guidance.apg`; it holds the momentum of one walk. each: whether norms are those of each channel alone."""
 
     momentum: float
     norm: float
     parallel: float
     space: str = "x0"
+    each: bool = False
     average: Tensor | None = None
     before: float = math.inf
 
     def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
         bent = self._averaged(toward - away, float(t))
+        dot = _dots if self.each else _dot
         if self.norm > 0:
-            bent = bent * (self.norm / _norm(bent).clamp(min=1e-12)).clamp(max=1)
-        along = _dot(bent, toward) / _dot(toward, toward).clamp(min=1e-12) * toward
+            bent = bent * (self.norm / dot(bent, bent).sqrt().clamp(min=1e-12)).clamp(max=1)
+        along = dot(bent, toward) / dot(toward, toward).clamp(min=1e-12) * toward
         return bent + (self.parallel - 1) * along
 
     def _averaged(self, difference: Tensor, t: float) -> Tensor:
@@ -93,8 +95,9 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return spread((a.to(wide) * b.to(wide)).flatten(1).sum(1).to(a.dtype), a)
 
 
-def _norm(a: Tensor) -> Tensor:
-    return _dot(a, a).sqrt()
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """Per sample and channel [B, C, 1, ...]."""
+    return _dot(a.flatten(0, 1), b.flatten(0, 1)).reshape(*a.shape[:2], *(1,) * (a.ndim - 2))
 
 
 def _std(a: Tensor) -> Tensor:

@@ -223,6 +223,20 @@ def apg(
     return Term(toward=positive, away=negative, weight=_less_one(scale), bend=bend)
 
 
+def apg_each(
+    positive: Denoise,
+    negative: Denoise,
+    scale: Scale,
+    *,
+    momentum: float = -0.75,
+    norm: float = 2.5,
+    parallel: float = 0.0,
+) -> Term:
+    """`apg` in the network's output, each channel by its own norms: as ACE-Step's music is led."""
+    bend = Projected(momentum=momentum, norm=norm, parallel=parallel, space="output", each=True)
+    return Term(toward=positive, away=negative, weight=_less_one(scale), bend=bend)
+
+
 def cfg_zero(positive: Denoise, negative: Denoise, scale: Scale) -> Term:
     """CFG-Zero* (arXiv 2503.18886), in the network's output: the negative branch is first scaled to fit the positive
     one.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +58,7 @@ KINDS = {
     "DPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", whole=True, only=_MULTISTEP),
     "UniPCMultistepScheduler": Kind(rule="unipc", whole=True, only=_CORRECTED),
     "CosineDPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", eta=1.0, scaled=True, only=_CIRCLE),
-    "FlowMatchEulerDiscreteScheduler": Kind(rule="euler", only={"stochastic_sampling": False}),
+    "FlowMatchEulerDiscreteScheduler": Kind(rule="euler"),
 }
 
 Options = Callable[[Any, int, tuple[int, ...]], Mapping[str, Any]]
@@ -72,6 +72,8 @@ def kind(scheduler: Any) -> Kind:
     for setting, value in (KINDS[name].only or {}).items():
         if (given := scheduler.config.get(setting, value)) != value:
             raise ValueError(f"{name} with {setting}={given!r} is not supported, only with {value!r}")
+    if scheduler.config.get("stochastic_sampling"):  # it noises x0 afresh at each step
+        return replace(KINDS[name], rule="lcm")
     return KINDS[name]
 
 

@@ -19,6 +19,8 @@ from torch import Tensor
 from ..autoencoders import tiling
 from ..autoencoders.base import LatentSpec
 from ..autoencoders.reach import Interval
+from ..conditioners.base import Cond
+from ..conditioners.prompt import parse
 from . import _adapters as adapters
 
 DILATIONS = (1, 3, 9)  # of the residual units of each block, which are 7 wide
@@ -26,41 +28,64 @@ CHUNK = 128  # latents that are coded at once: 47 s of stereo stay under 1.5 GB
 PICTURED = {16_000: (1024, 160)}  # sampling rate -> samples of a frame and its hop, as AudioLDM's training cut them
 
 
-class Oobleck(adapters.PublishedVAE):
-    """An `AutoencoderOobleck`: sound [B, C, samples] <-> latents [B, D, positions], convolutions alone.
+class Chunked(adapters.PublishedVAE):
+    """A published autoencoder of sound [B, C, samples] that looks no farther than `reach` latents to either side, and
+    `encoder_reach` where it encodes. What is longer than `chunk` latents is coded in chunks that see as far, so that
+    the values are those of the whole, in memory that does not grow with it."""
 
-    What is longer than `chunk` latents is coded in chunks that see as far as the convolutions do, so that the values
-    are those of the whole. ValueError for a stride that is odd: its output would be shorter than its latents say.
-    """
-
-    def __init__(self, vae: Any, chunk: int = CHUNK) -> None:
-        config = vae.config
-        strides = tuple(config.downsampling_ratios)
-        if odd := [stride for stride in strides if stride % 2]:
-            raise ValueError(f"the autoencoder has a stride of {odd[0]}: only even ones are supported")
-        stride = (math.prod(strides),)
-        spec = LatentSpec(channels=config.decoder_input_channels, stride=stride, media_channels=config.audio_channels)
-        super().__init__(vae, spec, heard(strides), [0.0], [1.0])
-        self.encoder_reach = listened(strides)
-        self.chunk = chunk
+    def __init__(self, vae: Any, spec: LatentSpec, *, reach: int, encoder_reach: int, chunk: int = CHUNK) -> None:
+        super().__init__(vae, spec, reach, [0.0], [1.0])
+        self.encoder_reach, self.chunk = encoder_reach, chunk
 
     def encode(self, x: Tensor) -> Tensor:
         """Sound [B, C, samples] in [-1, 1] -> latents [B, D, positions]; ValueError for a length off the stride."""
-        whole = _Whole(self, super().encode, super().decode)
-        return tiling.encode_tiled(whole, x, tile=self.chunk)
+        return tiling.encode_tiled(_Whole(self), x, tile=self.chunk)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents [B, D, positions] -> sound [B, C, samples], about [-1, 1]."""
-        whole = _Whole(self, super().encode, super().decode)
-        return tiling.decode_tiled(whole, z, tile=self.chunk)
+        return tiling.decode_tiled(_Whole(self), z, tile=self.chunk)
+
+    def encode_whole(self, x: Tensor) -> Tensor:
+        """All at once."""
+        coded = self.vae.encode(x.to(self.vae.device, self.vae.dtype))
+        return (coded.latent_dist.mode() if hasattr(coded, "latent_dist") else coded.latents).to(x)
+
+    def decode_whole(self, z: Tensor) -> Tensor:
+        """All at once."""
+        return super().decode(z)
 
 
 class _Whole:
     """The same autoencoder coding all at once."""
 
-    def __init__(self, vae: Oobleck, encode: Any, decode: Any) -> None:
+    def __init__(self, vae: Chunked) -> None:
         self.spec, self.reach, self.encoder_reach = vae.spec, vae.reach, vae.encoder_reach
-        self.encode, self.decode = encode, decode
+        self.encode, self.decode = vae.encode_whole, vae.decode_whole
+
+
+def oobleck(vae: Any, chunk: int = CHUNK) -> Chunked:
+    """An `AutoencoderOobleck`, convolutions alone. ValueError for a stride that is odd: its output would be shorter
+    than its latents say."""
+    config = vae.config
+    strides = tuple(config.downsampling_ratios)
+    if odd := [stride for stride in strides if stride % 2]:
+        raise ValueError(f"the autoencoder has a stride of {odd[0]}: only even ones are supported")
+    channels = {"channels": config.decoder_input_channels, "media_channels": config.audio_channels}
+    spec = LatentSpec(stride=(math.prod(strides),), **channels)
+    return Chunked(vae, spec, reach=heard(strides), encoder_reach=listened(strides), chunk=chunk)
+
+
+def same(vae: Any, chunk: int = CHUNK) -> Chunked:
+    """An `AutoencoderSAME`, whose layers look `sliding_window` positions of their level to either side."""
+    config = vae.config
+    spec = LatentSpec(
+        channels=config.latent_dim, stride=(vae.downsampling_ratio,), media_channels=config.audio_channels
+    )
+    finer, far = 1, 0.0
+    for depth, stride in reversed(list(zip(config.encoder_transformer_depths, config.encoder_strides, strict=True))):
+        far, finer = far + depth * config.sliding_window / finer, finer * stride
+    reach = math.ceil(far) + 1
+    return Chunked(vae, spec, reach=reach, encoder_reach=reach, chunk=chunk)
 
 
 def heard(strides: Sequence[int]) -> int:
@@ -89,6 +114,35 @@ def lowered(here: Interval, stride: int) -> Interval:
     """Through a convolution of a stride, 2 strides wide, half a stride of nothing before it: what it reads."""
     cut = math.ceil(stride / 2)
     return Interval(here.first * stride - cut, here.last * stride - cut + 2 * stride - 1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Unweighted(adapters.Texts):
+    """Texts of which no word has a weight: each becomes one vector, or is read on by another network."""
+
+    def __call__(self, prompts: Sequence[str]) -> Cond:
+        """ValueError for a weighted word, beside what all texts refuse."""
+        self.plain(prompts)
+        return super().__call__(prompts)
+
+    def plain(self, prompts: Sequence[str]) -> None:
+        """ValueError for a weighted word."""
+        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
+            raise ValueError(f"this model weights no words: {weighted[0][:60]!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Turned:
+    """The noise of a generator as it is drawn for latents [B, positions, C]: the same for each purpose."""
+
+    generator: torch.Generator
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        place = {"device": self.generator.device, "dtype": like.dtype}
+        return torch.randn(like.mT.shape, generator=self.generator, **place).mT.to(like.device)
+
+    def of(self, purpose: str) -> Turned:
+        return self
 
 
 class MelVAE:

@@ -80,6 +80,7 @@ class Model:
     token: latent cells of a token, one entry an axis, of a denoiser that was trained with times per token (known
     ones at t = 0); None for one that was not.
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
+    sings: whether it takes lyrics, of a model of sound.
     told: (request, n) -> what else n samples tell the network, asked for or not, as named tensors [n, ...]: the size of
     the media, say, or the scale of a guidance that it was distilled with; distilled: whether it was.
     shown: (job, noise) -> what else the network is shown in its place, asked for or not, as named tensors [1 or n, C,
@@ -118,6 +119,7 @@ class Model:
     token: tuple[int, ...] | None = None
     rate: float | None = None
     seconds: float | None = None
+    sings: bool = False
     told: Callable[[Request, int], Cond] = nothing_told
     distilled: bool = False
     shown: Callable[[Any, Noise], Cond] | None = None

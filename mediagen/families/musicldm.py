@@ -1,16 +1,14 @@
 """MusicLDM: a U-Net over mel pictures of music, told a text as CLAP's one vector."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from einops import rearrange
 from torch import Tensor
 
 from ..conditioners.base import Cond
-from ..conditioners.prompt import parse
 from . import _adapters as adapters
-from ._sound import MelVAE
+from ._sound import MelVAE, Unweighted
 from .audioldm2 import features, mel_model
 from .model import Model
 
@@ -28,19 +26,8 @@ def model(pipe: Any, about: adapters.About) -> Model:
     vae = MelVAE(pipe.vae, pipe.vocoder)
     span = adapters.Span(tokenizer=pipe.tokenizer, length=pipe.tokenizer.model_max_length)
     net = adapters.Net(pipe.unet, Call(vae.rows))
-    text = Whole(encode=encode, spans=[span])
+    text = Unweighted(encode=encode, spans=[span])
     return mel_model(pipe, about, vae, text=text, denoiser=adapters.denoiser(net, pipe.scheduler))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Whole(adapters.Texts):
-    """Texts that become one vector each, so that no word has a weight."""
-
-    def __call__(self, prompts: Sequence[str]) -> Cond:
-        """ValueError for a weighted word, beside what all texts refuse."""
-        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
-            raise ValueError(f"this model reads a text as one vector and weights no words: {weighted[0][:60]!r}")
-        return super().__call__(prompts)
 
 
 class Call:

@@ -17,7 +17,7 @@ from ..conditioners.scalar import Scalar
 from . import _adapters as adapters
 from . import _schedule as schedules
 from ._brownian import Brownian
-from ._sound import Oobleck
+from ._sound import oobleck
 from .model import Model
 
 PIPELINES = ("StableAudioPipeline",)
@@ -45,7 +45,7 @@ class Second(Scalar):
 def model(pipe: Any, about: adapters.About) -> Model:
     parts = ("transformer", "vae", "text_encoder", "projection_model", "tokenizer", "scheduler")
     adapters.missing(pipe, parts)
-    vae, shape, plan = Oobleck(pipe.vae), pipe.transformer.config, pipe.scheduler
+    vae, shape, plan = oobleck(pipe.vae), pipe.transformer.config, pipe.scheduler
     if shape.in_channels != vae.spec.channels:
         raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
     samples, rate = shape.sample_size * vae.spec.stride[0], pipe.vae.config.sampling_rate

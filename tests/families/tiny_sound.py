@@ -110,3 +110,44 @@ def musicldm(folder: Path, plan, *, seed: int = 0, **config) -> Path:
     net = UNet2DConditionModel(sample_size=32, **kinds, **sizes, **told)
     MusicLDMPipeline(**mel_parts(plan, seed, **config), unet=tiny.redraw(net, seed + 3)).save_pretrained(folder)
     return folder
+
+
+def same(seed: int):
+    from diffusers import AutoencoderSAME
+
+    sizes = {"patch_size": 4, "encoder_channels": 8, "encoder_c_mults": [2], "encoder_strides": [4], "latent_dim": 4}
+    made = AutoencoderSAME(encoder_transformer_depths=[2], dim_heads=8, sampling_rate=1600, **sizes)
+    return tiny.redraw(made, seed)
+
+
+def gemma_tokenizer():
+    from transformers import GemmaTokenizer
+
+    letters = ["<pad>", "<eos>", "<bos>", "<unk>", "▁", *map(chr, range(33, 127))]
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(letters))}
+    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=32)
+
+
+def stable_audio_3(folder: Path, plan, *, seed: int = 0) -> Path:
+    from diffusers import StableAudio3DiTModel, StableAudio3Pipeline
+    from diffusers.pipelines.stable_audio_3 import StableAudio3DurationEmbedder
+    from transformers import T5GemmaConfig, T5GemmaEncoderModel, T5GemmaModuleConfig
+
+    tokenizer = gemma_tokenizer()
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"num_key_value_heads": 1, "head_dim": 8, "vocab_size": len(tokenizer), "query_pre_attn_scalar": 8}
+    words = T5GemmaModuleConfig(**sizes)
+    text = T5GemmaConfig(encoder=words, decoder=words, is_encoder_decoder=False, vocab_size=len(tokenizer))
+    net = {"io_channels": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "cond_token_dim": 16, "global_cond_dim": 16}
+    net |= {"local_add_cond_dim": 5, "timestep_features_dim": 8, "num_memory_tokens": 2}
+    told = StableAudio3DurationEmbedder(output_dim=16, fourier_dim=8)
+    parts = {
+        "tokenizer": tokenizer,
+        "text_encoder": tiny.redraw(T5GemmaEncoderModel(text), seed + 1),
+        "scheduler": plan,
+    }
+    parts |= {"vae": same(seed + 2), "duration_embedder": tiny.redraw(told, seed + 4)}
+    StableAudio3Pipeline(transformer=tiny.redraw(StableAudio3DiTModel(**net), seed + 3), **parts).save_pretrained(
+        folder
+    )
+    return folder
