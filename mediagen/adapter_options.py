@@ -46,7 +46,7 @@ class ImagePromptAsked:
 
 def weighted(given: Any, what: str) -> list[tuple[str, float]]:
     """A path, (path, weight), or a list of them -> [(path, weight)]."""
-    rows = [given] if isinstance(given, str | Path) or _is_weighted(given) else list(given or ())
+    rows = [given] if _is_weighted(given) else _several(given)
     pairs = [(row, 1.0) if isinstance(row, str | Path) else row for row in rows]
     if not all(map(_is_weighted, pairs)):
         raise ValueError(f"{what} must be a path, (path, weight), or a list of them, not {given!r}")
@@ -57,10 +57,7 @@ def weighted(given: Any, what: str) -> list[tuple[str, float]]:
 
 def named(given: Any) -> list[tuple[str | None, str]]:
     """A path, a list of them, or a mapping of word to path -> [(word, path)]; None: the word that the file has."""
-    if isinstance(given, Mapping):
-        pairs = list(given.items())
-    else:
-        pairs = [(None, path) for path in ([given] if isinstance(given, str | Path) else given or ())]
+    pairs = list(given.items()) if isinstance(given, Mapping) else [(None, path) for path in _several(given)]
     if not all((word is None or (isinstance(word, str) and word)) and isinstance(at, str | Path) for word, at in pairs):
         raise ValueError(f"words must be a path, a list of them, or a mapping of word to path, not {given!r}")
     return [(word, str(path)) for word, path in pairs]
@@ -68,12 +65,12 @@ def named(given: Any) -> list[tuple[str | None, str]]:
 
 def control(given: Any) -> list[ControlAsked]:
     """(model, image), (model, image, weight), a mapping of what `ControlAsked` has, or a list of them."""
-    return [_shown(each, ControlAsked, "control") for each in _several(given)]
+    return [_shown(each, ControlAsked, "control") for each in _several(given, list)]
 
 
 def image_prompts(given: Any) -> list[ImagePromptAsked]:
     """(adapter, image), (adapter, image, weight), a mapping of what `ImagePromptAsked` has, or a list of them."""
-    return [_shown(each, ImagePromptAsked, "image_prompt") for each in _several(given)]
+    return [_shown(each, ImagePromptAsked, "image_prompt") for each in _several(given, list)]
 
 
 def again(request: Request) -> dict[str, Any]:
@@ -103,10 +100,11 @@ def _again(one: Any, name: str, others: Sequence[str]) -> dict[str, Any]:
     return {name: one.path, "image": one.image.path} | {other: getattr(one, other) for other in others}
 
 
-def _several(given: Any) -> list[Any]:
+def _several(given: Any, kinds: Any = list | tuple) -> list[Any]:
+    """Nothing, a list, or one."""
     if given is None:
         return []
-    return list(given) if isinstance(given, list) else [given]
+    return list(given) if isinstance(given, kinds) else [given]
 
 
 def _shown(given: Any, kind: type, what: str) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from . import adapter_options as asked
@@ -113,11 +114,12 @@ class Adapters:
             words.append(Word(path=path, hash=found.hash, word=name or found.word))
         return {"lora": self._fused + loras, "words": tuple(words)}
 
-    def shown(self, options: dict[str, Any]) -> Shown:
-        """Takes `control` and `image_prompt` out of a caller's options, loaded."""
+    def shown(self, options: dict[str, Any], load: Callable[[Any], Any] = image_modality.load) -> Shown:
+        """Takes `control` and `image_prompt` out of a caller's options, loaded. load: how that is done for control: a
+        picture, or a clip where clips are made."""
         controls = asked.control(options.pop("control", None))
         prompts = asked.image_prompts(options.pop("image_prompt", None))
-        edges, pictures = ([image_modality.load(each.image) for each in some] for some in (controls, prompts))
+        edges, pictures = [load(each.image) for each in controls], [image_modality.load(each.image) for each in prompts]
         return Shown(
             control=tuple(self._control(each, picture) for each, picture in zip(controls, edges, strict=True)),
             edges=tuple(edges),
@@ -197,9 +199,7 @@ class Adapters:
         """What control networks are shown, as entries of the condition [1, C, *grid]."""
         found: dict[str, Tensor] = {}
         for number, (one, picture) in enumerate(zip(request.control, shown.edges, strict=True)):
-            fitted = image_modality.fitted(picture, request.size)
-            fitted = fitted if one.hint is None else hints.find(one.hint)(fitted)
-            found[f"hint {number}"] = self._controls.of(one).shown(fitted[None])
+            found[f"hint {number}"] = self._controls.of(one).shown(_fitted(picture, one, request)[None])
         return found
 
     def controls(self, request: Request) -> list[Controlled]:
@@ -254,6 +254,19 @@ def _read_lora(model: Model, path: str) -> LoraFile:
     if found.unmatched:
         warnings.warn(f"part of a LoRA fits the model {model.name} nowhere: {found}", stacklevel=2)
     return found
+
+
+def _fitted(media: Any, one: Control, request: Request) -> Tensor:
+    """A picture [3, H, W], or the frames of a clip [3, F, H, W], of the request's size, or what the hint makes of them;
+    one frame is that of all. ValueError for a clip of another length."""
+    hint = hints.find(one.hint) if one.hint is not None else lambda picture: picture
+    if isinstance(media, image_modality.Image):
+        return hint(image_modality.fitted(media, request.size))
+    count, frames = round((request.seconds or 0) * (request.fps or 0)), media.frames
+    if len(frames) not in (1, count):
+        raise ValueError(f"what control is shown has {len(frames)} frames, the clip {count}: give as many, or one")
+    made = [hint(image_modality.fitted(image_modality.Image(frame), request.size)) for frame in frames]
+    return torch.stack(made if len(made) == count else made * count, 1)
 
 
 def _controlled(network: Any, number: int, one: Control) -> Controlled:

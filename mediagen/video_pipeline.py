@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from .request import Request
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
 from .video_checks import LARGEST, check_count, check_edits, check_size
-from .video_inputs import Audio, Inputs, Video, inputs, known
+from .video_inputs import Audio, Inputs, Video, inputs, known, load_mask
 
 if TYPE_CHECKING:
     from .video_stream import VideoStream
@@ -127,8 +128,11 @@ class VideoPipeline(Pipeline):
         edits = {name: options.pop(name, None) for name in EDITS}
         edits = {name: value for name, value in edits.items() if value is not None}
         given = self.given(start, edits, size, seconds, options.get("loop"))
+        adapted = self.adapters.shown(options, partial(load_mask, rate=given.rate))
         walking = self.common(options, given.rate)
         looped = bool(walking["walk"].loop)
+        if adapted.control and (looped or start is not None):
+            raise ValueError("control networks lead new clips: leave out control, or what the clip begins from or loop")
         count, rate = self._count(seconds, given, edits, looped), given.rate * edits.get("factor", 1)
         cover = known(given, edits, count, self.model.spec, self.frames)
         self._check_pictures(given, edits, cover)
@@ -142,6 +146,8 @@ class VideoPipeline(Pipeline):
             fps=given.rate,
             timeline=timeline,
             noise=noise_name(noise),
+            control=adapted.control,
+            image_prompt=adapted.image_prompt,
             **given.sources,
             **common,
             **walking,
@@ -154,6 +160,7 @@ class VideoPipeline(Pipeline):
             known=None if cover is None else cover.known,
             keep=None if cover is None else cover.stays,
             previews=previews,
+            adapted=adapted,
             frames=count,
             rate=rate,
             canvas=cover,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..nn.conv import fold, unfold
@@ -46,7 +47,7 @@ class ControlNet:
 
     @torch.no_grad()
     def shown(self, picture: Tensor) -> Tensor:
-        """A picture [1, 3, H, W] in [-1, 1] -> its entry of the condition [1, C, h, w]."""
+        """A picture [1, 3, H, W], or a clip [1, 3, F, H, W], in [-1, 1] -> its entry of the condition [1, C, *grid]."""
         return self.kind.code(picture, self.network.config)
 
     def __call__(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
@@ -139,6 +140,24 @@ def of_unet(vae: Any, told: Callable[[Mapping[str, Any]], dict[str, Any]] = lamb
     return Kind(
         name="ControlNetModel", alike=alike, call=call, code=lambda picture, _: fold(picture, stride), plain=plain
     )
+
+
+def of_frames(vae: Any) -> Kind:
+    """Those of a U-Net of pictures, which see the frames of a clip [B, C, F, h, w] one by one."""
+    one = of_unet(vae)
+
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
+        count, told = x.shape[2], {"text": cond["text"].repeat_interleave(x.shape[2], 0)}
+        return one.call(network, _frames(x), t.repeat_interleave(count), told, _frames(entry), weight)
+
+    def code(clip: Tensor, settings: Mapping[str, Any]) -> Tensor:
+        return rearrange(one.code(_frames(clip), settings), "(b f) c h w -> b c f h w", b=len(clip))
+
+    return replace(one, call=call, code=code)
+
+
+def _frames(clip: Tensor) -> Tensor:
+    return rearrange(clip, "b c f h w -> (b f) c h w")
 
 
 def beside(cond: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from . import _adapters as adapters
 from . import _clips as clips
+from . import _control as controls
 from . import _pictures as pictures
 from . import _schedule as schedules
 from . import sd
@@ -21,6 +22,7 @@ RATE, FRAMES = 8.0, 16  # which no file says: what motion adapters are trained w
 def model(pipe: Any, about: adapters.About) -> Model:
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
     vae, side = clips.FrameVAE(pipe.vae), pipe.unet.config.sample_size
+    net = adapters.Net(pipe.unet, call)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         return {"text": pipe.encode_prompt(texts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
@@ -33,12 +35,13 @@ def model(pipe: Any, about: adapters.About) -> Model:
         frames=FRAMES,
         rate=RATE,
         text=adapters.Texts(encode=encode, spans=[sd.token_span(pipe.tokenizer)]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.unet, call), pipe.scheduler),
+        denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
+        adapts={"control": controls.reader(pipe.unet, net, controls.of_frames(pipe.vae))},
     )
 
 
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     text = cond["text"].repeat_interleave(x.shape[2], 0)
     seen = {"encoder_hidden_states": text, "added_cond_kwargs": pictures.told(cond) or None}
-    return unet(x, t, **seen, return_dict=False)[0]
+    return unet(x, t, **seen, **controls.beside(cond), return_dict=False)[0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tiny_clips
 import torch
 from PIL import Image
 
@@ -137,6 +138,38 @@ def test_one_that_is_told_the_pooled_text(made: Any, tmp_path: Path) -> None:
     other = theirs("sd3", pipe.model.name, [net], 2, pictures=[picture(1)], controlnet_conditioning_scale=[0.6])
     mine = ours(pipe, 2, control=(net, picture(1), 0.6), guidance=6.0)
     assert far(mine[0], other[0]) < 1e-5 and float((mine[1] - other[1]).abs().max()) < 1e-4
+
+
+def test_clips(tmp_path: Path) -> None:
+    """AnimateDiff: the frames of a clip lead those of another, in the first 60% of a schedule whose steps overlap."""
+    plan = tiny.scheduler("DDIMScheduler", **tiny_clips.ANIMATED, **tiny_clips.LINSPACE)
+    folder = tiny_clips.animatediff(tmp_path / "clip", plan)
+    sizes = {"block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 4}
+    sizes |= {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "cross_attention_dim": 32}
+    net = tiny.redraw(diffusers.ControlNetModel(conditioning_embedding_out_channels=(8, 16), **sizes), 14)
+    net.save_pretrained(tmp_path / "net")
+    pipe, frames = mediagen.load(folder), [picture(number) for number in range(5)]
+    z = torch.randn(1, 4, 5, tiny.SAMPLE, tiny.SAMPLE, generator=torch.Generator().manual_seed(3))
+    parts = diffusers.AnimateDiffPipeline.from_pretrained(folder, local_files_only=True).components
+    other = diffusers.AnimateDiffControlNetPipeline(**parts, controlnet=net)
+    other.set_progress_bar_config(disable=True)
+    size = {"height": SIDE, "width": SIDE, "num_frames": 5, "num_inference_steps": 5, "guidance_scale": 6.0}
+    told = {"conditioning_frames": frames, "controlnet_conditioning_scale": 0.7, "control_guidance_end": 0.6}
+    theirs = other(PROMPT, latents=z.clone(), output_type="latent", **size, **told).frames
+    asked = {"model": tmp_path / "net", "image": frames, "weight": 0.7, "end": 0.6}
+    options = {"size": SIDE, "seconds": 5 / pipe.rate, "steps": 5, "guidance": 6.0}
+    made = []
+    with torch.no_grad():
+        for control in (asked, asked | {"end": 1.0}, asked | {"image": frames[0]}, None):
+            job = pipe.job(PROMPT, noise=z, control=control, **options)
+            *_, last = pipe.walk(job, pipe.asked(job))
+            made.append(far(last.x, theirs))
+    assert made[0] < 1e-5 and min(made[1:]) > 1e-3
+    with pytest.raises(ValueError, match="what control is shown has 3 frames, the clip 5: give as many, or one"):
+        job = pipe.job(PROMPT, control=asked | {"image": frames[:3]}, **options)
+        pipe.asked(job)
+    with pytest.raises(ValueError, match="control networks lead new clips"):
+        pipe.job(PROMPT, control=asked, loop=True, size=SIDE)
 
 
 def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:
