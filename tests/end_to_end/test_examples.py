@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 FETCHING = {"build_scenes.py", "build_motion.py"}  # over the network: test_data_*.py test building without it
-FETCHING |= {"stable_diffusion.py", "control.py", "published_music.py"}  # need a checkpoint: tests/families has tiny ones
+FETCHING |= {"stable_diffusion.py", "control.py", "published_music.py"}  # need a checkpoint: tests/families has some
 SERVING = {"serve_client.py"}
 VIDEO = {"video.py", "video_edits.py"}
 
