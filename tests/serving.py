@@ -1,5 +1,7 @@
 """What all tests of the server do: tiny models, a service with a worker, waiting for a job."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +9,51 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from mediagen.serve.studio import News, Studio
+
 MANY = 600  # steps of a job that is to be seen running
+BROKEN = 13  # the seed of a job that breaks
+
+
+class FullDisk(Studio):
+    """Where there is no room for the results of the seed 13."""
+
+    def _kept(self, batch: Any, results: Any) -> News:
+        import errno
+
+        place, save = self._media.folder / "x.png", self._media.save
+
+        def full(record: Any, number: int, result: Any) -> str:
+            if record.asked["seed"] == BROKEN:
+                raise OSError(errno.ENOSPC, "No space left on device", str(place))
+            return save(record, number, result)
+
+        self._media.save = full
+        return super()._kept(batch, results)
+
+
+class Breaking(Studio):
+    """Where the seed 13 breaks what makes it, in a way that its prompt names."""
+
+    def make(self, records: Any) -> Iterator[News]:
+        for news in super().make(records):
+            for record in records:
+                if record.asked["seed"] == BROKEN and news.stage == "step":
+                    self._break(record.asked["prompt"])
+            yield news
+
+    def _break(self, how: str) -> None:
+        if how == "no memory":
+            raise MemoryError
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "stuck":
+            time.sleep(600)
+        if how == "killed once" and not (self._media.folder.parent / "once").exists():
+            (self._media.folder.parent / "once").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "a red ball":
+            raise RuntimeError("the network is broken")
 
 
 def settings(data: Path, models: dict[str, Path], **changed: Any) -> Any:

@@ -19,6 +19,7 @@ CLIENTS, QUEUE, MANY = 100, 60, int(os.environ.get("MEDIAGEN_BENCH_JOBS", "1000"
 SEVERAL = 24  # clients at once that are all served
 SIZE, STEPS = "64x64", 4
 WARM = 50  # jobs after which memory is first looked at
+PATIENCE = 900  # seconds that an answer is waited for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,8 @@ class Server:
 
     @property
     def megabytes(self) -> float:
-        """Memory that it holds."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        """Memory that it and its processes hold; what several hold is counted once."""
+        return sum(map(_held, _family(self.process.pid))) / 1e3
 
 
 @contextmanager
@@ -77,7 +77,7 @@ async def together(address: str, bodies: Sequence[dict[str, Any]]) -> tuple[list
             await asyncio.sleep(0.05)
 
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=address, timeout=None, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE, limits=limits) as client:
         watching = asyncio.create_task(well(client))
         answers = await asyncio.gather(*(client.post("/v1/images/generations", json=one) for one in bodies))
         watching.cancel()
@@ -111,6 +111,30 @@ def table(*options: str) -> str:
         rows.append(("/health meanwhile, p50 / p99", " / ".join(f"{1000 * q:.0f} ms" for q in quantiles(times))))
         rows.append((f"memory after {WARM} and {MANY} more jobs", memory(server)))
     return "\n".join(f"| {what} | {figure} |" for what, figure in (("server", machine()), ("---", "---"), *rows))
+
+
+def _family(pid: int) -> set[int]:
+    """A process, those that it started, and those that they did."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(place.parent.name)] = int(place.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has just ended
+            continue
+    found, more = {pid}, {pid}
+    while more:
+        more = {child for child, parent in parents.items() if parent in more} - found
+        found |= more
+    return found
+
+
+def _held(pid: int) -> int:
+    """Kilobytes, of what is shared the part that falls to it."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def quantiles(times: Sequence[float]) -> tuple[float, float]:

@@ -11,7 +11,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from .board import Progress
-from .errors import Refused
 from .media import TYPES, check_format
 from .records import Record
 from .service import Service, now
@@ -26,10 +25,10 @@ async def content(service: Service, record: Record, number: int, format: str, qu
     """The file of a result in a format. Refused if there is none, or it cannot be written so."""
     place = place_of(record, number)
     check_format(record.modality, format, "format")
-    try:
-        return await run_in_threadpool(service.media.rendered, place, format, quality)
-    except ValueError as error:
-        raise Refused(message=service.shown(error)) from error
+    path = service.media.copy(place, format, quality)
+    if not path.exists():
+        await run_in_threadpool(service.lab.call, "write", place, format, quality)
+    return path
 
 
 def file_of(path: Path, format: str, name: str) -> FileResponse:

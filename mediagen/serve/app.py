@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import __version__
-from . import files, images, jobs, live, music, page, videos
+from . import batches, files, images, jobs, live, music, page, videos
 from .errors import Refused
 from .fields import refusal
 from .gate import Gate, Metrics
+from .process import Broken, Gone
 from .records import Record
+from .runner import Runner
 from .service import Service, Settings
 
 LOG = logging.getLogger("mediagen.serve")
@@ -34,15 +36,17 @@ def create(settings: Settings) -> FastAPI:
     about = {"title": "mediagen", "version": __version__, "summary": "Images, music and video from one API."}
     app = FastAPI(**about, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.metrics, app.state.streams = service, metrics, live.Streams(service, metrics)
+    app.state.runner = Runner(app, service)
     service.worker.watch = lambda record, state: _counted(metrics, service, record, state)
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
-    for room in (images, music, videos, files, jobs, live, page):
+    for room in (images, music, videos, files, jobs, batches, live, page):
         app.include_router(room.router)
     app.include_router(router)
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):
         app.add_exception_handler(kind, answer)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(Gone, _gone)
     app.add_exception_handler(Exception, _broken)
     return app
 
@@ -52,8 +56,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     again = await run_in_threadpool(service.start)
     LOG.info("started", extra={"about": {"models": [offer.name for offer in service.models.offers], "again": again}})
+    app.state.runner.start()
     yield
     app.state.streams.stop_all()
+    await app.state.runner.stop()
     await run_in_threadpool(service.stop)
     LOG.info("stopped")
 
@@ -106,11 +112,18 @@ async def _http(request: Request, error: Any) -> Response:
     return JSONResponse(refused.body, error.status_code, error.headers)
 
 
-async def _gone(request: Request, error: Any) -> Response:
+async def _left(request: Request, error: Any) -> Response:
     return Response(status_code=499)
+
+
+async def _gone(request: Request, error: Any) -> Response:
+    said = "a process of the server ended and is started again: try again"
+    return await _refused(request, Refused(message=said, status=503, code="restarting", after=5))
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     """An error of ours: it is logged, and told without what is inside."""
+    if isinstance(error, Broken):
+        LOG.error("a process of the server broke: %s", error.trace or error)
     refused = Refused(message="the server failed; its log says why", status=500, code="server_error")
     return JSONResponse(refused.body, 500)

@@ -1,6 +1,6 @@
 """What is refused, in the shape in which OpenAI's API says it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -18,6 +18,10 @@ class Refused(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It may come out of another process."""
+        return _again, (asdict(self),)
+
     @property
     def headers(self) -> dict[str, str]:
         asks = {"www-authenticate": "Bearer"} if self.status == 401 else {}
@@ -29,6 +33,10 @@ class Refused(Exception):
         param = None if self.param is None else written(self.param)
         about = {"message": written(self.message), "type": kind(self.status), "param": param, "code": self.code}
         return {"error": about}
+
+
+def _again(values: dict[str, Any]) -> Refused:
+    return Refused(**values)
 
 
 def kind(status: int) -> str:

@@ -39,7 +39,8 @@ Name = Annotated[str, Path(max_length=64)]
 
 @router.post("/files", openapi_extra=documented(Upload, form=True))
 async def upload(request: Request) -> Any:
-    """Keep a picture, a sound or a film. It is decoded at once, and refused if that cannot be done within limits."""
+    """Keep a picture, a sound or a film. It is decoded at once, and refused if that cannot be done within limits. A
+    file of the purpose "batch" is kept as it is, and read when its batch is made."""
     service: Service = request.app.state.service
     body = await read(request, Upload)
     if body.purpose not in PURPOSES:
@@ -48,7 +49,10 @@ async def upload(request: Request) -> Any:
         raise Refused(message="file is missing", code="missing_required_parameter", param="file")
     content = await body.file.read()
     await run_in_threadpool(_check_room, service, len(content))
-    place = await stored(service, content, _modality(content, body.kind), "file")
+    if body.purpose == "batch":
+        place = await run_in_threadpool(_stored, service, content)
+    else:
+        place = await stored(service, content, _modality(content, body.kind), "file")
     return _object(await run_in_threadpool(_kept, service, place, str(body.file.filename or "file"), body.purpose))
 
 
@@ -73,7 +77,7 @@ def one(request: Request, file_id: Name) -> Any:
 
 @router.get("/files/{file_id}/content", response_class=Response)
 def content(request: Request, file_id: Name) -> Response:
-    """What was decoded of the file: PNG, WAV or Matroska."""
+    """What was decoded of the file: PNG, WAV or Matroska; or the lines of a batch."""
     kept = _found(request, file_id)
     format = Place(kept.place).suffix[1:]
     return file_of(request.app.state.service.media.folder / kept.place, format, f"{kept.id}.{format}")
@@ -96,6 +100,20 @@ def _found(request: Request, name: str) -> Kept:
     if kept is None:
         raise missing("file", name)
     return kept
+
+
+def _stored(service: Service, content: bytes) -> str:
+    """The lines of a batch as they are, whole or not at all."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        said = "the file of a batch is UTF-8 text, a JSON object a line"
+        raise Refused(message=said, code="invalid_file", param="file") from error
+    place = service.media.new(".jsonl")
+    part = place.with_name(f".{place.name}.partial")
+    part.write_bytes(content)
+    part.replace(place)
+    return place.name
 
 
 def _check_room(service: Service, more: int) -> None:

@@ -85,7 +85,8 @@ async def edits(request: Request) -> Response:
     body, service = await read(request, Edit), request.app.state.service
     start = await given(request, body.image, "image", "image")
     mask = await given(request, body.mask, "image", "mask", required=False)
-    hole = await run_in_threadpool(_hole, service, start, mask)
+    hole = await run_in_threadpool(service.lab.call, "hole", mask or start, mask is not None)
+    service.discard([mask] if mask and hole != mask else [])
     request.state.given = [*request.state.given, hole] if hole else request.state.given
     strength = body.strength or (0.6 if hole is None else 1.0)
     options = {"prompt": body.prompt, "size": size_of(body.size), "strength": strength, **body.walk}
@@ -107,7 +108,8 @@ def _asked(endpoint: str, body: Pictures, options: dict[str, Any], sources: dict
         raise Refused(message="partial_images are of a stream: set stream to true", param="partial_images")
     if body.stream and not body.wait:
         raise Refused(message="a stream is waited for: leave out wait, or stream", param="wait")
-    about = {"output_format": body.output_format}
+    about = {"output_format": body.output_format, "response_format": body.response_format}
+    about |= {} if body.compression is None else {"output_compression": body.compression}
     options = {"model": body.model, "options": options, "sources": sources or {}, "about": about}
     return Asked(endpoint=endpoint, modality="image", **options)
 
@@ -171,17 +173,3 @@ def _usage() -> dict[str, Any]:
             "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
         }
     }
-
-
-def _hole(service: Service, start: str, mask: str | None) -> str | None:
-    """White where it is made anew: where the mask, or without one the picture itself, is transparent; a mask that has
-    no transparency is one already."""
-    from ..modalities.image import Image
-
-    picture = service.media.load(mask or start)
-    if picture.pixels.shape[2] == 3 or picture.pixels[..., 3].min() == 255:
-        return mask
-    place = service.media.new(".png")
-    service.discard([mask] if mask else [])
-    Image((255 - picture.pixels[..., 3:]).repeat(3, 2)).save(place)
-    return place.name

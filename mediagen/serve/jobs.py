@@ -5,14 +5,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
-from .answers import content, event, file_of, job_object, progress_of, streamed
+from .answers import content, event, file_of, job_object, progress_of, results, streamed
 from .errors import missing
-from .media import picture_of
+from .media import FORMATS, picture_of
 from .models import Offer
 from .records import Record
-from .service import Service
+from .service import Service, done
+from .videos import video_object
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Name = Annotated[str, Path(max_length=64)]
@@ -104,6 +105,18 @@ async def _events(request: Request, record: Record) -> AsyncIterator[bytes]:
     now = await run_in_threadpool(service.store.get, record.id)
     if now is not None:
         yield event(now.state, job_object(service, request, now))
+
+
+@router.get("/jobs/{job_id}/answer")
+async def answer(request: Request, job_id: Name) -> Response:
+    """What its endpoint answers to who waits: refused as it would be, and until the job is over."""
+    service: Service = request.app.state.service
+    record = done(await run_in_threadpool(found, request, job_id))
+    if record.modality == "video":
+        return JSONResponse(await run_in_threadpool(video_object, service, record))
+    form, format = record.about.get("response_format"), record.about.get("output_format")
+    form, format = "url" if form == "url" else "b64_json", format or FORMATS[record.modality][0]
+    return await results(service, request, record, form, format, record.about.get("output_compression"))
 
 
 @router.get("/jobs/{job_id}/preview", name="preview", response_class=Response)

@@ -14,7 +14,7 @@ class Limits:
     picture, or of a frame. frames: pixels of all frames of a job's clips. sound, film: seconds of one clip. steps: of
     the walk. upload_pixels, upload_seconds: of a picture or a frame that is given, of a clip. queue: jobs that wait or
     run. time: seconds of work that a job may take. batch: media that are made at once. streams: live ones at once.
-    stream_seconds: of one of them. files: bytes of all the files that are kept for clients.
+    stream_seconds: of one of them. files: bytes of all the files that are kept for clients. lines: of a batch.
     """
 
     body: int = 64_000_000
@@ -33,6 +33,7 @@ class Limits:
     streams: int = 2
     stream_seconds: float = 3_600.0
     files: int = 2_000_000_000
+    lines: int = 1_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated, Any, Literal
@@ -15,12 +15,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from .chunks import CODING, pieces
-from .errors import Refused, missing, reason
+from .errors import Refused, missing
 from .fields import Common, Timeline, Words, documented, fitted, read
 from .gate import Metrics
 from .limits import check_words
 from .media import TYPES
+from .process import Broken, Gone, Process
 from .service import Service
 
 router = APIRouter(prefix="/v1", tags=["live"])
@@ -52,12 +52,12 @@ class Change(BaseModel):
 
 @dataclass(kw_only=True, eq=False)
 class Running:
-    """A stream that someone hears. sound: the pipeline's; chunks: its bytes; ahead: seconds that are made before they
-    are heard."""
+    """A stream that someone hears; it is made in the process of the models. facts: how it was when that was last heard
+    of; ahead: seconds that are made before they are heard."""
 
     id: str
-    sound: Any
-    chunks: Iterator[bytes]
+    studio: Process
+    facts: dict[str, Any]
     ahead: float
     began: float = field(default_factory=time.monotonic)
     pulled: float = field(default_factory=time.monotonic)
@@ -71,35 +71,42 @@ class Running:
     async def bytes(self) -> AsyncIterator[bytes]:
         """No faster than it is heard, so that a new prompt is heard soon. Ends where it is stopped."""
         while not self.stop.is_set():
-            await asyncio.sleep(min(max(self.sound.made - (time.monotonic() - self.began) - self.ahead, 0), 1))
-            if self.sound.made - (time.monotonic() - self.began) > self.ahead:
+            await asyncio.sleep(min(max(self._early, 0), 1))
+            if self._early > 0:
                 continue
             self.pulled = time.monotonic()
             try:
-                chunk = await run_in_threadpool(next, self.chunks, None)
-            except Exception as error:
-                LOG.exception("the stream %s broke", self.id)
-                raise Refused(message=reason(error), status=500, code="generation_failed") from error
+                chunk = await self._call("next_chunk")
+            except Broken as error:
+                LOG.error("the stream %s broke: %s", self.id, error.trace or error)
+                raise Refused(message=str(error), status=500, code="generation_failed") from error
             if chunk is None:
                 return
             yield chunk
 
-    def change(self, change: Change) -> None:
-        """ValueError for what cannot be: the stream then goes on as it was."""
-        if change.prompt is not None:
-            self.sound.prompt = change.prompt
-        if change.guidance_scale is not None:
-            self.sound.guidance = change.guidance_scale
-        if change.bpm is not None:
-            self.sound.bpm = change.bpm
+    async def change(self, change: Change) -> None:
+        """Refused for what cannot be: the stream then goes on as it was."""
+        names = {"prompt": change.prompt, "guidance": change.guidance_scale, "bpm": change.bpm}
+        changes = {name: value for name, value in names.items() if value is not None}
+        await self._call("change_stream", changes)
 
     def shown(self) -> dict[str, Any]:
         """Where it is, and what was heard from which second on."""
-        made = {"seconds_made": round(self.sound.made, 3), "real_time_factor": round(self.sound.real_time_factor, 3)}
-        names = ("second", "prompts", "guidance")
-        changes = [dict(zip(names, change, strict=True)) for change in self.sound.changes]
-        about = {"rate": self.sound.rate, "channels": self.sound.channels, "seed": self.sound.request.seed}
-        return {"id": self.id, "object": "audio.stream", "prompt": self.sound.prompt, **about, **made, "heard": changes}
+        return {"id": self.id, "object": "audio.stream", **self.facts}
+
+    @property
+    def _early(self) -> float:
+        """Seconds that more is made of it than is wanted by now."""
+        return self.facts["seconds_made"] - (time.monotonic() - self.began) - self.ahead
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        try:
+            value = await run_in_threadpool(self.studio.call, name, self.id, *args, again=False)
+        except Gone as error:
+            said = "the stream ended with the process that made it: begin another"
+            raise Refused(message=said, status=503, code="stream_lost", after=5) from error
+        chunk, self.facts = value if isinstance(value, tuple) else (None, value)
+        return chunk
 
 
 class Streams:
@@ -129,6 +136,7 @@ class Streams:
 
     def end(self, running: Running) -> None:
         running.stop.set()
+        self._service.studio.tell("close_stream", running.id)
         self._running.pop(running.id, None)
         self._metrics.streams.set(len(self._running))
 
@@ -140,10 +148,7 @@ class Streams:
 
     async def change(self, running: Running, change: Change) -> None:
         check_words(self._service.limits, change.prompt)
-        try:
-            await run_in_threadpool(running.change, change)
-        except ValueError as error:
-            raise Refused(message=self._service.shown(error)) from error
+        await running.change(change)
 
     def stop_all(self) -> None:
         for running in self._running.values():
@@ -160,14 +165,14 @@ class Streams:
         if asked.n != 1 or (asked.steps or 1) > limits.steps:
             raise Refused(message=f"a stream has n 1, and steps up to {limits.steps}", code="limit_exceeded")
         options = {key: value for key, value in asked.walk.items() if key != "n" and value is not None}
-        seconds = asked.seconds or limits.stream_seconds
+        options |= {"seconds": asked.seconds or limits.stream_seconds, "bpm": asked.bpm}
+        called = (name, offer.name, asked.prompt, asked.output_format, options)
         try:
-            sound = service.models.open(offer.name).live(asked.prompt, seconds=seconds, bpm=asked.bpm, **options)
-        except (ValueError, OverflowError) as error:
-            raise Refused(message=service.shown(error)) from error
-        blocks = (piece for clip in sound for piece in pieces(clip.samples))
-        chunks = CODING[asked.output_format](blocks, sound.rate, sound.channels)
-        return Running(id=name, sound=sound, chunks=chunks, ahead=service.settings.ahead)
+            facts = service.studio.call("open_stream", *called)
+        except Gone as error:
+            said = "the process of the models ended and is started again: try again"
+            raise Refused(message=said, status=503, code="restarting", after=5) from error
+        return Running(id=name, studio=service.studio, facts=facts, ahead=service.settings.ahead)
 
 
 # ---- HTTP
@@ -178,8 +183,8 @@ async def stream(request: Request) -> Response:
     """Music in chunks, as it is made. The header x-stream-id names it for those who change or stop it."""
     asked = await read(request, Asked)
     running = await request.app.state.streams.begin(asked)
-    about = {"x-stream-id": running.id, "x-seed": str(running.sound.request.seed), "cache-control": "no-store"}
-    about |= {"x-rate": str(running.sound.rate), "x-channels": str(running.sound.channels)}
+    about = {"x-stream-id": running.id, "x-seed": str(running.facts["seed"]), "cache-control": "no-store"}
+    about |= {"x-rate": str(running.facts["rate"]), "x-channels": str(running.facts["channels"])}
     media_type = TYPES_OF_STREAMS[asked.output_format]
     return StreamingResponse(_heard(request.app.state.streams, running), media_type=media_type, headers=about)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Refused
+from .records import Record
 
 STORED = {"image": ".png", "audio": ".flac", "video": ".mkv"}
 GIVEN = {"image": ".png", "audio": ".wav", "video": ".mkv"}  # what is given may have more than 16 bits of sound
-MODALITY = {".png": "image", ".flac": "audio", ".wav": "audio", ".mkv": "video"}
+MODALITY = {".png": "image", ".flac": "audio", ".wav": "audio", ".mkv": "video", ".jsonl": "batch"}
 FORMATS = {
     "image": ("png", "webp", "jpeg", "gif"),
     "audio": ("wav", "flac", "mp3", "opus", "aac", "m4a"),
@@ -23,8 +24,9 @@ FORMATS = {
 TYPES = {
     "png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg", "gif": "image/gif", "wav": "audio/wav",
     "flac": "audio/flac", "mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "m4a": "audio/mp4",
-    "mp4": "video/mp4", "webm": "video/webm", "mkv": "video/x-matroska",
+    "jsonl": "application/jsonl", "mp4": "video/mp4", "webm": "video/webm", "mkv": "video/x-matroska",
 }  # fmt: skip
+STILLS = {"thumbnail": "first.webp", "spritesheet": "sheet.jpeg"}
 UPLOAD = "given-"
 UNFINISHED = ".*.partial"  # what `modalities.replacing` writes into before it renames
 
@@ -48,9 +50,9 @@ class Media:
         """All the uploads."""
         return [path.name for path in self.folder.glob(f"{UPLOAD}*") if path.suffix in MODALITY]
 
-    def save(self, modality: str, job: str, number: int, result: Any) -> str:
+    def save(self, record: Record, number: int, result: Any) -> str:
         """Result `number` of a job, whole or not at all; the same job writes it to the same place again."""
-        name = f"{job}-{number}{STORED[modality]}"
+        name = f"{record.id}-{number}{STORED[record.modality]}"
         result.save(self.folder / name)
         return name
 
@@ -61,46 +63,26 @@ class Media:
         room = {"image": image, "audio": audio, "video": video}[MODALITY[Path(place).suffix]]
         return replace(room.load(self.folder / place), path=place)
 
-    def rendered(self, place: str, format: str, quality: int | None = None) -> Path:
-        """The file in this format; quality 1..100 of a WebP or JPEG."""
+    def copy(self, place: str, format: str, quality: int | None = None) -> Path:
+        """Where the file lies in this format, or would; quality 1..100 of a WebP or JPEG."""
         stored = self.folder / place
         if stored.suffix == f".{format}":
             return stored
-        if quality is not None and format not in ("webp", "jpeg"):
-            quality = None
-        path = stored.with_name(f"{stored.name}.{quality or 0}.{format}")
-        if not path.exists():
-            self._render(self.load(place), path, quality)
-        return path
+        quality = quality if format in ("webp", "jpeg") else None
+        return stored.with_name(f"{stored.name}.{quality or 0}.{format}")
 
-    def thumbnail(self, place: str) -> Path:
-        """The first frame of a clip."""
-        path = self.folder / f"{place}.first.webp"
-        if not path.exists():
-            self.load(place).image(0).save(path)
-        return path
+    def still(self, place: str, variant: str) -> Path:
+        """Where the thumbnail of a clip, its first frame, lies or would, or its spritesheet."""
+        return self.folder / f"{place}.{STILLS[variant]}"
 
-    def spritesheet(self, place: str) -> Path:
-        """Frames of a clip side by side, with their times."""
-        path = self.folder / f"{place}.sheet.jpeg"
-        if not path.exists():
-            self.load(place).sheet().save(path)
-        return path
+    def hidden(self, text: str) -> str:
+        """What is told without the folder that things lie in, which is nobody's business."""
+        return text.replace(f"{self.folder}/", "")
 
     def remove(self, place: str) -> None:
         """A file and all that was made of it."""
         for path in (self.folder / place, *self.folder.glob(f"{place}.*")):
             path.unlink(missing_ok=True)
-
-    def _render(self, result: Any, path: Path, quality: int | None) -> None:
-        from ..modalities.video import Video
-
-        if path.suffix == ".gif" and not isinstance(result, Video):
-            Video(result.pixels[None, :, :, :3].copy(), 1.0, None, result.metadata).save(path)
-        elif quality is not None:
-            result.save(path, quality=quality)
-        else:
-            result.save(path)
 
 
 def check_format(modality: str, format: str, param: str) -> str:

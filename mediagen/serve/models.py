@@ -1,4 +1,4 @@
-"""The models that a server offers, each loaded when it is first asked for and kept."""
+"""The models that a server offers: what their cards say, and the models themselves."""
 
 import logging
 from collections.abc import Mapping
@@ -27,15 +27,13 @@ class Offer:
         return [task for task, refusal in capabilities(self.folder).items() if not refusal]
 
 
-class Models:
+class Offers:
     """offered: name -> folder, the first of a modality is the one that is used where none is named."""
 
     def __init__(self, offered: Mapping[str, Path]) -> None:
         if not offered:
             raise ValueError("there is no model to serve: name a folder that holds one")
         self._offers = {name: _offer(name, Path(folder)) for name, folder in offered.items()}
-        self._loaded: dict[str, Any] = {}
-        self._lock = Lock()
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -56,13 +54,21 @@ class Models:
             raise Refused(message=said, code="model_not_supported", param="model")
         return offer
 
+
+class Models:
+    """Each loaded when it is first asked for, and kept. folders: name -> folder."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders, self._lock = folders, Lock()
+        self._loaded: dict[str, Any] = {}
+
     def open(self, name: str) -> Any:
         """Its pipeline. Refused if it cannot be loaded, or is not offered any more."""
         with self._lock:
             if name not in self._loaded:
-                if name not in self._offers:
+                if name not in self._folders:
                     raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
-                self._loaded[name] = _load(self._offers[name])
+                self._loaded[name] = _load(name, self._folders[name])
             return self._loaded[name]
 
 
@@ -71,19 +77,19 @@ def _offer(name: str, folder: Path) -> Offer:
     return Offer(name=name, folder=folder, modality=card["modality"], card=card)
 
 
-def _load(offer: Offer) -> Any:
+def _load(name: str, folder: Path) -> Any:
     """What is wrong with a folder is for who runs the server, in its log."""
     from .. import load
 
     try:
-        return load(offer.folder)
+        return load(folder)
     except Exception as error:
-        LOG.exception("the model %s cannot be loaded", offer.name)
-        said = f"the model {offer.name} cannot be loaded; the server's log says why"
+        LOG.exception("the model %s cannot be loaded", name)
+        said = f"the model {name} cannot be loaded; the server's log says why"
         raise Refused(message=said, status=500, code="model_broken") from error
 
 
 def shipped() -> dict[str, Path]:
-    from .. import models
+    from ..capabilities import cards
 
-    return models()
+    return cards()

@@ -159,7 +159,10 @@ def _walk(body: Sounds) -> dict[str, Any]:
 
 def _asked(endpoint: str, body: Sounds, options: dict[str, Any], start: str | None = None) -> Asked:
     sources = {} if start is None else {"start": start}
-    return Asked(endpoint=endpoint, modality="audio", model=body.model, options=options, sources=sources)
+    about = {"output_format": body.output_format} if isinstance(body, Sounds) else {}
+    about |= {"response_format": body.response_format} if about else {}
+    asked = {"model": body.model, "options": options, "sources": sources, "about": about}
+    return Asked(endpoint=endpoint, modality="audio", **asked)
 
 
 async def _changed(request: Request, body: Any, endpoint: str, options: dict[str, Any]) -> Response:

@@ -5,21 +5,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
+from .batch_records import Batches
 from .board import Board, Progress
-from .errors import Refused, reason
-from .limits import Limits, check_job, check_words, full
+from .errors import Refused
+from .lab import Lab
+from .limits import Limits, check_words, full
 from .media import Media
-from .models import Models
+from .models import Offers
+from .process import Gone, Process
 from .records import Record
 from .store import Full, Store
-from .worker import Worker, job_of
+from .studio import Studio
+from .worker import Worker
 
 LETTERS = {"image": "img", "audio": "audio", "video": "video"}
 AGAIN = 15.0  # seconds after which those who watch are told the same again: proxies drop what is silent
@@ -57,15 +60,20 @@ class Asked:
 
 
 class Service:
-    def __init__(self, settings: Settings) -> None:
+    """studio: what works in the process of the models."""
+
+    def __init__(self, settings: Settings, studio: type[Studio] = Studio) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         self.settings, self.limits = settings, settings.limits
-        self.models = Models(settings.models)
+        self.models = Offers(settings.models)
         self._lock = _only(settings.data / "lock")
         self.media = Media((settings.data / "media").absolute())
         self.store = Store(settings.database or f"sqlite:///{(settings.data / 'jobs.sqlite').absolute()}")
+        self.batches = Batches(self.store.engine)
         self.board = Board()
-        self.worker = Worker(self.store, self.media, self.models, self.board, self.limits)
+        self.lab = Process("mediagen-lab", Lab, self.media, self.limits)
+        self.studio = Process("mediagen-studio", studio, self.settings.models, self.media, self.limits)
+        self.worker = Worker(self.store, self.media, self.studio, self.board, self.limits)
 
     def start(self) -> int:
         """Go on with what was queued; what was interrupted runs again. How many those are."""
@@ -78,6 +86,7 @@ class Service:
 
     def stop(self) -> None:
         self.worker.stop(self.settings.grace)
+        self.lab.stop()
         self.store.close()
         self._lock.close()
 
@@ -101,29 +110,15 @@ class Service:
             model=offer.name,
             asked=options,
             sources=dict(asked.sources),
+            about=dict(asked.about),
         )
         try:
-            return self.store.add(self._planned(record, asked), self.limits.queue)
+            return self.store.add(self.studio.call("plan", record, again=False), self.limits.queue)
         except Full as error:
             raise full(error.waiting, self.limits, self.wait_of(error.waiting)) from error
-
-    def _planned(self, record: Record, asked: Asked) -> Record:
-        """With what its job will be. Refused if there can be no such job."""
-        try:
-            pipeline = self.models.open(record.model)
-            job = job_of(pipeline, record, self.media)
-            check_job(self.limits, record.modality, job)
-            pipeline.check(job)
-        except (ValueError, OverflowError) as error:
-            raise Refused(message=self.shown(error)) from error
-        first, same = job.requests[0], pipeline.alike(job)
-        about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **asked.about}
-        alike = sha256(same.encode()).hexdigest() if same else ""
-        return replace(record, alike=alike, count=len(job.requests), about=about)
-
-    def shown(self, error: BaseException) -> str:
-        """The reason without the folder that things lie in."""
-        return reason(error).replace(f"{self.media.folder}/", "")
+        except Gone as error:
+            said = "the process of the models ended and is started again: try again"
+            raise Refused(message=said, status=503, code="restarting", after=5) from error
 
     def wait_of(self, waiting: int) -> int:
         """Seconds until the queue will have room: a tenth of it, at the pace of late."""

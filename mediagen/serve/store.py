@@ -31,6 +31,10 @@ class Store:
         except Exception as error:  # each driver has errors of its own
             raise ValueError(f"cannot open the database: {' '.join(str(error).split())[:300]}") from error
 
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -99,9 +103,11 @@ class Store:
     def cancel(self, name: str) -> bool:
         return self._over(name, state="cancelled")
 
-    def requeue(self) -> int:
-        """Those that were running when a server ended wait again, in their old places. How many they are."""
+    def requeue(self, name: str | None = None) -> int:
+        """Those that were running when a server ended, or one of them, wait again, in their old places. How many they
+        are."""
         again = update(JOBS).where(JOBS.c.state == "running").values(state="queued", started=None)
+        again = again if name is None else again.where(JOBS.c.id == name)
         with self._engine.begin() as connection:
             return connection.execute(again).rowcount
 

@@ -1,4 +1,4 @@
-"""What clients give: pictures, sound and films, decoded within limits and stored anew.
+"""What clients give: pictures, sound and films, decoded within limits and stored anew (`lab`).
 
 Nothing of a name that was given reaches the file system, and nothing of the bytes but what they decode to.
 """
@@ -6,9 +6,6 @@ Nothing of a name that was given reaches the file system, and nothing of the byt
 import base64
 import binascii
 import re
-import time
-from collections.abc import Callable
-from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +13,10 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from .errors import Refused, missing
-from .limits import Limits
 from .media import GIVEN, MODALITY
+from .process import Gone
 from .records import Record
 from .service import Service
-
-PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
-DECODING = 60.0  # seconds that one file may take
-MOST_BYTES, MOST_VALUES = 500_000_000, 125_000_000  # of all frames, of all samples: 500 MB each
 
 
 async def given(request: Request, value: Any, modality: str, param: str, *, required: bool = True) -> str | None:
@@ -97,71 +90,15 @@ def _stored(service: Service, content: bytes, modality: str, param: str) -> str:
     raw = place.with_name(f".{place.stem}.raw.partial")  # what is left of it after a kill goes at the next start
     try:
         raw.write_bytes(content)
-        STORING[modality](raw, place, service.limits)
-    except Refused:
-        raise
-    except Exception as error:  # decoders of hostile bytes may raise anything
-        if isinstance(error, OSError) and error.errno == ENOSPC:
-            raise Refused(message="there is no room for uploads", status=507, code="storage_full") from error
-        why = "it is broken or of an unknown kind"
-        if isinstance(error, ValueError):  # the words of our own readers, which name the file first
-            why = str(error).replace(str(raw), "the file").rpartition(": ")[2][:200]
-        raise Refused(message=f"{param} cannot be read: {why}", code="invalid_file", param=param) from error
+        service.lab.call("store", raw, place, modality, param, again=False)
+    except Gone as error:
+        said = f"{param} cannot be read: it breaks what reads it"
+        raise Refused(message=said, code="invalid_file", param=param) from error
+    except OSError as error:
+        raise Refused(message="there is no room for uploads", status=507, code="storage_full") from error
     finally:
         raw.unlink(missing_ok=True)
     return place.name
-
-
-def _picture(raw: Path, place: Path, limits: Limits) -> None:
-    from PIL import Image as Pil
-
-    from ..modalities import image
-
-    with Pil.open(raw, formats=PICTURES) as pil:
-        _check_sides(pil.size, limits)
-        image.Image(image.load(pil).pixels).save(place)
-
-
-def _sound(raw: Path, place: Path, limits: Limits) -> None:
-    from ..modalities import audio, audio_files
-
-    stream = audio_files.read(raw)
-    _count(stream, limits, lambda block: block.shape[1], MOST_VALUES // stream.channels)
-    clip = audio.load(raw)
-    audio.Audio(clip.samples, clip.rate).save(place, bits=32)
-
-
-def _film(raw: Path, place: Path, limits: Limits) -> None:
-    from ..modalities import audio_files, video, video_files
-
-    stream = video_files.read(raw)
-    _check_sides(stream.size, limits)
-    _count(stream, limits, len, MOST_BYTES // (stream.size[0] * stream.size[1] * 3))
-    if stream.sound is not None:
-        heard = audio_files.read(raw)
-        _count(heard, limits, lambda block: block.shape[1], MOST_VALUES // heard.channels)
-    clip = video.load(raw)
-    video.Video(clip.frames, clip.rate, clip.sound and clip.sound.mixed(min(clip.sound.channels, 2))).save(place)
-
-
-STORING: dict[str, Callable[[Path, Path, Limits], None]] = {"image": _picture, "audio": _sound, "video": _film}
-
-
-def _check_sides(size: tuple[int, int], limits: Limits) -> None:
-    """Asked of the head of a file, before anything of it is unpacked."""
-    if size[0] * size[1] > limits.upload_pixels:
-        said = f"it has {size[0]}x{size[1]} pixels, at most {limits.upload_pixels} are read"
-        raise Refused(message=said, code="file_too_large")
-
-
-def _count(stream: Any, limits: Limits, length: Callable[[Any], int], most: float = float("inf")) -> None:
-    """Read it once to know that it ends: by the time in it, the time that it takes, and what it would fill."""
-    until, count, most = time.monotonic() + DECODING, 0, min(most, limits.upload_seconds * stream.rate)
-    for block in stream.blocks:
-        count += length(block)
-        if count > most or time.monotonic() > until:
-            said = f"it is longer than {most / stream.rate:g} s, or takes too long to read"
-            raise Refused(message=said, code="file_too_large")
 
 
 def place_of(record: Record, number: int) -> str:

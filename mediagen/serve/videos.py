@@ -90,7 +90,7 @@ def listed(
     """The newest first, after the one named `after`."""
     service: Service = request.app.state.service
     records = service.store.all(endpoints=ENDPOINTS, after=after, limit=limit + 1)
-    data = [_video(service, record) for record in records[:limit]]
+    data = [video_object(service, record) for record in records[:limit]]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return {"object": "list", "data": data, "has_more": len(records) > limit, **ends}
 
@@ -122,7 +122,7 @@ async def extensions(request: Request) -> Response:
 @router.get("/videos/{video_id}")
 def retrieve(request: Request, video_id: Name) -> Response:
     service: Service = request.app.state.service
-    return JSONResponse(_video(service, _found(request, video_id)), headers=POLL)
+    return JSONResponse(video_object(service, _found(request, video_id)), headers=POLL)
 
 
 @router.delete("/videos/{video_id}")
@@ -167,9 +167,10 @@ async def remix(request: Request, video_id: Name) -> Response:
 
 
 def _still(service: Service, place: str, variant: str) -> FileResponse:
-    if variant == "thumbnail":
-        return file_of(service.media.thumbnail(place), "webp", "thumbnail.webp")
-    return file_of(service.media.spritesheet(place), "jpeg", "spritesheet.jpeg")
+    path = service.media.still(place, variant)
+    if not path.exists():
+        service.lab.call("draw", place, variant)
+    return file_of(path, path.suffix[1:], f"{variant}{path.suffix}")
 
 
 def _seconds(service: Service, body: Film) -> float | None:
@@ -190,7 +191,7 @@ async def _submitted(
 
 async def _queued(request: Request, asked: Asked) -> Response:
     service: Service = request.app.state.service
-    return JSONResponse(_video(service, await service.submit(asked)), headers=POLL)
+    return JSONResponse(video_object(service, await service.submit(asked)), headers=POLL)
 
 
 def _found(request: Request, name: str) -> Record:
@@ -200,7 +201,7 @@ def _found(request: Request, name: str) -> Record:
     return record
 
 
-def _video(service: Service, record: Record) -> dict[str, Any]:
+def video_object(service: Service, record: Record) -> dict[str, Any]:
     """A job in OpenAI's shape; its states know no cancelling, which is a failure there."""
     failed = {"failed": (record.code, record.reason), "cancelled": ("cancelled", "the job was cancelled")}
     error = failed.get(record.state)

@@ -101,7 +101,10 @@ BODIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", ["images/generations", "images/edits", "images/variations", "audio/generations"])
+ADDRESSES = ("images/generations", "images/edits", "images/variations", "audio/generations", "batches")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_bodies_that_are_wrong(http: Any, address: str) -> None:
     kinds = ("application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain")
     for body in BODIES:
@@ -178,7 +181,8 @@ def test_names_are_no_paths(http: Any, reference: str) -> None:
     "jobs/x/events",
     "jobs/x/preview?number=-1", "videos/x/content?variant=exe", "videos/x", "models/..%2f..", "jobs?limit=0",
     "jobs?limit=x",
-    "jobs?status=lost", "nothing", "audio/stream/x", "%ff%fe", "files?limit=100000", "batches", "videos?order=sideways",
+    "jobs?status=lost", "nothing", "audio/stream/x", "%ff%fe", "files?limit=100000", "batches?limit=0", "batches/x",
+    "batches/..%2fx", "jobs/x/answer", "videos?order=sideways",
 ])  # fmt: skip
 def test_addresses_that_lead_nowhere(http: Any, path: str) -> None:
     refused(http.get(f"/v1/{path}"), 400, 404, 405)
@@ -194,6 +198,29 @@ def test_forms_with_too_many_parts(http: Any) -> None:
     refused(http.post("/v1/images/edits", files=[("image", ("a", b"x"))] * 9), 400)
     refused(http.post("/v1/images/edits", files={"image": ("a", b"x")}, data={f"f{n}": "x" for n in range(100)}), 400)
     refused(http.post("/v1/images/edits", files={"prompt": ("a", b"x"), "image": ("a", picture.getvalue())}), 400)
+
+
+LINES = [
+    b"\0" * 100, b"[" * 100_000, b'{"custom_id": ' * 20_000, b"null\n" * 10, b"[]", b'"x"', b'{"custom_id": 1}',
+    b'{"custom_id": "\\u0000", "method": "POST", "url": "/v1/images/generations", "body": {}}',
+    b'{"custom_id": "a", "method": "POST", "url": "http://127.0.0.1/", "body": {}}',
+    b'{"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": []}',
+    b'{"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": {}, "headers": {}}',
+    b'{"custom_id": "' + b"a" * 600 + b'", "method": "POST", "url": "/v1/images/generations", "body": {}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(LINES)))
+def test_files_of_batches_that_are_wrong(http: Any, number: int) -> None:
+    form = {"purpose": "batch", "kind": "../../x"}
+    kept = http.post("/v1/files", files={"file": ("../a.jsonl", LINES[number][:9000])}, data=form).json()["id"]
+    body = {"input_file_id": kept, "endpoint": "/v1/images/generations", "completion_window": "24h"}
+    batch = http.post("/v1/batches", json=body)
+    assert batch.status_code == 200 and batch.json()["status"] == "failed", batch.text
+    assert batch.json()["errors"]["data"][0]["message"] and "/tmp" not in batch.text
+    assert http.get(f"/v1/batches/{batch.json()['id']}").json()["output_file_id"] is None
+    refused(http.post(f"/v1/batches/{batch.json()['id']}/cancel"), 409)
+    assert http.delete(f"/v1/files/{kept}").json()["deleted"]
 
 
 def test_files_fill_no_disk(http: Any) -> None:

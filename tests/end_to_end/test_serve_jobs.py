@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 
-from serving import MANY, asked, settings, until
+from serving import MANY, Breaking, FullDisk, asked, settings, until
 
 import mediagen
 from mediagen.modalities import image
@@ -47,8 +47,7 @@ def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
     service = Service(settings(tmp_path / "data", {"tiny": tiny_model}))
     service.start()
     yield service
-    service.worker.stop(0.1)
-    service.store.close()
+    service.stop()
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +79,6 @@ def test_jobs_that_are_alike_are_one_batch_and_each_is_as_it_would_be_alone(
     tiny_model: Path, tmp_path: Path, pipeline: Any
 ) -> None:
     service = Service(settings(tmp_path, {"tiny": tiny_model}, limits={"batch": 4}))
-    seen: list[int] = []
-    stream = service.models.open("tiny").stream
-    service.models.open("tiny").stream = lambda job: seen.append(len(job.requests)) or stream(job)
     words = ("a red ball", "a cat", "two dogs left of a house", "a pizza")
     jobs = [submit(service, prompt=text, seed=n) for n, text in enumerate(words)]
     other, last = submit(service, seed=5, steps=3), submit(service, seed=6)
@@ -90,10 +86,10 @@ def test_jobs_that_are_alike_are_one_batch_and_each_is_as_it_would_be_alone(
     records = [until(service, job.id) for job in (*jobs, other, last)]
     service.stop()
     assert [record.state for record in records] == ["done"] * 6
-    assert seen == [4, 1, 1]  # four fit, the last is like them, the other is of other settings
+    starts = [record.started for record in records]
+    assert len(set(starts[:4])) == 1 and len(set(starts)) == 3  # four fit; the other is of other settings
     for n, text in enumerate(words):
-        alone = pipeline.generate(text, seed=n).pixels
-        assert np.abs(pixels(service, records[n]) - alone).max() <= 1  # as `pipeline.together` says: the last bits
+        assert (pixels(service, records[n]) == pipeline.generate(text, seed=n).pixels).all()
 
 
 def test_a_running_job_is_left_within_a_step_and_a_queued_one_never_begins(service: Service) -> None:
@@ -135,41 +131,54 @@ def test_progress_tells_step_and_time_left(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "why"),
+    ("studio", "prompt", "why", "code"),
     [
-        ("save", "No space left on device"),
-        ("step", "RuntimeError: the network is broken"),
-        ("memory", "MemoryError"),
+        (FullDisk, "a red ball", "No space left on device", "generation_failed"),
+        (Breaking, "a red ball", "RuntimeError: the network is broken", "generation_failed"),
+        (Breaking, "no memory", "MemoryError", "generation_failed"),
+        (Breaking, "killed", "the process that made it was ended by SIGKILL", "process_died"),
     ],
 )
 def test_what_breaks_fails_alone_with_its_reason(
-    service: Service, monkeypatch: pytest.MonkeyPatch, break_it: str, why: str
+    tiny_model: Path, tmp_path: Path, studio: Any, prompt: str, why: str, code: str
 ) -> None:
-    until(service, submit(service, seed=0, steps=1).id)  # loads the model
-    walk, save = service.models.open("tiny").walk, service.media.save
-
-    def broken_walk(job: Any, *rest: Any) -> Any:
-        if any(request.seed == 13 for request in job.requests):
-            raise MemoryError if break_it == "memory" else RuntimeError("the network is broken")
-        return walk(job, *rest)
-
-    def full_disk(modality: str, job: str, number: int, result: Any) -> str:
-        if '"seed": 13' in result.metadata:
-            raise OSError(28, "No space left on device", str(service.media.folder / "x.png"))
-        return save(modality, job, number, result)
-
-    if break_it == "save":
-        monkeypatch.setattr(service.media, "save", full_disk)
-    else:
-        monkeypatch.setattr(service.models.open("tiny"), "walk", broken_walk, raising=False)
-    blocker = submit(service, steps=30)
-    jobs = [submit(service, seed=seed) for seed in (11, 13, 12)]  # they wait together and are one batch
-    states = [until(service, job.id) for job in (blocker, *jobs)]
-    assert [record.state for record in states] == ["done", "done", "failed", "done"]
-    broken = states[2]
-    assert why in broken.reason and str(service.media.folder) not in broken.reason
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}), studio)
+    jobs = [submit(service, seed=seed, prompt=prompt) for seed in (11, 13, 12)]  # they wait together: one batch
+    service.start()
+    states = [until(service, job.id) for job in jobs]
+    service.stop()
+    assert [record.state for record in states] == ["done", "failed", "done"]
+    broken = states[1]
+    assert why in broken.reason and broken.code == code and str(service.media.folder) not in broken.reason
     with pytest.raises(Refused, match=why.split(":")[0]):
         done(broken)
+
+
+def test_a_process_that_is_killed_once_is_started_again_and_its_job_made(
+    tiny_model: Path, tmp_path: Path, pipeline: Any
+) -> None:
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}), Breaking)
+    service.start()
+    job = until(service, submit(service, seed=13, prompt="killed once").id)
+    assert job.state == "done" and (tmp_path / "data" / "once").exists()
+    assert (pixels(service, job) == pipeline.generate("killed once", seed=13).pixels).all()
+    service.stop()
+
+
+def test_a_model_that_is_stuck_in_a_step_is_ended(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mediagen.serve import process
+
+    monkeypatch.setattr(process, "PATIENCE", 0.2)
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, limits={"time": 5}), Breaking)
+    service.start()
+    until(service, submit(service, seed=1, steps=1).id)  # loads the model
+    stuck, after = submit(service, seed=13, prompt="stuck"), submit(service, seed=2, steps=1)
+    record = until(service, stuck.id)
+    assert (record.state, record.code) == ("failed", "timeout")
+    assert until(service, after.id).state == "done"
+    service.stop()
 
 
 def test_a_job_that_takes_too_long_is_ended(tiny_model: Path, tmp_path: Path) -> None:
@@ -245,9 +254,7 @@ def test_a_killed_server_loses_nothing_and_makes_the_same(tiny_model: Path, tmp_
     service.stop()
     assert [record.state for record in records] == ["done"] * 4 and records[0] == finished
     for record, (steps, seed) in zip(records, ((2, 1), (SOME, 2), (3, 3), (3, 4)), strict=True):
-        alone = pipeline.generate("a red ball", steps=steps, seed=seed).pixels
-        most = 0 if seed < 3 else 1  # the last two were made together
-        assert np.abs(pixels(service, record) - alone).max() <= most
+        assert (pixels(service, record) == pipeline.generate("a red ball", steps=steps, seed=seed).pixels).all()
     assert {path.name for path in (data / "media").iterdir()} == {record.results[0] for record in records}
 
 

@@ -1,0 +1,169 @@
+"""What is done with the models, in a process of its own: jobs are planned and made, music streams.
+
+The server never loads a model, and so answers while one works; what ends this process (a model that is broken in a bad
+way, memory that runs out) ends no more than that.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from .chunks import CODING, pieces
+from .errors import Refused, reason
+from .limits import Limits, check_job
+from .media import Media
+from .models import Models
+from .records import Record
+
+Batch = Sequence[tuple[Record, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class News:
+    """What has happened to a batch. stage, step, total: as a pipeline's events say it; previews: job -> a small
+    picture, uint8 [3, H, W], of each of its media; files: job -> the names of its results; broken: job -> why they
+    could not be kept."""
+
+    stage: str
+    step: int = 0
+    total: int = 0
+    previews: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+class Studio:
+    def __init__(self, models: Mapping[str, Path], media: Media, limits: Limits, threads: int | None = None) -> None:
+        """threads: that one operation is computed with; None for all cores."""
+        self._models, self._media, self._limits = Models(models), media, limits
+        self._threads = threads
+        self._making = Lock()
+        self._streams: dict[str, tuple[Any, Iterator[bytes]]] = {}
+
+    # ---- jobs
+
+    def plan(self, record: Record) -> Record:
+        """With what its job will be. Refused if there can be no such job."""
+        try:
+            pipeline = self._models.open(record.model)
+            job = job_of(pipeline, record, self._media)
+            check_job(self._limits, record.modality, job)
+            pipeline.check(job)
+        except (ValueError, OverflowError) as error:
+            raise Refused(message=self._media.hidden(reason(error))) from error
+        first, same = job.requests[0], pipeline.alike(job)
+        about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **record.about}
+        alike = sha256(same.encode()).hexdigest() if same else ""
+        return replace(record, alike=alike, count=len(job.requests), about=about)
+
+    def make(self, records: Sequence[Record]) -> Iterator[News]:
+        """The media of jobs that are alike, made together and kept; one batch at a time."""
+        with self._making:
+            pipeline = self._models.open(records[0].model)
+            self._use_threads()
+            batch = [(record, job_of(pipeline, record, self._media)) for record in records]
+            with closing(pipeline.stream(pipeline.together([job for _, job in batch]))) as events:
+                for event in events:
+                    yield self._news(batch, event)
+
+    def _news(self, batch: Batch, event: Any) -> News:
+        if event.stage == "done":
+            return self._kept(batch, event.results)
+        small = [] if event.preview is None else [_small(one) for one in event.preview]
+        previews = {record.id: tuple(own) for record, own in _shares(batch, small) if own}
+        return News(stage=event.stage, step=event.step, total=event.total, previews=previews)
+
+    def _kept(self, batch: Batch, results: Sequence[Any]) -> News:
+        """What goes wrong with the files of a job is that job's alone."""
+        files, broken = {}, {}
+        for record, own in _shares(batch, results):
+            try:
+                files[record.id] = [self._media.save(record, number, one) for number, one in enumerate(own)]
+            except Exception as error:
+                broken[record.id] = reason(error)
+        return News(stage="done", files=files, broken=broken)
+
+    def _use_threads(self) -> None:
+        if self._threads is not None:
+            import torch
+
+            torch.set_num_threads(self._threads)
+
+    # ---- music that streams
+
+    def open_stream(self, name: str, model: str, prompt: Any, form: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """A stream of this name, in the form "wav", "mp3" or "pcm"; how it is. Refused for what cannot be."""
+        try:
+            sound = self._models.open(model).live(prompt, **options)
+        except (ValueError, OverflowError) as error:
+            raise Refused(message=self._media.hidden(reason(error))) from error
+        blocks = (piece for clip in sound for piece in pieces(clip.samples))
+        self._streams[name] = sound, CODING[form](blocks, sound.rate, sound.channels)
+        return shown(sound)
+
+    def next_chunk(self, name: str) -> tuple[bytes | None, dict[str, Any]]:
+        """The bytes that follow, None at the end; and how the stream is by then."""
+        sound, chunks = self._stream(name)
+        return next(chunks, None), shown(sound)
+
+    def change_stream(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Refused for what cannot be: the stream then goes on as it was."""
+        sound, _ = self._stream(name)
+        try:
+            for option, value in changes.items():
+                setattr(sound, option, value)
+        except (ValueError, OverflowError) as error:
+            raise Refused(message=self._media.hidden(reason(error))) from error
+        return shown(sound)
+
+    def close_stream(self, name: str) -> None:
+        self._streams.pop(name, None)
+
+    def _stream(self, name: str) -> tuple[Any, Iterator[bytes]]:
+        if name not in self._streams:
+            said = "the stream ended with the process that made it: begin another"
+            raise Refused(message=said, status=503, code="stream_lost", after=5)
+        return self._streams[name]
+
+
+def shown(sound: Any) -> dict[str, Any]:
+    """Where a stream is, and what was heard from which second on."""
+    made = {"seconds_made": round(sound.made, 3), "real_time_factor": round(sound.real_time_factor, 3)}
+    names = ("second", "prompts", "guidance")
+    changes = [dict(zip(names, change, strict=True)) for change in sound.changes]
+    about = {"rate": sound.rate, "channels": sound.channels, "seed": sound.request.seed}
+    return {"prompt": sound.prompt, **about, **made, "heard": changes}
+
+
+def job_of(pipeline: Any, record: Record, media: Media) -> Any:
+    """A record's job for its pipeline: the same one each time it is built."""
+    given = {option: media.load(place) for option, place in record.sources.items()}
+    if "mask" in given and record.asked.get("size"):
+        given["mask"] = _scaled(given["mask"], tuple(record.asked["size"]))
+    return pipeline.job(**record.asked, **given, previews=True)
+
+
+def _scaled(mask: Any, size: tuple[int, int]) -> Any:
+    """A mask goes with its picture to the size that is asked for."""
+    from ..modalities.image import Image, fitted
+
+    return mask if mask.size == size else Image(Image.from_tensor(fitted(mask, size)).pixels, None, mask.path)
+
+
+def _small(preview: Any) -> Any:
+    """[3, H, W] or, of a clip, [3, F, H, W] in [-1, 1] -> uint8 [3, H, W]; of a clip the middle frame."""
+    picture = preview if preview.ndim == 3 else preview[:, preview.shape[1] // 2]
+    return ((picture + 1) * 127.5).round().byte().numpy()
+
+
+def _shares(batch: Batch, media: Sequence[Any]) -> Iterator[tuple[Record, Sequence[Any]]]:
+    """Each job's part of what was made together."""
+    begin = 0
+    for record, job in batch:
+        count = len(job.requests)
+        yield record, media[begin : begin + count]
+        begin += count
