@@ -208,8 +208,6 @@ class Pipeline:
             controls=self.adapters.controls(first),
             bound=self.model.bound,
             widened=self.model.widened,
-            bound=self.model.bound,
-            widened=self.model.widened,
         )
 
     def start(self, job: Job) -> Start | None:
