@@ -500,12 +500,15 @@ def test_drift_is_held_on_first_latents(data: Path, vae: Path, tmp_path: Path) -
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["mini-video-vae", "mini-video-vae-128"])
-def test_recipes_of_autoencoders_are_read(name: str) -> None:
-    recipe = recipes.read(CONFIGS / f"{name}.yaml", run_video_autoencoder.KINDS)
+@pytest.mark.parametrize(
+    ("name", "grid", "channels"),
+    [("vae-pieces", (3, 4, 4), 32), ("vae", (5, 8, 8), 32), ("decoder", (5, 8, 8), 32), ("vae-128", (5, 8, 8), 16)],
+)
+def test_recipes_of_autoencoders_are_read(name: str, grid: tuple[int, ...], channels: int) -> None:
+    recipe = recipes.read(CONFIGS / f"mini-video-{name}.yaml", run_video_autoencoder.KINDS)
     with torch.device("meta"):
         vae = VideoVAE(recipe.model)
-    assert vae.spec.grid((recipe.frames, recipe.crop, recipe.crop)) == (5, 8, 8) and vae.spec.channels == 16
+    assert vae.spec.grid((recipe.frames, recipe.crop, recipe.crop)) == grid and vae.spec.channels == channels
 
 
 def test_recipes_fit_each_other() -> None:
@@ -526,9 +529,9 @@ def test_mini_image_is_a_start_for_mini_video() -> None:
     assert Path(recipe.init).parts[-3:] == shipped.parts[-3:]
     began = run_denoiser.start(dataclasses.replace(recipe, init=str(shipped))).eval()
     image = native.load_denoiser(shipped)[0]
-    x, t = torch.randn(2, 16, 8, 8), torch.tensor([0.2, 0.8])
+    x, t = torch.randn(2, 32, 8, 8), torch.tensor([0.2, 0.8])
     cond = {"text": torch.randn(2, 5, 384), "text_mask": torch.ones(2, 5, dtype=torch.bool)}
     cond["text_pooled"] = cond["text"].mean(1)
     told = {scalar.name: torch.randn(2, scalar.width) for scalar in recipe.scalars}  # not learned yet
     with torch.no_grad():
-        assert torch.allclose(began(x[:, :, None], t, cond | told)[:, :, 0], image(x, t, cond), atol=1e-3)
+        assert torch.allclose(began(x[:, :, None], t, cond | told)[:, :16, 0], image(x[:, :16], t, cond), atol=1e-3)
