@@ -146,6 +146,7 @@ def read(network: Any, tokenizer: Any, texts: Sequence[str]) -> Cond:
 def begins(decoder: Any, codebooks: int, cond: Cond, null: Cond | None) -> Callable[[Tensor], Any]:
     """One piece: columns, as they come, -> logits of the next. Keys and values of what was heard are kept."""
     both = cond if null is None else {name: torch.cat((cond[name], null[name])) for name in cond}
+    both = {name: value.to(decoder.device) for name, value in both.items()}
     branches, kept = 1 if null is None else 2, None
 
     def speaker(columns: Tensor) -> tuple[Tensor, Tensor | None]:
