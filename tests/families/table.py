@@ -80,18 +80,23 @@ def _edit(name: str, *given: Any, **options: Any) -> Task:
     return run
 
 
+def _drawn(pipe: Any, walk: Mapping[str, Any], *, prompt: Any = PROMPT, side: int = 0, **more: Any) -> Any:
+    """A picture from words, or of a model that makes one larger, from a small one as well."""
+    if pipe.model.enlarges is not None:
+        return pipe.upscale(picture(pipe), prompt, **more, **walk)
+    return pipe.generate(prompt, size=side or None, **more, **walk)
+
+
 IMAGE: dict[str, Task] = {
     "generate": _generate,
     "vary": lambda pipe, size, walk: pipe.vary(picture(pipe), PROMPT, **walk),
     "inpaint": lambda pipe, size, walk: pipe.inpaint(picture(pipe), half(pipe), PROMPT, **walk),
     "upscale": lambda pipe, size, walk: pipe.upscale(picture(pipe), PROMPT, **walk),
-    "two prompts": lambda pipe, size, walk: pipe.generate([(PROMPT, 1.0), ("a dog", 0.5)], **size, **walk),
-    "negative": lambda pipe, size, walk: _generate(pipe, size, walk, negative="a dog"),
-    "regions": lambda pipe, size, walk: _generate(pipe, size, walk, regions=[("a dog", (0, 0, 0.5, 1))]),
-    "loop": lambda pipe, size, walk: _generate(pipe, size, walk, loop=(-1,)),
-    "window": lambda pipe, size, walk: _generate(
-        pipe, {"size": 2 * pipe.model.size[0]}, walk, window=pipe.model.size[0]
-    ),
+    "two prompts": lambda pipe, size, walk: _drawn(pipe, walk, prompt=[(PROMPT, 1.0), ("a dog", 0.5)]),
+    "negative": lambda pipe, size, walk: _drawn(pipe, walk, negative="a dog"),
+    "regions": lambda pipe, size, walk: _drawn(pipe, walk, regions=[("a dog", (0, 0, 0.5, 1))]),
+    "loop": lambda pipe, size, walk: _drawn(pipe, walk, loop=(-1,)),
+    "window": lambda pipe, size, walk: _drawn(pipe, walk, side=2 * pipe.model.size[0], window=pipe.model.size[0]),
 }
 VIDEO: dict[str, Task] = {
     "generate": _generate,

@@ -38,7 +38,7 @@ def test_a_checkpoint_is_run() -> None:
     made = table.tables(["DeepFloyd IF, second stage"])
     [head, _, line, *_] = made.splitlines()
     cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
-    assert cells["upscale"] == "yes" and cells["generate"].startswith("no") and cells["solvers"] == "all 15"
+    assert cells["upscale"] == "yes" and cells["generate"].startswith("no") and cells["solvers"].startswith("all")
     assert "makes a picture larger: upscale(picture, prompt) alone" in made
 
 

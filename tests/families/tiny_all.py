@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny
+import tiny_ace
 import tiny_clips as clips
 import tiny_image as pictures
 import tiny_sound as sounds
@@ -13,7 +14,7 @@ import tiny_sound as sounds
 Example = tuple[Callable[[Path], Path], Mapping[str, Any]]
 """(build(folder) -> folder, what is said of size and length: size, frames of a clip, seconds of a sound)."""
 
-V = {"prediction_type": "v_prediction"}
+V, ONE = {"prediction_type": "v_prediction"}, {"num_train_timesteps": 1, "shift": 1.0}
 
 
 def picture(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
@@ -24,8 +25,8 @@ def clip(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> 
     return partial(_built, build, plan, settings, options), {"size": 16, "frames": 9}
 
 
-def sound(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
-    return partial(_built, build, plan, settings, options), {"seconds": 0.15}
+def sound(build: Any, plan: str, settings: Mapping[str, Any], seconds: float = 0.15, **options: Any) -> Example:
+    return partial(_built, build, plan, settings, options), {"seconds": seconds}
 
 
 def _built(build: Any, plan: str, settings: Mapping[str, Any], options: Mapping[str, Any], folder: Path) -> Path:
@@ -68,6 +69,10 @@ EXAMPLES: dict[str, Example] = {
     "Wan 2.2 5B": clip(tiny.wan, UNIPC, tiny.FLOWING, per_token=True),
     "Wan, picture": clip(clips.wan_i2v, UNIPC, clips.WAN),
     "Stable Audio Open": sound(sounds.stable_audio, COSINE, sounds.COSINE),
+    "Stable Audio 3": sound(sounds.stable_audio_3, FLOW, ONE | {"stochastic_sampling": True}),
+    "Stable Audio 3, base": sound(sounds.stable_audio_3, FLOW, ONE),
+    "ACE-Step": sound(tiny_ace.ace_step, FLOW, tiny_ace.PLAN, seconds=1.0, turbo=False),
+    "ACE-Step, turbo": sound(tiny_ace.ace_step, FLOW, tiny_ace.PLAN, seconds=1.0),
     "AudioLDM2": sound(sounds.audioldm2, DDIM, sounds.DDIM),
     "MusicLDM": sound(sounds.musicldm, DDIM, sounds.DDIM),
 }
