@@ -20,7 +20,7 @@ from serving import MANY, served, settings, with_preview
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")]
 ROOMS = ("picture", "music", "video", "live", "gallery")
-MOST = 90_000  # milliseconds that anything may take on a busy machine
+MOST = 180_000  # milliseconds that anything may take on a busy machine
 PIXELS = """image => {
   const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
   canvas.drawImage(image, 0, 0);
@@ -28,7 +28,7 @@ PIXELS = """image => {
 }"""
 
 NAMELESS = """() => [...document.querySelectorAll("button, input, textarea, select, [role=slider]")]
-  .filter(one => one.checkVisibility())
+  .filter(one => one.checkVisibility() && one.ariaHidden !== "true")
   .filter(one => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim()))
   .map(one => one.outerHTML)"""
 COLOURS = """() => {
@@ -144,17 +144,17 @@ def pixels(picture: Any) -> np.ndarray:
 def test_a_click_makes_a_picture_and_its_settings_come_back(page: Any) -> None:
     previews: list[str] = []
     page.on("response", lambda answer: "/preview" in answer.url and answer.ok and previews.append(answer.url))
-    card = make(page, "picture", "a red ball", seed=7, steps=150)
+    card = make(page, "picture", "a red ball", seed=7, steps=40)
     first = pixels(card.locator("img.made"))
     assert first.shape == (64, 64, 4) and previews
-    assert "seed 7" in card.inner_text() and "150 steps" in card.inner_text() and "64×64" in card.inner_text()
+    assert "seed 7" in card.inner_text() and "40 steps" in card.inner_text() and "64×64" in card.inner_text()
     place = visit(page, "picture")
     place.locator(".prompt textarea").fill("something else")
     place.locator("[data-field=seed] input").fill("")
     card.get_by_role("button", name="Reuse").click()
     assert place.locator(".prompt textarea").input_value() == "a red ball"
     assert place.locator("[data-field=seed] input").input_value() == "7"
-    assert place.locator("[data-field=steps] input").input_value() == "150"
+    assert place.locator("[data-field=steps] input").input_value() == "40"
     again = finished(page, lambda: page.keyboard.press("Control+Enter"))  # from the prompt, which has the focus
     assert np.array_equal(pixels(again.locator("img.made")), first)
     with page.expect_download() as download:
@@ -211,28 +211,28 @@ def test_several_pictures_and_the_one_that_is_chosen(page: Any) -> None:
 
 
 def test_a_clip_is_played_looped_and_a_part_of_it_made_anew(page: Any) -> None:
-    card = make(page, "music", "slow jazz")
+    card = make(page, "music", "slow jazz", seconds=8)
     card.get_by_role("button", name="Play the clip").click()
     page.wait_for_function("() => Number(document.querySelector('.player').dataset.at) > 0.3")
     card.get_by_role("button", name="Pause the clip").click()
     at = float(card.locator(".player").get_attribute("data-at"))
     card.locator("canvas.wave").press("ArrowRight")
-    assert float(card.locator(".player").get_attribute("data-at")) == pytest.approx(min(at + 1, 2.0), abs=0.02)
+    assert float(card.locator(".player").get_attribute("data-at")) == pytest.approx(at + 1, abs=0.02)
 
     card.get_by_role("button", name="Inpaint").click()
     dialog = page.locator("dialog")
     end = dialog.get_by_role("slider", name="End of the part")
     end.press("ArrowLeft")
-    assert float(end.get_attribute("aria-valuenow")) == pytest.approx(1.3, abs=0.02)
+    assert float(end.get_attribute("aria-valuenow")) == pytest.approx(5.5, abs=0.05)
     box = dialog.locator(".span").bounding_box()
     page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 5)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 5, steps=5)
     page.mouse.up()
-    sync_api.expect(dialog.locator(".told")).to_contain_text("0.2 s to 1.0 s")
+    sync_api.expect(dialog.locator(".told")).to_contain_text("0.8 s to 4.0 s")
     answer = asked(page, dialog.get_by_role("button", name="Make").click)
     assert answer["path"].endswith("/v1/audio/edits")
-    assert (answer["body"]["start"], answer["body"]["end"]) == pytest.approx((0.2, 1.0), abs=0.05)
+    assert (answer["body"]["start"], answer["body"]["end"]) == pytest.approx((0.8, 4.0), abs=0.1)
     edited = page.locator(f"[data-job='{answer['id']}']")
     sync_api.expect(edited).to_have_attribute("data-status", "done", timeout=MOST)
     assert "edited" in edited.inner_text()

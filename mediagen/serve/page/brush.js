@@ -19,7 +19,7 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
     "aria-label":
       "Paint what is made anew: drag, or move with the arrow keys and paint with space; brackets change the brush",
   });
-  canvas.style.aspectRatio = `${width} / ${height}`;
+  canvas.style.setProperty("--ratio", width / height);
   const paint = canvas.getContext("2d");
 
   function stroke(target, { size: wide, points }) {
@@ -84,21 +84,23 @@ export function brush(picture, width, height, { change = () => {} } = {}) {
     event.preventDefault();
     show();
   });
+  const most = Math.round(Math.max(width, height) / 2);
   function resize(to) {
-    size = Math.max(4, Math.min(Math.max(width, height), to));
-    range.value = size;
+    size = range.value = Math.max(4, Math.min(most, to));
+    range.style.setProperty("--done", `${(100 * (size - 4)) / (most - 4)}%`);
   }
   const range = h("input", {
     type: "range",
     min: 4,
-    max: Math.round(Math.max(width, height) / 2),
+    max: most,
     value: size,
     "aria-label": "Size of the brush",
     oninput: () => {
-      size = Number(range.value);
+      resize(Number(range.value));
       show();
     },
   });
+  resize(size);
   const undo = button("Undo", "undo", () => {
     strokes.pop();
     show();

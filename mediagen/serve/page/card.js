@@ -56,6 +56,7 @@ function making(job, put, element) {
   let quarter = 0; // of the way that was told of
   const tell = (progress) => {
     if (progress.status === "queued") return;
+    element.dataset.status = "running";
     bar.firstChild.style.width = `${progress.percent}%`;
     bar.setAttribute("aria-valuenow", progress.percent);
     text.textContent = words(progress);
