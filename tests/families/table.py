@@ -11,7 +11,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,16 @@ class Cell:
     reason: str
 
 
+def loaded(folder: Path, size: Mapping[str, Any]) -> Any:
+    """The pipeline of a checkpoint, best at the small size that it is run at."""
+    pipe = mediagen.load(folder)
+    if "size" in size:
+        pipe.model = replace(pipe.model, size=(size["size"],) * 2)
+    return pipe
+
+
 def picture(pipe: Any) -> Image:
-    down, across = pipe.model.size if pipe.model.modality == "image" else (16, 16)
-    return Image((np.random.default_rng(0).random((down, across, 3)) * 255).astype(np.uint8))
+    return Image((np.random.default_rng(0).random((*pipe.model.size, 3)) * 255).astype(np.uint8))
 
 
 def half(pipe: Any) -> Image:
@@ -60,7 +67,7 @@ def clip(pipe: Any, length: float) -> Any:
     if pipe.model.modality == "audio":
         shape = (pipe.model.spec.media_channels, round(length * pipe.rate))
         return Audio((g.random(shape) - 0.5).astype(np.float32), pipe.rate)
-    return Video((g.random((round(length * pipe.rate), 16, 16, 3)) * 255).astype(np.uint8), pipe.rate)
+    return Video((g.random((round(length * pipe.rate), *pipe.model.size, 3)) * 255).astype(np.uint8), pipe.rate)
 
 
 Task = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], Any]
@@ -193,7 +200,7 @@ def tables(names: Sequence[str] = (), everything: bool = False) -> str:
         if names and name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            pipe = mediagen.load(build(Path(folder)))
+            pipe = loaded(build(Path(folder)), size)
             length = {"seconds": size["frames"] / pipe.rate} if "frames" in size else {}
             size = {key: value for key, value in size.items() if key != "frames"} | length
             rows[pipe.model.modality].append(row(name, list(cells(pipe, size, everything)), notes))

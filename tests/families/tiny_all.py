@@ -18,7 +18,7 @@ V, ONE = {"prediction_type": "v_prediction"}, {"num_train_timesteps": 1, "shift"
 
 
 def picture(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
-    return partial(_built, build, plan, settings, options), {}
+    return partial(_built, build, plan, settings, options), {"size": 2 * tiny.SAMPLE}
 
 
 def clip(build: Any, plan: str, settings: Mapping[str, Any], **options: Any) -> Example:
