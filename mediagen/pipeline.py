@@ -121,7 +121,7 @@ class Pipeline:
             yield Event(stage="step", step=state.step, total=state.total, preview=self._preview(state.x0, job))
         yield Event(stage="decode", total=1)
         media = self.decode(state.x, job.requests[0].walk.loop)
-        yield Event(stage="done", step=1, total=1, results=tuple(self._finished(media, job)))
+        yield Event(stage="done", step=1, total=1, results=tuple(self._heard(self._finished(media, job), state.x, job)))
 
     def walk(self, job: Job, asked: Asked, start: Start | None = None) -> Iterator[State]:
         """From noise to latents [B, C, *grid], step by step."""
@@ -205,6 +205,8 @@ class Pipeline:
             lead=int(self.model.spec.causal),  # the first latent of causal time stands for less than the others
             around=around,
             share=None if self.model.share is None else self.model.share(job.grid),
+            parts=None if self.model.parts is None else self.model.parts(job.grid),
+            aside=self.model.aside,
             controls=self.adapters.controls(first),
             bound=self.model.bound,
             widened=self.model.widened,
@@ -222,6 +224,9 @@ class Pipeline:
             # a latent position stays only if all the media under it stays
             pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
             keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
+            # positions that stand for no media, as of a clip's sound, are free
+            beyond = [all_ - own for all_, own in zip(job.grid, keep.shape[2:], strict=True)]
+            keep = F.pad(keep, [side for more in reversed(beyond) for side in (0, more)]) if any(beyond) else keep
         options = {"token": self.model.token, "project": self._projection(job)}
         return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
 
@@ -252,6 +257,10 @@ class Pipeline:
     def _projection(self, job: Job) -> Callable[[Tensor], Tensor] | None:
         """x0 -> x0 with what is known of the media, where no mask of the latents can say it."""
         return None
+
+    def _heard(self, results: list[Any], z: Tensor, job: Job) -> list[Any]:
+        """The results with what is heard in their latents."""
+        return results
 
     def _finished(self, media: Tensor, job: Job) -> list[Any]:
         """Decoded media [B, C, *size] -> what is handed out, carrying its request."""

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,13 +30,14 @@ BORDER = 0.5  # seconds in which one prompt of a timeline gives way to the next
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoJob(Job):
     """frames: how many a result has; rate: frames a second of it; canvas: what an edit keeps; stray: frames
-    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it."""
+    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it, unless it is muted."""
 
     frames: int
     rate: float
     canvas: Canvas | None = None
     stray: Tensor | None = None
     sound: Audio | None = None
+    muted: bool = False
 
 
 class VideoPipeline(Pipeline):
@@ -166,6 +168,7 @@ class VideoPipeline(Pipeline):
             canvas=cover,
             stray=None if cover is None else cover.stray(self.model.spec),
             sound=given.heard(count / rate, round(edits.get("left", 0.0) * given.rate) / rate),
+            muted=given.muted,
         )
 
     def live(self, prompt: Any, *, seconds: float | None = None, size: Any = None, **options: Any) -> "VideoStream":
@@ -248,6 +251,8 @@ class VideoPipeline(Pipeline):
 
     def _window(self, window: tuple[int, ...]) -> tuple[int, ...]:
         """(frames,) or (frames, width, height) -> (time, rows, columns) in latent positions."""
+        if not window:
+            return ()
         if len(window) not in (1, 3):
             raise ValueError(f"window {window} must be seconds, (frames,) or (frames, width, height)")
         sides = check_size(window[1:], self.model.multiple) if len(window) == 3 else (LARGEST, LARGEST)
@@ -293,6 +298,16 @@ class VideoPipeline(Pipeline):
             return x0 + self.encode(torch.lerp(made, job.known, job.stray)) - self.encode(made)
 
         return project
+
+    def _heard(self, results: list[Video], z: Tensor, job: Any) -> list[Video]:
+        """A new clip has the sound that was made with it, unless another one, or none, is asked for."""
+        if self.model.hears is None or job.requests[0].source is not None or job.sound is not None or job.muted:
+            return results
+        made = []
+        for sound in self.model.hears(z):
+            cut = sound.samples[:, : round(job.frames / job.rate * sound.rate)]
+            made.append(replace(sound, samples=np.ascontiguousarray(cut)))
+        return [replace(clip, sound=sound) for clip, sound in zip(results, made, strict=True)]
 
     def _finished(self, media: Tensor, job: Job) -> list[Video]:
         return [self._made(frames, request, job) for frames, request in zip(media, job.requests, strict=True)]

@@ -36,9 +36,20 @@ class Rescale:
 
     amount: float
     space: str = "output"
+    parts: Tensor | None = None
 
     def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
-        return guided * torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
+        if self.parts is None:
+            return guided * self._factor(guided, positive)
+        total = guided.clone()
+        for part in range(1, int(self.parts.max()) + 1):
+            there = (self.parts == part)[0, 0]
+            mine = guided[:, :, there]
+            total[:, :, there] = mine * self._factor(mine, positive[:, :, there])
+        return total
+
+    def _factor(self, guided: Tensor, positive: Tensor) -> Tensor:
+        return torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
 
 
 @dataclass(frozen=True, kw_only=True)

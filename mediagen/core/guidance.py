@@ -293,13 +293,14 @@ def composed(null: Denoise, *prompts: tuple[Denoise, Scale]) -> tuple[Term, ...]
 # Posts
 
 
-def rescale(amount: float = 0.7) -> Post:
+def rescale(amount: float = 0.7, *, parts: Tensor | None = None) -> Post:
     """Brings the guided output's standard deviation, per sample, back towards the positive's (arXiv 2305.08891, eq.
-    15).
+    15). parts [1, 1, *grid]: numbers of the places that are taken apart, 0 where nothing is changed; of such a state it
+    is the x0, as of models of sight and sound.
     """
     if not 0 <= amount <= 1:
         raise ValueError(f"rescale takes an amount in 0 .. 1, not {amount}")
-    return Rescale(amount=amount)
+    return Rescale(amount=amount) if parts is None else Rescale(amount=amount, space="x0", parts=parts)
 
 
 def zero_init(above: float) -> Post:

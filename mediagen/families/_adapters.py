@@ -238,10 +238,11 @@ def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int 
 
 def model(pipe: Any, about: About, **parts: Any) -> Model:
     """The `Model` of a checkpoint, with what all of them have in common. adapts: what its family says of it; guidance:
-    as for `defaults`."""
+    as for `defaults`; walk: what else is its own where nothing is said."""
     plain = {"name": about.name, "hash": about.hash, "preview": None, "whole": True, "bound": bound_of(pipe.scheduler)}
     plain["adapts"] = adapts_of(pipe, forget=parts["text"].forget, **parts.pop("adapts", {}))
-    return Model(defaults=defaults(pipe, parts.pop("guidance", None)), **plain, **parts)
+    usual = defaults(pipe, parts.pop("guidance", None)) | parts.pop("walk", {})
+    return Model(defaults=usual, **plain, **parts)
 
 
 def missing(pipe: Any, names: Sequence[str]) -> None:

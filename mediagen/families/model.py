@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,9 @@ class Model:
     widened: (noise of steps, path, times of a walk) -> that noise, as wide as a network says that learned its variance.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
+    parts: latent grid -> numbers [1, 1, *grid] of the places whose guidance is rescaled apart; None: all together.
+    aside: entries of a condition with which the network is something else that guidance leads away from, and how much.
+    hears: latents -> the sound of each clip, of a model that makes both.
     opens: (job, noise) -> the noise that its walk begins from, of one that begins from more than that.
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
@@ -131,6 +134,9 @@ class Model:
     ends: tuple[str, ...] = ()
     reader: Callable[[Any], Conditioner] | None = None
     opens: Callable[[Any, Noise], Any] | None = None
+    parts: Callable[[tuple[int, ...]], Tensor] | None = None
+    aside: tuple[tuple[Mapping[str, Any], float], ...] = ()
+    hears: Callable[[Tensor], Sequence[Any]] | None = None
     share: Callable[[tuple[int, ...]], Tensor] | None = None
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False

@@ -1,7 +1,7 @@
 """Diffusion: conditions and noise -> the walk of `core.solve.sample`, guided and edited as the settings say."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,8 +99,10 @@ class Asked:
     network to which the first position of a grid means something else than the others. around: positions past each end
     of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
     grid, and have it for these positions too. share: the part of guidance that there is at each position [1, 1, *grid],
-    in 0 .. 1; None: all of it everywhere. controls: what control networks add. bound: x0 -> x0 within a range, after
-    guidance. widened: (noise of steps, path, times) -> the noise of steps that is added instead.
+    in 0 .. 1, or more where it is stronger; None: all of it everywhere. parts: numbers of places whose guidance is
+    rescaled apart, as for `guidance.rescale`. aside: entries of a condition with which the network is something else
+    that guidance leads away from, and how much. controls: what control networks add. bound: x0 -> x0 within a range,
+    after guidance. widened: (noise of steps, path, times) -> the noise of steps that is added instead.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -110,6 +112,8 @@ class Asked:
     lead: int = 0
     around: int = 0
     share: Tensor | None = None
+    parts: Tensor | None = None
+    aside: Sequence[tuple[Mapping[str, Any], float]] = ()
     controls: Sequence[Control] = ()
     bound: Callable[[Tensor], Tensor] | None = None
     widened: Callable[[Noise, Path, Tensor], Callable[[int, Tensor], Tensor]] | None = None
@@ -211,8 +215,9 @@ class _Guide:
             prompts = [(self.asked.at(self.asked.regions[number - 1][0], box), 1.0)]
         if len(prompts) > 1:
             return _composed(self.model, prompts, null, self.walk)
-        share = None if self.asked.share is None else self.asked.share[..., *box]
-        return _guided(self.model, prompts[0][0], null, self.walk, self.times, share)
+        places = {"share": self.asked.share, "parts": self.asked.parts}
+        here = {name: None if place is None else place[..., *box] for name, place in places.items()}
+        return _guided(self.model, prompts[0][0], null, self.walk, self.times, **here, aside=self.asked.aside)
 
 
 def _windows(build: Callable[[Box], Denoise], sides: Sequence[int], grid: Sequence[int], box: Box = ()) -> Denoise:
@@ -234,7 +239,16 @@ def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: C
     return guidance.guided(nothing, *guidance.composed(nothing, *branches), post=_posts(walk))
 
 
-def _guided(model: Denoiser, cond: Cond, null: Cond, walk: Walk, times: Tensor, share: Tensor | None = None) -> Denoise:
+def _guided(
+    model: Denoiser,
+    cond: Cond,
+    null: Cond,
+    walk: Walk,
+    times: Tensor,
+    share: Tensor | None = None,
+    parts: Tensor | None = None,
+    aside: Sequence[tuple[Mapping[str, Any], float]] = (),
+) -> Denoise:
     positive = model.bind(cond)
     options: dict[str, Any] = {"path": model.path, "times": times} if walk.method == "cfg_pp" else {}
     method, scale = guidance.find(walk.method), _scale(walk.guidance, walk, rest=1.0)
@@ -242,7 +256,8 @@ def _guided(model: Denoiser, cond: Cond, null: Cond, walk: Walk, times: Tensor, 
     terms = [] if walk.guidance == 1 else [method(positive, model.bind(null), scale, **options)]
     if walk.skip_layers and walk.skip_scale:
         terms.append(guidance.perturbed(positive, walk.skip_scale, layers=walk.skip_layers))
-    return guidance.guided(positive, *terms, post=_posts(walk)) if terms else positive
+    terms += [guidance.Term(toward=positive, away=positive.with_cond(**other), weight=much) for other, much in aside]
+    return guidance.guided(positive, *terms, post=_posts(walk, parts)) if terms else positive
 
 
 def _scale(scale: float, walk: Walk, rest: float) -> guidance.Scale:
@@ -251,5 +266,5 @@ def _scale(scale: float, walk: Walk, rest: float) -> guidance.Scale:
     return scale if (low, high) == (0.0, 1.0) else lambda t: scale if low <= t <= high else rest
 
 
-def _posts(walk: Walk) -> tuple[guidance.Post, ...]:
-    return (guidance.rescale(walk.rescale),) if walk.rescale else ()
+def _posts(walk: Walk, parts: Tensor | None = None) -> tuple[guidance.Post, ...]:
+    return (guidance.rescale(walk.rescale, parts=parts),) if walk.rescale else ()

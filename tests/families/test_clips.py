@@ -251,6 +251,38 @@ def test_ltx_begins_with_a_picture(tmp_path: Path) -> None:
         same_made(ours(case, pipe, steps, noise=eps), theirs(unpack, folder, steps, latents=begun))
 
 
+@torch.no_grad()
+def test_ltx2_makes_a_clip_with_its_sound(tmp_path: Path) -> None:
+    """Two modalities in one walk, guided each in its own way."""
+    folder = tiny_clips.ltx2(tmp_path, scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX))
+    pipe, other = mediagen.load(folder), diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    other.set_progress_bar_config(disable=True)
+    spec, size = pipe.model.spec, {"height": SIDE, "width": SIDE, "num_frames": FRAMES, "frame_rate": 24.0}
+    other.check_inputs = lambda *_, **__: None
+    for steps in (2, 5):
+        options = {"num_inference_steps": steps, "spatio_temporal_guidance_blocks": [0], "generator": drawn()}
+        latents = other(PROMPT, **size, **options, output_type="latent")
+        theirs = other(PROMPT, **size, **(options | {"generator": drawn()}), output_type="pt")
+        seconds = {"seconds": FRAMES / pipe.rate, "size": SIDE}
+        job = pipe.job(PROMPT, steps=steps, skip_layers=(0,), noise=drawn(), **seconds)
+        *_, last = pipe.walk(job, pipe.asked(job))
+        clip, sound = spec.parted(last.x)
+        stats = other.vae.latents_mean.view(1, -1, 1, 1, 1), other.vae.latents_std.view(1, -1, 1, 1, 1) / 0.8
+        raw = clip * stats[1] + stats[0], sound * other.audio_vae.latents_std + other.audio_vae.latents_mean
+        heard = latents.audio.transpose(1, 2).flatten(2)
+        for mine, published in ((raw[0], latents.frames), (raw[1], heard)):
+            assert float((mine - published).norm() / published.norm()) < 1e-5
+        pixels = (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
+        assert float((pixels - theirs.frames.transpose(1, 2)).abs().max()) < 1e-4 and float(pixels.std()) > 0.02
+        [played] = pipe.model.hears(last.x)
+        assert float((torch.from_numpy(played.samples) - theirs.audio[0].clamp(-1, 1)).abs().max()) < 1e-4
+        assert float(theirs.audio.std()) > 1e-3
+    made = pipe.generate(PROMPT, steps=2, seed=1, skip_layers=(0,), first=picture(), **seconds)
+    assert made.sound.seconds == pytest.approx(made.seconds, abs=0.06) and made.count == FRAMES
+    with pytest.raises(ValueError, match="at once"):
+        pipe.generate(PROMPT, steps=2, window=0.1, **seconds)
+
+
 def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) -> None:
     pipe = mediagen.load(checkpoints("svd"))
     with pytest.raises(ValueError, match="from a picture: give first"):

@@ -259,3 +259,44 @@ def animatediff(folder: Path, plan: Any, *, seed: int = 0) -> Path:
     parts = {"tokenizer": tokenizer, "text_encoder": tiny.clip(tokenizer, seed + 1), "vae": tiny.vae(seed + 2)}
     AnimateDiffPipeline(unet=net, motion_adapter=moves, scheduler=plan, **parts).save_pretrained(folder)
     return folder
+
+
+def ltx2(folder: Path, plan: Any, *, seed: int = 0) -> Path:
+    """LTX-2: a clip with its sound."""
+    import diffusers
+    import torch
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    tokenizer = t5_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "head_dim": 8, "vocab_size": len(tokenizer)}
+    eye = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    eye |= {"image_size": 28, "patch_size": 14}
+    ends = {"boi_token_index": 3, "eoi_token_index": 4, "image_token_index": 5}
+    reader = Gemma3ForConditionalGeneration(Gemma3Config(text_config=sizes, vision_config=eye, **ends))
+    heads = ("video_connector", "audio_connector")
+    mixed = {f"{one}_num_attention_heads": 4 for one in heads} | {f"{one}_attention_head_dim": 8 for one in heads}
+    mixed |= {f"{one}_num_layers": 1 for one in heads} | {f"{one}_num_learnable_registers": 8 for one in heads}
+    connectors = LTX2TextConnectors(caption_channels=32, text_proj_in_factor=3, **mixed)
+    kind = {"block_out_channels": (8,), "decoder_block_out_channels": (8,), "layers_per_block": (1, 1)}
+    kind |= {"down_block_types": ("LTX2VideoDownBlock3D",), "decoder_layers_per_block": (1, 1), "latent_channels": 8}
+    kind |= {"spatio_temporal_scaling": (True,), "decoder_spatio_temporal_scaling": (True,), "patch_size": 2}
+    kind |= {"decoder_inject_noise": (False, False), "downsample_type": ("spatiotemporal",), "upsample_factor": (1,)}
+    kind |= {"upsample_type": ("spatiotemporal",), "upsample_residual": (False,)}
+    coder = redraw(diffusers.AutoencoderKLLTX2Video(scaling_factor=0.8, **kind), seed + 2)
+    coder.decoder.conv_out.conv.weight.data *= 0.3
+    kind = {"base_channels": 8, "ch_mult": (1, 1, 1), "num_res_blocks": 1, "latent_channels": 2, "mel_bins": 16}
+    sound = redraw(diffusers.AutoencoderKLLTX2Audio(resolution=32, **kind), seed + 4)
+    for one in (coder, sound):
+        one.latents_mean[:], one.latents_std[:] = torch.linspace(-0.3, 0.3, 8), torch.linspace(0.6, 1.8, 8)
+    voice = LTX2Vocoder(in_channels=32, hidden_channels=32, resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]])
+    net = {"in_channels": 8, "out_channels": 8, "num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2}
+    net |= {"cross_attention_dim": 16, "vae_scale_factors": (2, 4, 4), "caption_channels": 32}
+    net |= {"audio_in_channels": 8, "audio_out_channels": 8, "audio_num_attention_heads": 2}
+    net |= {"audio_attention_head_dim": 4, "audio_cross_attention_dim": 8, "rope_type": "split"}
+    made = redraw(diffusers.LTX2VideoTransformer3DModel(**net), seed + 3)
+    parts = {"tokenizer": tokenizer, "text_encoder": redraw(reader, seed + 1), "vae": coder, "scheduler": plan}
+    parts |= {"connectors": redraw(connectors, seed + 5), "audio_vae": sound, "vocoder": redraw(voice, seed + 6)}
+    diffusers.LTX2Pipeline(transformer=made, **parts).save_pretrained(folder)
+    return folder

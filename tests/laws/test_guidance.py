@@ -231,3 +231,13 @@ def test_a_share_is_guidance_by_place(method, net):
     assert torch.allclose(local[:, :, :2], nothing[:, :, :2], atol=1e-5)
     assert torch.allclose(local[:, :, 2:], whole[:, :, 2:], atol=1e-5)
     assert guidance.shared(1.0, share)(0.5) == 1
+
+
+def test_what_is_rescaled_apart_is_as_if_it_were_alone():
+    parts = torch.tensor([1, 1, 2, 0]).view(1, 1, 4, 1).expand(1, 1, 4, 4)
+    guided_, positive = torch.randn(2, 2, 3, 4, 4, generator=torch.Generator().manual_seed(2)) * 3
+    out = guidance.rescale(0.7, parts=parts)(guided_, positive, 0.5)
+    for rows in (slice(0, 2), slice(2, 3)):
+        alone = guidance.rescale(0.7)(guided_[:, :, rows], positive[:, :, rows], 0.5)
+        assert torch.allclose(out[:, :, rows], alone)
+    assert torch.equal(out[:, :, 3], guided_[:, :, 3])
