@@ -17,6 +17,7 @@ from .autoencoders.base import each_axis
 from .counting import Count, count
 from .families._loading import DTYPES
 from .families._outline import Part
+from .families._tiled import tiled
 from .families.model import Model
 from .pipeline import Pipeline, family_of, models, of
 
@@ -68,9 +69,9 @@ class Plan:
     def advice(self, memory: int) -> str:
         """The quickest way that fits into so many bytes, in words."""
         for way in self.needs():
-            for tiled in (False, True) if self.tiled else (False,):
-                if self.needs(tiled)[way] <= memory:
-                    return _way(way, tiled)
+            for small in (False, True) if self.tiled else (False,):
+                if self.needs(small)[way] <= memory:
+                    return _way(way, small)
         least = min(self.needs(tiled=True).values())
         return f"it does not fit: the least is {_bytes(least)}; ask for a smaller size or a shorter length"
 
@@ -162,10 +163,13 @@ def _free() -> int:
 
 
 def _tiled(model: Model, z: Tensor) -> Count | None:
-    """One tile of a grid that is larger than a tile, with what it looks at around it; None where media are coded whole
-    or are no larger."""
-    if max(z.shape[2:]) <= TILE or model.whole:
+    """Decoding in tiles; None where a grid is no larger than one, or media are coded whole."""
+    coder = getattr(model.autoencoder, "vae", None)
+    if max(z.shape[2:]) <= TILE or (model.whole and type(coder).__name__ != "AutoencoderKL"):
         return None
+    if model.whole:
+        tiled(coder, TILE)
+        return count(lambda: model.autoencoder.decode(z))
     around = each_axis(model.autoencoder.reach, model.spec.dims)
     sides = [min(n, TILE + 2 * more) for n, more in zip(z.shape[2:], around, strict=True)]
     return count(lambda: model.autoencoder.decode(z[..., *(slice(side) for side in sides)]))

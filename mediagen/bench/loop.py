@@ -170,10 +170,10 @@ def measure(rig: Rig, case: Case, counts: tuple[int, int] = (10, 50), repeats: i
         for turn in range(repeats + 1):
             for side, call in enumerate(calls):
                 for steps in counts:
-                    timed = _timed(call, steps, clock)
+                    one = timed(call, steps, clock)
                     if turn:  # the first turn warms up
-                        found.setdefault((side, steps), []).append(timed)
-    return _cost(found, 0, counts), _cost(found, 1, counts)
+                        found.setdefault((side, steps), []).append(one)
+    return cost(found, 0, counts), cost(found, 1, counts)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def _nothing(x: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
     return (torch.zeros_like(x),)
 
 
-def _timed(call: Call, steps: int, clock: Clock) -> tuple[float, float]:
+def timed(call: Call, steps: int, clock: Clock) -> tuple[float, float]:
     """(the thread's seconds in the loop alone, wall seconds in all) of one call."""
     clock.seconds = 0.0
     begin, wall = time.thread_time(), time.perf_counter()
@@ -200,7 +200,7 @@ def _timed(call: Call, steps: int, clock: Clock) -> tuple[float, float]:
     return alone, time.perf_counter() - wall
 
 
-def _cost(found: Mapping[tuple[int, int], Sequence[tuple[float, float]]], side: int, counts: tuple[int, int]) -> Cost:
+def cost(found: Mapping[tuple[int, int], Sequence[tuple[float, float]]], side: int, counts: tuple[int, int]) -> Cost:
     """The line through the medians at the two counts: its slope is a step's, its intercept a call's."""
     few, many = counts
     own = {n: median(alone for alone, _ in found[side, n]) for n in counts}
@@ -214,9 +214,9 @@ def table(counts: tuple[int, int] = (10, 50), repeats: int = 9) -> str:
     head = ["loop", "network", "latents differ by"]
     head += [f"{what}: {side}" for what in ("µs a step", "ms a call") for side in ("mediagen", "diffusers", "ratio")]
     head += [f"whole call of {counts[1]} steps, ms: mediagen", "diffusers"]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [row(head), row(["---"] * len(head))]
     lines += [_line(shared, case, counts, repeats) for case in CASES]
-    return "\n".join([*lines, "", f"{TARGETS} {_machine()}"])
+    return "\n".join([*lines, "", f"{TARGETS} {machine()}"])
 
 
 def _line(rig: Rig, case: Case, counts: tuple[int, int], repeats: int) -> str:
@@ -227,14 +227,14 @@ def _line(rig: Rig, case: Case, counts: tuple[int, int], repeats: int) -> str:
     cells = [f"`{case.rule}`, {'no guidance' if case.scale == 1 else 'cfg'}", "UNet" if case.network else "none"]
     cells += [f"{apart:.0e}", f"{mine.step * 1e6:.0f}", f"{other.step * 1e6:.0f}", f"{other.step / mine.step:.1f}"]
     cells += [f"{mine.call * 1e3:.2f}", f"{other.call * 1e3:.2f}", f"{other.call / mine.call:.1f}"]
-    return _row([*cells, f"{mine.whole * 1e3:.1f}", f"{other.whole * 1e3:.1f}"])
+    return row([*cells, f"{mine.whole * 1e3:.1f}", f"{other.whole * 1e3:.1f}"])
 
 
-def _machine() -> str:
+def machine() -> str:
     import diffusers
 
     return f"torch {torch.__version__}, diffusers {diffusers.__version__}, {torch.get_num_threads()} threads."
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"

@@ -9,7 +9,7 @@ import typer
 
 from .audio import audio, live
 from .files import replay, show
-from .image import image
+from .image import image, read_size
 from .options import Seed
 from .plan import plan
 from .serve import serve
@@ -58,18 +58,31 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent or server."
+            help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent or server; "
+            "or the folder of a published checkpoint."
         ),
     ] = "image",
+    size: Annotated[str | None, typer.Option(help="Of a checkpoint: pixels a side, or WIDTHxHEIGHT.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of a checkpoint: how long.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of a checkpoint: float32, bfloat16, float16 or auto.")] = None,
 ) -> None:
     """Measure: image, audio, video (times, memory), loop (against diffusers), orders (of solvers), quality (of
-    pictures), music-quality, motion-quality, pixel-latent, server (under load)."""
+    pictures), music-quality, motion-quality, pixel-latent, server (under load); or a published checkpoint by our loop
+    and by diffusers' own."""
     from importlib import import_module
+
+    if Path(what).is_dir():
+        from ..bench.checkpoint import table
+
+        tell(table(what, size=read_size(size), seconds=seconds, dtype=dtype))
+        return
+    if size or seconds or dtype:
+        raise ValueError("--size, --seconds and --dtype are of a checkpoint's bench: give its folder")
 
     measured = ("quality", "music-quality", "motion-quality")
     rooms = ("image", "audio", "video", "loop", "orders", *measured, "pixel-latent", "server")
     if what not in rooms:
-        raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}")
+        raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}, or the folder of a checkpoint")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from . import _caching as caching
 from ._loading import Loading
+from ._tiled import tiled
 from .model import Model
 
 
@@ -27,6 +28,8 @@ def fitted(model: Model, loading: Loading) -> Model:
     if loading.compiled:
         for network in networks(model):
             _compiled(network)
+    if loading.tile is not None:
+        tiled(getattr(model.autoencoder, "vae", None), loading.tile)
     if loading.cache is None:
         return model
     net = model.denoiser.net

@@ -1,0 +1,172 @@
+"""A published checkpoint by our loop and by diffusers' own pipeline, on the same weights in one run.
+
+What a loop costs beside the networks is measured with networks that answer at once what they answered before, so that
+it does not drown in their time; a whole call is measured with the networks themselves, the sides taking turns.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .loop import TARGETS, Call, Clock, Cost, cost, machine, row, timed
+
+PROMPT = "a red cat"
+DENOISERS = ("unet", "transformer", "transformer_2")
+READERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """A checkpoint's two sides: steps -> latents, from noise drawn alike; their networks, shared, and its defaults."""
+
+    name: str
+    size: str
+    mine: Call
+    theirs: Call
+    networks: Sequence[nn.Module]
+
+
+@dataclass(kw_only=True, eq=False)
+class Echo:
+    """A network that is asked once for inputs of a shape, and gives the same again afterwards."""
+
+    forward: Callable[..., Any]
+    given: dict[Any, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        key = tuple(tuple(one.shape) for one in (*args, *options.values()) if isinstance(one, Tensor))
+        if key not in self.given:
+            self.given[key] = self.forward(*args, **options)
+        return self.given[key]
+
+
+def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
+    """Both sides of a folder in diffusers' layout, loaded once. options: of `mediagen.load`. ValueError for what is no
+    such folder."""
+    import mediagen
+
+    index_file = Path(folder) / "model_index.json"
+    if not index_file.is_file():
+        raise ValueError(f"{folder} is no checkpoint in diffusers' layout: there is no {index_file.name} in it")
+    pipe = mediagen.load(folder, **options)
+    other, networks = _published(folder, json.loads(index_file.read_text(encoding="utf-8")), pipe.model)
+    given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
+    first = pipe.job(PROMPT, steps=4, **given)
+    told = _told(other, first, pipe)
+
+    def mine(steps: int) -> Tensor:
+        job = pipe.job(PROMPT, steps=steps, noise=torch.Generator().manual_seed(0), **given)
+        *_, last = pipe.walk(job, pipe.asked(job))
+        return last.x
+
+    def theirs(steps: int) -> Tensor:
+        drawn = torch.Generator().manual_seed(0)
+        return other(PROMPT, num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
+
+    shown = f"{folder}, {'x'.join(map(str, first.grid))} latents"
+    return Pair(name=type(other).__name__, size=shown, mine=torch.no_grad()(mine), theirs=theirs, networks=networks)
+
+
+def _published(folder: str | Path, index: Mapping[str, Any], model: Any) -> tuple[Any, list[nn.Module]]:
+    """(diffusers' own pipeline around the networks of a loaded model, all the networks that it asks)."""
+    import diffusers
+
+    found = getattr(model.denoiser.net, "network", None)
+    if found is None:
+        raise ValueError(f"the network of {folder} is none of diffusers': there is nothing to compare")
+    networks = list(found) if isinstance(found, nn.ModuleList) else [found]
+    kind = getattr(diffusers, index["_class_name"])
+    absent = {name: None for name, made in index.items() if isinstance(made, list) and None in made}
+    names = [name for name in DENOISERS if name in index and name not in absent]
+    shared = absent | dict(zip(names, networks, strict=False)) | {"safety_checker": None, "vae": model.autoencoder.vae}
+    known = inspect.signature(kind.__init__).parameters
+    shared = {name: part for name, part in shared.items() if name in known}
+    other = kind.from_pretrained(folder, local_files_only=True, **shared)
+    other.set_progress_bar_config(disable=True)
+    readers = [other.components.get(name) for name in READERS]
+    return other, [*networks, *(part for part in readers if part is not None)]
+
+
+def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
+    """What diffusers' pipeline is told of the size and length of a job."""
+    known, first = inspect.signature(type(other).__call__).parameters, job.requests[0]
+    said: dict[str, Any] = {"output_type": "latent"}
+    if getattr(first, "size", None):
+        said |= {"width": first.size[0], "height": first.size[1]}
+    if "num_frames" in known:
+        said["num_frames"] = pipe.model.spec.size(job.grid)[0]
+    for name in ("audio_end_in_s", "audio_length_in_s", "audio_duration"):
+        said |= {name: first.seconds} if name in known else {}
+    return {name: value for name, value in said.items() if name in known}
+
+
+def apart(pair: Pair, steps: int = 4) -> float:
+    """The relative distance of the two sides' latents, however they are packed: of their values, sorted."""
+    mine, other = (call(steps).float().flatten().sort().values for call in (pair.mine, pair.theirs))
+    return float((mine - other).norm() / other.norm()) if mine.shape == other.shape else float("inf")
+
+
+def overhead(pair: Pair, counts: tuple[int, int] = (5, 25), repeats: int = 5) -> tuple[Cost, Cost]:
+    """(ours, diffusers'): what a step and a call cost beside the networks, which only echo."""
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    with echoing(pair.networks) as clock:
+        for turn in range(repeats + 1):
+            for side, call in enumerate((pair.mine, pair.theirs)):
+                for steps in counts:
+                    one = timed(call, steps, clock)
+                    if turn:  # the first turn warms up
+                        found.setdefault((side, steps), []).append(one)
+    return cost(found, 0, counts), cost(found, 1, counts)
+
+
+def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float]:
+    """(ours, diffusers'): median seconds of a whole call with its networks, prompt to latents."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats + 1):
+        for side, call in enumerate((pair.mine, pair.theirs)):
+            begin = time.perf_counter()
+            call(steps)
+            if turn:
+                found[side].append(time.perf_counter() - begin)
+    return median(found[0]), median(found[1])
+
+
+@contextmanager
+def echoing(networks: Sequence[nn.Module]) -> Iterator[Clock]:
+    """Networks that echo meanwhile; a clock of what that takes."""
+    clock = Clock(function=lambda ask: ask())
+    with ExitStack() as after:
+        for network in networks:
+            echo = Echo(forward=network.forward)
+            network.forward = lambda *args, echo=echo, **options: clock(lambda: echo(*args, **options))
+            after.callback(delattr, network, "forward")
+        yield clock
+
+
+def table(
+    folder: str, *, size: Any = None, seconds: float | None = None, steps: int = 10, repeats: int = 5, **options: Any
+) -> str:
+    """The markdown table of a checkpoint."""
+    both = pair(folder, size=size, seconds=seconds, **options)
+    far = apart(both)
+    mine, other = overhead(both, repeats=repeats)
+    here, there = whole(both, steps, repeats=max(repeats // 2, 1))
+    lines = [row(["", "mediagen", "diffusers", "ratio"]), row(["---"] * 4)]
+    measures = (("µs a step beside the network", 1e6, mine.step, other.step, 0),)
+    measures += (("ms a call beside the networks", 1e3, mine.call, other.call, 2),)
+    measures += ((f"s for {steps} steps, prompt to latents", 1.0, here, there, 3),)
+    for what, unit, one, two, digits in measures:
+        lines.append(row([what, f"{one * unit:.{digits}f}", f"{two * unit:.{digits}f}", f"{two / one:.2f}"]))
+    about = f"{both.name}, {both.size}. Latents differ by {far:.0e}. {TARGETS} {machine()}"
+    return "\n".join([*lines, "", about])

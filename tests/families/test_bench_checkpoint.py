@@ -1,0 +1,61 @@
+"""A checkpoint's bench: both sides make the same from the same draws; what a loop costs is measured beside networks."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from tiny import scheduler
+
+from mediagen.bench import checkpoint
+
+pytest.importorskip("diffusers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.sd(tmp_path_factory.mktemp("sd"), scheduler("DDIMScheduler", **tiny.DDIM))
+
+
+def test_both_sides(folder: Path) -> None:
+    """The same latents on shared networks; beside them our loop costs less a step, and within its target a call."""
+    both = checkpoint.pair(folder, size=16)
+    assert checkpoint.apart(both) < 1e-5
+    mine, other = checkpoint.overhead(both, counts=(5, 25), repeats=3)
+    assert 0 < mine.step < other.step
+    assert not any("forward" in vars(network) for network in both.networks)
+    assert len(both.networks) == 2  # the U-Net and the text encoder
+
+
+def test_a_network_that_echoes() -> None:
+    asked: list[int] = []
+    layer = torch.nn.Linear(2, 2)
+    plain = layer.forward
+    layer.forward = lambda x: asked.append(1) or plain(x)
+    with checkpoint.echoing([layer]) as clock:
+        one, two, other = layer(torch.ones(1, 2)), layer(torch.zeros(1, 2)), layer(torch.ones(3, 2))
+    assert one is two and other.shape == (3, 2) and len(asked) == 2 and clock.seconds > 0
+
+
+def test_the_table(folder: Path) -> None:
+    text = checkpoint.table(str(folder), size=16, steps=2, repeats=1)
+    assert "µs a step beside the network" in text and "StableDiffusionPipeline" in text
+    assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+    with pytest.raises(ValueError, match=r"is no checkpoint in diffusers' layout: there is no model_index\.json in it"):
+        checkpoint.table(str(folder / "unet"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["sdxl", "flux", "sd3", "wan", "ltx"])
+def test_other_families(family: str, tmp_path: Path) -> None:
+    plans = {"wan": ("UniPCMultistepScheduler", tiny.FLOWING), "sdxl": ("EulerDiscreteScheduler", tiny.LEADING)}
+    plans |= {
+        "sd3": ("FlowMatchEulerDiscreteScheduler", tiny.FLOW),
+        "ltx": ("FlowMatchEulerDiscreteScheduler", tiny.LTX),
+    }
+    name, options = plans.get(family, ("FlowMatchEulerDiscreteScheduler", tiny.FLUX))
+    folder = getattr(tiny, family)(tmp_path, scheduler(name, **options))
+    both = checkpoint.pair(folder, size=32, **({"seconds": 5 / 16} if family in ("wan", "ltx") else {}))
+    assert checkpoint.apart(both) < 1e-4
+    mine, other = checkpoint.overhead(both, counts=(5, 15), repeats=2)
+    assert mine.step < other.step
