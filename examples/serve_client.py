@@ -1,4 +1,4 @@
-"""Talk to a server: a picture, a variation of it, a job that is watched. Without its address it starts one itself."""
+"""Talk to a server: a picture, a variation of it, a job that is watched, a batch. Without its address it starts one."""
 
 import base64
 import json
@@ -50,6 +50,17 @@ def talk(address: str) -> None:
                     job = json.loads(line[5:])
                     print(job["status"], job.get("step", ""), job.get("total", ""))
         Path("dog.png").write_bytes(client.get(job["results"][0]).content)
+
+        url, bodies = "/v1/images/generations", [{"prompt": f"a {name}", "steps": 2} for name in ("car", "tree")]
+        lines = [{"custom_id": body["prompt"], "method": "POST", "url": url, "body": body} for body in bodies]
+        file = ("requests.jsonl", "\n".join(map(json.dumps, lines)).encode())
+        kept = client.post("/files", files={"file": file}, data={"purpose": "batch"}).raise_for_status().json()
+        batch = client.post("/batches", json={"input_file_id": kept["id"], "endpoint": url}).raise_for_status().json()
+        while batch["status"] in ("in_progress", "finalizing"):
+            time.sleep(0.5)
+            batch = client.get(f"/batches/{batch['id']}").json()
+        answers = client.get(f"/files/{batch['output_file_id']}/content").text.splitlines()
+        print("batch:", batch["status"], [json.loads(answer)["custom_id"] for answer in answers])
 
 
 if len(sys.argv) > 1:

@@ -102,6 +102,21 @@ def with_preview(model: Path, folder: Path) -> Path:
     return folder
 
 
+def with_lora(folder: Path) -> Path:
+    """A folder with two adapters of random weights for a layer of the tiny model: a file, and a folder of one."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    layer = "base_model.model.blocks.0.attention.query"
+    weights = {f"{layer}.lora_A.weight": torch.randn(4, 32), f"{layer}.lora_B.weight": torch.randn(32, 4)}
+    save_file(weights, folder / "style.safetensors")
+    (folder / "bright").mkdir(exist_ok=True)
+    save_file({name: -one for name, one in weights.items()}, folder / "bright" / "adapter_model.safetensors")
+    return folder
+
+
 @contextmanager
 def served(settings: Any) -> Iterator[tuple[str, Any]]:
     """(http://127.0.0.1:port, app) of a real server in a thread of its own."""

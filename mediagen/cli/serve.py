@@ -24,6 +24,10 @@ def serve(  # noqa: PLR0913 (one argument an option)
         list[str] | None, typer.Option("--model", "-m", help="A model beside the shipped ones: NAME=FOLDER. Repeat.")
     ] = None,
     shipped: Annotated[bool, typer.Option(help="Whether the shipped models are served.")] = True,
+    loras: Annotated[
+        Path | None,
+        typer.Option(help="Folder of low-rank adapters that requests may name.", file_okay=False, exists=True),
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy's URL, instead of SQLite in the folder.")] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="Another limit: NAME=NUMBER, see docs/server.md. Repeat.")
@@ -50,7 +54,14 @@ def serve(  # noqa: PLR0913 (one argument an option)
         tell("mediagen: anyone who reaches this address may use it; set MEDIAGEN_API_KEY to ask for a key", aside=True)
     hosts = [*(allow_host or ()), *(LOOPBACK if host in LOOPBACK else ())] if host in LOOPBACK or allow_host else []
     settings = Settings(
-        data=data, models=models, database=database, key=key, hosts=hosts, limits=read_limits(limit or ()), grace=grace
+        data=data,
+        models=models,
+        database=database,
+        loras=loras and loras.absolute(),
+        key=key,
+        hosts=hosts,
+        limits=read_limits(limit or ()),
+        grace=grace,
     )
     _log()
     app = create(settings)

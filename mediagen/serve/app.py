@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import __version__
-from . import batches, files, images, jobs, live, music, page, videos
+from . import batches, files, images, jobs, live, loras, music, page, videos
 from .errors import Refused
 from .fields import refusal
 from .gate import Gate, Metrics
@@ -40,7 +40,7 @@ def create(settings: Settings) -> FastAPI:
     service.worker.watch = lambda record, state: _counted(metrics, service, record, state)
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
-    for room in (images, music, videos, files, jobs, batches, live, page):
+    for room in (images, music, videos, files, jobs, batches, loras, live, page):
         app.include_router(room.router)
     app.include_router(router)
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):

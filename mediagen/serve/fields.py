@@ -19,6 +19,18 @@ GIVEN_JSON = {
 }
 
 
+class LoraAsked(BaseModel):
+    """A low-rank adapter by its name (`GET /v1/loras`)."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, Field(max_length=200)]
+    weight: Annotated[float, Field(ge=-10, le=10)] = 1.0
+
+
+Loras = LoraAsked | Annotated[str, Field(max_length=200)]
+
+
 class Common(BaseModel):
     """What every medium takes. Unknown fields are refused. Those of OpenAI that mean nothing here are read and ignored;
     docs/server.md lists them."""
@@ -32,9 +44,16 @@ class Common(BaseModel):
     guidance_scale: Annotated[float | None, Field(ge=0, le=100)] = None
     negative_prompt: Words | None = None
     solver: Annotated[str | None, Field(max_length=40)] = None
+    lora: Annotated[list[Loras] | None, Field(max_length=8, description="name, name:weight, or several.")] = None
     wait: bool = Field(default=True, description="False: answer at once with the job (202), which goes on by itself.")
     user: Annotated[str | None, Field(max_length=1000)] = None
     safety_identifier: Annotated[str | None, Field(max_length=1000)] = None
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """One may stand for itself."""
+        return None if value in (None, "") else [value] if isinstance(value, str | dict) else value
 
     @field_validator("model", "seed", "steps", "guidance_scale", "negative_prompt", "solver", mode="before")
     @classmethod
@@ -46,7 +65,20 @@ class Common(BaseModel):
     def walk(self) -> dict[str, Any]:
         """The options of a pipeline's `job` that these fields are."""
         asked = {"n": self.n, "seed": self.seed, "steps": self.steps, "guidance": self.guidance_scale}
-        return asked | {"negative": self.negative_prompt, "solver": self.solver}
+        lora = None if not self.lora else [weighted(one) for one in self.lora]
+        return asked | {"negative": self.negative_prompt, "solver": self.solver, "lora": lora}
+
+
+def weighted(lora: LoraAsked | str) -> tuple[str, float]:
+    """ "style:0.8" -> ("style", 0.8)."""
+    if isinstance(lora, LoraAsked):
+        return lora.name, lora.weight
+    name, colon, weight = lora.rpartition(":")
+    try:
+        return weighted(LoraAsked(name=name, weight=float(weight))) if colon else (lora, 1.0)
+    except ValueError as error:
+        said = f"lora is {lora[:80]!r}: a name, or name:weight with a weight from -10 to 10"
+        raise Refused(message=said, param="lora") from error
 
 
 def size_of(size: str | None) -> list[int] | None:

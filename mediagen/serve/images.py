@@ -21,11 +21,14 @@ router = APIRouter(prefix="/v1", tags=["images"])
 
 
 class Pictures(Common):
-    """What all three take. background, quality, style and the like are OpenAI's and mean nothing here."""
+    """What all three take. background, quality, style and the like are OpenAI's and mean nothing here. frame_count: of
+    an animated GIF, which a model of video makes; frame_duration_ms: of each of its frames."""
 
     size: Annotated[str | None, Field(max_length=20)] = None
     output_format: Literal["png", "webp", "jpeg", "gif"] = "png"
     output_compression: Annotated[int | None, Field(ge=0, le=100)] = None
+    frame_count: Annotated[int | None, Field(ge=2, le=64)] = None
+    frame_duration_ms: Annotated[int | None, Field(ge=10, le=655_350)] = None
     response_format: Literal["b64_json", "url"] = "b64_json"
     stream: bool = False
     partial_images: Annotated[int, Field(ge=0, le=3)] = 0
@@ -108,10 +111,26 @@ def _asked(endpoint: str, body: Pictures, options: dict[str, Any], sources: dict
         raise Refused(message="partial_images are of a stream: set stream to true", param="partial_images")
     if body.stream and not body.wait:
         raise Refused(message="a stream is waited for: leave out wait, or stream", param="wait")
+    if body.frame_count is not None or body.frame_duration_ms is not None:
+        return _moving(endpoint, body, options, sources or {})
     about = {"output_format": body.output_format, "response_format": body.response_format}
     about |= {} if body.compression is None else {"output_compression": body.compression}
     options = {"model": body.model, "options": options, "sources": sources or {}, "about": about}
     return Asked(endpoint=endpoint, modality="image", **options)
+
+
+def _moving(endpoint: str, body: Pictures, options: dict[str, Any], sources: dict[str, str]) -> Asked:
+    """An animated GIF: a clip that may begin with a picture."""
+    if body.output_format != "gif" or body.frame_count is None or body.stream or "mask" in sources:
+        said = "frame_count and frame_duration_ms are of a gif, which is neither streamed nor has a mask"
+        raise Refused(message=said, param="frame_count")
+    rate = 1000 / (body.frame_duration_ms or 200)
+    options = {name: value for name, value in options.items() if name not in ("strength", "loop")}
+    options |= {"seconds": body.frame_count / rate, "fps": rate}
+    first = {"first": sources["start"]} if "start" in sources else {}
+    asked = {"sources": first, "options": options, "model": body.model}
+    about = {"output_format": "gif", "response_format": body.response_format}
+    return Asked(endpoint=endpoint, modality="video", about=about, **asked)
 
 
 async def _answer(request: Request, body: Pictures, asked: Asked) -> Response:
@@ -138,7 +157,7 @@ async def _events(service: Service, body: Pictures, record: Record) -> AsyncIter
                     about = {"partial_image_index": shown}
                     yield event(f"{name}.partial_image", _event(record, body, f"{name}.partial_image", picture, about))
                 shown += 1
-        record = done(service.store.get(record.id))
+        record = done(await run_in_threadpool(service.store.get, record.id))
         for number in range(len(record.results)):
             path = await content(service, record, number, body.output_format, body.compression)
             yield event(f"{name}.completed", _event(record, body, f"{name}.completed", path.read_bytes(), _usage()))

@@ -112,7 +112,7 @@ async def answer(request: Request, job_id: Name) -> Response:
     """What its endpoint answers to who waits: refused as it would be, and until the job is over."""
     service: Service = request.app.state.service
     record = done(await run_in_threadpool(found, request, job_id))
-    if record.modality == "video":
+    if record.endpoint.startswith("videos."):
         return JSONResponse(await run_in_threadpool(video_object, service, record))
     form, format = record.about.get("response_format"), record.about.get("output_format")
     form, format = "url" if form == "url" else "b64_json", format or FORMATS[record.modality][0]

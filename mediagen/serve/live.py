@@ -164,6 +164,8 @@ class Streams:
             raise Refused(message=said, code="limit_exceeded", param="seconds")
         if asked.n != 1 or (asked.steps or 1) > limits.steps:
             raise Refused(message=f"a stream has n 1, and steps up to {limits.steps}", code="limit_exceeded")
+        if asked.lora:
+            raise Refused(message="a stream takes no lora", param="lora")
         options = {key: value for key, value in asked.walk.items() if key != "n" and value is not None}
         options |= {"seconds": asked.seconds or limits.stream_seconds, "bpm": asked.bpm}
         called = (name, offer.name, asked.prompt, asked.output_format, options)

@@ -60,16 +60,17 @@ class Models:
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders, self._lock = folders, Lock()
-        self._loaded: dict[str, Any] = {}
+        self._loaded: dict[tuple[str, bool], Any] = {}
 
-    def open(self, name: str) -> Any:
-        """Its pipeline. Refused if it cannot be loaded, or is not offered any more."""
+    def open(self, name: str, *, adapted: bool = False) -> Any:
+        """Its pipeline. Refused if it cannot be loaded, or is not offered any more. adapted: another one, for jobs that
+        put something on it: what is made with the first at the same time is not to see that."""
         with self._lock:
-            if name not in self._loaded:
+            if (name, adapted) not in self._loaded:
                 if name not in self._folders:
                     raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
-                self._loaded[name] = _load(name, self._folders[name])
-            return self._loaded[name]
+                self._loaded[name, adapted] = _load(name, self._folders[name])
+            return self._loaded[name, adapted]
 
 
 def _offer(name: str, folder: Path) -> Offer:

@@ -38,7 +38,7 @@ class Gone(Exception):
 
     def __str__(self) -> str:
         if self.code is None or self.code >= 0:
-            return "the process that made it ended"
+            return f"the process that made it ended with {self.code}"
         killed = signal.Signals(-self.code).name
         hint = "; is there too little memory?" if killed == "SIGKILL" else ""
         return f"the process that made it was ended by {killed}{hint}"
@@ -176,7 +176,7 @@ class _Link:
         self.process.start()
         theirs.close()
         self.calls: dict[int, Call] = {}
-        self.dead = False
+        self.dead = self._killed = False
         self._connection, self._count = ours, 0
         self._lock, self._sending = Lock(), Lock()
         Thread(target=self._read, name=f"{name}-answers", daemon=True).start()
@@ -200,6 +200,7 @@ class _Link:
             pass
 
     def kill(self) -> None:
+        self._killed = True
         self.process.kill()
 
     def _read(self) -> None:
@@ -215,6 +216,8 @@ class _Link:
         self.process.join()
         with self._lock:
             self.dead = True
+        if not self._killed:
+            LOG.warning("%s: %s", self.process.name, Gone(self.process.exitcode))
         for call in list(self.calls.values()):
             call.answers.put(("error", Gone(self.process.exitcode)))
         self._connection.close()

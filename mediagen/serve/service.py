@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
+from . import loras
 from .batch_records import Batches
 from .board import Board, Progress
 from .errors import Refused
@@ -32,13 +33,15 @@ LOOK = 0.5  # seconds after which it is looked whether a client still waits
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """data: the folder of the database and the media. models: name -> folder. database: SQLAlchemy's URL, None for
-    SQLite in `data`. key: what clients must name, None for nothing. hosts: the names that it may be called by (against
-    DNS rebinding), none for any. grace: seconds in which a running job may end when the server does. ahead: seconds of
-    a live stream that are made before they are heard."""
+    SQLite in `data`. loras: a folder of low-rank adapters that requests may name, None for none. key: what clients must
+    name, None for nothing. hosts: the names that it may be called by (against DNS rebinding), none for any. grace:
+    seconds in which a running job may end when the server does. ahead: seconds of a live stream that are made before
+    they are heard."""
 
     data: Path
     models: Mapping[str, Path]
     database: str | None = None
+    loras: Path | None = None
     key: str | None = None
     hosts: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
@@ -66,13 +69,15 @@ class Service:
         settings.data.mkdir(parents=True, exist_ok=True)
         self.settings, self.limits = settings, settings.limits
         self.models = Offers(settings.models)
+        loras.offered(settings.loras)  # OSError for a folder that cannot be read
         self._lock = _only(settings.data / "lock")
         self.media = Media((settings.data / "media").absolute())
         self.store = Store(settings.database or f"sqlite:///{(settings.data / 'jobs.sqlite').absolute()}")
         self.batches = Batches(self.store.engine)
         self.board = Board()
         self.lab = Process("mediagen-lab", Lab, self.media, self.limits)
-        self.studio = Process("mediagen-studio", studio, self.settings.models, self.media, self.limits)
+        models = {name: Path(folder).absolute() for name, folder in settings.models.items()}
+        self.studio = Process("mediagen-studio", studio, models, self.media, self.limits, settings.loras)
         self.worker = Worker(self.store, self.media, self.studio, self.board, self.limits)
 
     def start(self) -> int:
@@ -103,6 +108,7 @@ class Service:
         options = {name: value for name, value in asked.options.items() if value is not None}
         options.setdefault("seed", secrets.randbelow(2**32))
         check_words(self.limits, options.get("prompt"), options.get("negative"))
+        loras.check(self.settings.loras, options.get("lora"))
         record = Record(
             id=f"{LETTERS[asked.modality]}_{secrets.token_hex(12)}",
             endpoint=asked.endpoint,

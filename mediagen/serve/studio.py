@@ -4,6 +4,7 @@ The server never loads a model, and so answers while one works; what ends this p
 way, memory that runs out) ends no more than that.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any
 from .chunks import CODING, pieces
 from .errors import Refused, reason
 from .limits import Limits, check_job
+from .loras import offered
 from .media import Media
 from .models import Models
 from .records import Record
@@ -37,10 +39,13 @@ class News:
 
 
 class Studio:
-    def __init__(self, models: Mapping[str, Path], media: Media, limits: Limits, threads: int | None = None) -> None:
-        """threads: that one operation is computed with; None for all cores."""
+    def __init__(self, models: Mapping[str, Path], media: Media, limits: Limits, loras: Path | None = None) -> None:
+        """loras: the folder of adapters. This process works in it, so that requests carry their names alone."""
         self._models, self._media, self._limits = Models(models), media, limits
-        self._threads = threads
+        self._loras = loras
+        if loras is not None:
+            os.chdir(loras)
+            self._loras = Path()
         self._making = Lock()
         self._streams: dict[str, tuple[Any, Iterator[bytes]]] = {}
 
@@ -49,8 +54,8 @@ class Studio:
     def plan(self, record: Record) -> Record:
         """With what its job will be. Refused if there can be no such job."""
         try:
-            pipeline = self._models.open(record.model)
-            job = job_of(pipeline, record, self._media)
+            pipeline = self._opened(record)
+            job = self._job(pipeline, record)
             check_job(self._limits, record.modality, job)
             pipeline.check(job)
         except (ValueError, OverflowError) as error:
@@ -63,9 +68,8 @@ class Studio:
     def make(self, records: Sequence[Record]) -> Iterator[News]:
         """The media of jobs that are alike, made together and kept; one batch at a time."""
         with self._making:
-            pipeline = self._models.open(records[0].model)
-            self._use_threads()
-            batch = [(record, job_of(pipeline, record, self._media)) for record in records]
+            pipeline = self._opened(records[0])
+            batch = [(record, self._job(pipeline, record)) for record in records]
             with closing(pipeline.stream(pipeline.together([job for _, job in batch]))) as events:
                 for event in events:
                     yield self._news(batch, event)
@@ -87,11 +91,21 @@ class Studio:
                 broken[record.id] = reason(error)
         return News(stage="done", files=files, broken=broken)
 
-    def _use_threads(self) -> None:
-        if self._threads is not None:
-            import torch
+    def _opened(self, record: Record) -> Any:
+        return self._models.open(record.model, adapted=bool(record.asked.get("lora")))
 
-            torch.set_num_threads(self._threads)
+    def _job(self, pipeline: Any, record: Record) -> Any:
+        """A record's job for its pipeline: the same one each time it is built."""
+        options = dict(record.asked)
+        given = {option: self._media.load(place) for option, place in record.sources.items()}
+        if "mask" in given and options.get("size"):
+            given["mask"] = _scaled(given["mask"], tuple(options["size"]))
+        if "lora" in options:
+            places = offered(self._loras)
+            options["lora"] = [(places[name], weight) for name, weight in options["lora"] if name in places]
+            if len(options["lora"]) < len(record.asked["lora"]):
+                raise ValueError("a lora that is asked for is not there any more")
+        return pipeline.job(**options, **given, previews=True)
 
     # ---- music that streams
 
@@ -137,14 +151,6 @@ def shown(sound: Any) -> dict[str, Any]:
     changes = [dict(zip(names, change, strict=True)) for change in sound.changes]
     about = {"rate": sound.rate, "channels": sound.channels, "seed": sound.request.seed}
     return {"prompt": sound.prompt, **about, **made, "heard": changes}
-
-
-def job_of(pipeline: Any, record: Record, media: Media) -> Any:
-    """A record's job for its pipeline: the same one each time it is built."""
-    given = {option: media.load(place) for option, place in record.sources.items()}
-    if "mask" in given and record.asked.get("size"):
-        given["mask"] = _scaled(given["mask"], tuple(record.asked["size"]))
-    return pipeline.job(**record.asked, **given, previews=True)
 
 
 def _scaled(mask: Any, size: tuple[int, int]) -> Any:

@@ -18,7 +18,7 @@ pytest.importorskip("httpx")
 import httpx
 import openai
 from PIL import Image as Pil
-from serving import MANY, served, settings, until, with_preview
+from serving import MANY, served, settings, until, with_lora, with_preview
 
 import mediagen
 
@@ -27,7 +27,8 @@ import mediagen
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     model = with_preview(tiny_model, tmp_path_factory.mktemp("previewed"))
     data = tmp_path_factory.mktemp("data")
-    with served(settings(data, {"tiny": model}, limits={"upload_pixels": 300_000, "body": 2_000_000})) as running:
+    limits, loras = {"upload_pixels": 300_000, "body": 2_000_000}, with_lora(tmp_path_factory.mktemp("loras"))
+    with served(settings(data, {"tiny": model}, limits=limits, loras=loras)) as running:
         yield running
 
 
@@ -77,6 +78,32 @@ def test_all_the_extra_fields_reach_the_walk(client: Any, pipeline: Any) -> None
         Pil.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).text["mediagen"]
     )
     assert (request.negative, request.walk.solver, request.walk.guidance) == ("a cat", "heun", 5.5)
+
+
+def test_adapters_are_named_and_what_is_made_beside_them_does_not_see_them(
+    client: Any, http: Any, pipeline: Any, server: Any
+) -> None:
+    folder = server[1].state.service.settings.loras
+    assert [one["id"] for one in http.get("/v1/loras").json()["data"]] == ["bright", "style"]
+    plain, extra = pipeline.generate("a cat", seed=1, steps=2), {"seed": 1, "steps": 2}
+    asked = [
+        ("style", [(folder / "style.safetensors", 1.0)]),
+        (["style:0.5", {"name": "bright", "weight": 2}], [(folder / "style.safetensors", 0.5), (folder / "bright", 2)]),
+    ]
+    for said, meant in asked:
+        answer = client.images.generate(prompt="a cat", extra_body=extra | {"lora": said})
+        made = pipeline.generate("a cat", seed=1, steps=2, lora=meant)
+        assert (pixels(answer.data[0].b64_json) == made.pixels).all() and (made.pixels != plain.pixels).any()
+        text = Pil.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).text["mediagen"]
+        assert '"style.safetensors"' in text and str(folder) not in text
+        answer = client.images.generate(prompt="a cat", extra_body=extra)
+        assert (pixels(answer.data[0].b64_json) == plain.pixels).all()
+    for wrong in ("none", "../style", str(folder / "style.safetensors"), "style.safetensors", "owner/name"):
+        with pytest.raises(openai.NotFoundError, match="there is no lora"):
+            client.images.generate(prompt="a cat", extra_body={"lora": wrong})
+    for wrong in ("style:x", "style:99", [{"name": "style", "path": "/"}], ["style"] * 9, 1):
+        with pytest.raises(openai.BadRequestError, match="lora"):
+            client.images.generate(prompt="a cat", extra_body={"lora": wrong})
 
 
 @pytest.mark.parametrize(("format", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("jpeg", "JPEG"), ("gif", "GIF")])

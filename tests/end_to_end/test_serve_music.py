@@ -275,14 +275,33 @@ def test_a_video_begins_with_a_picture(client: Any, tmp_path: Path) -> None:
     seen = client.get(f"/videos/{made.id}/content", cast_to=httpx.Response, options={"params": {"format": "mkv"}})
     frames = film(seen.content, tmp_path, ".mkv").frames
     assert len(frames) == 9 and (frames[0] == (255, 165, 0)).all() and (frames[5] != (255, 165, 0)).any()
-    extension = {"video": {"id": made.id}, "prompt": "a ball", "seconds": 1, "steps": 1}
-    edit = {"video": made.id, "prompt": "a cat", "start": 0.5, "end": 1, "steps": 1}
-    longer = client.post("/videos/extensions", body=extension, cast_to=dict)
-    edited = client.post("/videos/edits", body=edit, cast_to=dict)
-    for job in (longer, edited):
-        while (job := client.get(f"/videos/{job['id']}", cast_to=dict))["status"] in ("queued", "in_progress"):
-            time.sleep(0.02)
-        assert job["status"] == "completed", job["error"]
+    clip = ("a.mkv", seen.content)
+    longer = client.videos.extend(video=clip, prompt="a ball", seconds="1", extra_body={"steps": 1})
+    between = client.videos.edit(video=clip, prompt="a cat", extra_body={"start": 0.5, "end": 1, "steps": 1})
+    body = {"video": {"id": made.id}, "prompt": "a ball", "seconds": 1, "steps": 1}  # which its own method refuses
+    named = client.post("/videos/extensions", body=body, cast_to=dict)["id"]
+    for job in (longer.id, between.id, named):
+        ended = client.videos.poll(job, poll_interval_ms=20)
+        assert ended.status == "completed", ended.error
+        assert ended.seconds == ("1.125" if job == between.id else "2.125")
+
+
+def test_an_animated_gif_is_made_by_a_model_of_video(client: Any) -> None:
+    from PIL import Image as Pil
+
+    body = {"frame_count": 9, "frame_duration_ms": 120, "seed": 1, "steps": 1}
+    answer = client.images.generate(prompt="a ball rolls", output_format="gif", size="32x32", extra_body=body)
+    assert answer.output_format == "gif" and answer.size == "32x32"
+    gif = Pil.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json)))
+    assert (gif.format, gif.n_frames, gif.size, gif.info["duration"]) == ("GIF", 9, (32, 32), 120)
+    buffer = io.BytesIO()
+    Pil.new("RGB", (32, 32), "orange").save(buffer, "PNG")
+    first = ("first.png", buffer.getvalue())
+    answer = client.images.edit(image=first, prompt="it rolls", output_format="gif", size="32x32", extra_body=body)
+    gif = Pil.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).convert("RGB")
+    assert all(abs(a - b) < 12 for a, b in zip(gif.getpixel((16, 16)), (255, 165, 0), strict=True))
+    with pytest.raises(openai.BadRequestError, match="of a gif"):
+        client.images.generate(prompt="a ball", extra_body=body)
 
 
 @pytest.mark.parametrize(
