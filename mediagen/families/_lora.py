@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..nn import lora
+from ._adapting import place_of
 from .published import fingerprint
 
 Renamed = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
@@ -52,12 +53,12 @@ class Lora:
 
 
 def read(path: str | Path, parts: Mapping[str, nn.Module], renamed: Renamed | None = None) -> Lora:
-    """A file, or a folder of diffusers' or peft's with one -> its adapters.
+    """A file, a folder of diffusers' or peft's with one, or such a repository -> its adapters.
 
     parts: the denoiser and the text encoders, by the names that diffusers has for them. renamed: keys -> keys, of other
     releases' names. ValueError for a file that is no LoRA, fits nothing, or fits by its names but not by its shapes.
     """
-    file = file_of(path)
+    file = file_of(place_of(path, "a LoRA"))
     hash = fingerprint([file])
     tensors, told = _load(file)
     _refuse_others(tensors, path)
@@ -71,13 +72,16 @@ def read(path: str | Path, parts: Mapping[str, nn.Module], renamed: Renamed | No
 
 
 def file_of(path: str | Path) -> Path:
-    """The .safetensors file at a path; ValueError where there is none."""
+    """The .safetensors file at a path, of a folder the only one, or the one that has a known name; ValueError where
+    there is none."""
     place = Path(path)
-    files = [place / name for name in FILES if (place / name).is_file()] if place.is_dir() else [place]
-    if not files:
-        raise ValueError(f"the folder {path} holds no LoRA: neither {' nor '.join(FILES)}")
-    if not files[0].is_file() or files[0].suffix != ".safetensors":
-        raise ValueError(f"a LoRA is a .safetensors file, or a folder with one, and {path} is not")
+    if not place.is_dir():
+        files = [place]
+    else:
+        own = sorted(place.glob("*.safetensors"))
+        files = [file for file in own if file.name in FILES] or own
+    if len(files) != 1 or files[0].suffix != ".safetensors":
+        raise ValueError(f"a LoRA is a .safetensors file, or a folder with one of them, and {path} is not")
     return files[0]
 
 
@@ -215,4 +219,4 @@ def _layer(path: Any, layer: nn.Module, row: Mapping[str, Any], scales: Scales, 
         low = lora.LowRank(layer, row["down"], row["up"], row.get("mid"), scale)
     except ValueError as error:
         raise ValueError(f"the LoRA {path} was made for another model: {name}: {error}") from error
-    return low.to(layer.weight.device).requires_grad_(False)
+    return low.requires_grad_(False)

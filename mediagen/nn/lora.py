@@ -111,10 +111,11 @@ def detach(handles: Sequence[RemovableHandle]) -> None:
 @torch.no_grad()
 def fuse(layers: Mapping[nn.Module, Sequence[tuple[LowRank, float]]]) -> dict[nn.Module, Tensor]:
     """Adds the adapters to the weights, after which they cost nothing; returns the weights as they were, on the CPU.
-    ValueError for a layer whose weights are quantised."""
+    ValueError for a layer whose weights are quantised, or not there as they are offloaded."""
     for layer in layers:
-        if not layer.weight.is_floating_point() or layer.weight.ndim < 2:
-            raise ValueError(f"the weights of a {type(layer).__name__} are quantised: adapters stay beside them")
+        if not layer.weight.is_floating_point() or layer.weight.ndim < 2 or layer.weight.is_meta:
+            kind = type(layer).__name__
+            raise ValueError(f"the weights of a {kind} are quantised or offloaded: adapters stay beside them, unfused")
     before = {layer: layer.weight.detach().cpu().clone() for layer in layers}
     for layer, parts in layers.items():
         total = layer.weight.float()
@@ -136,10 +137,12 @@ def _adding(low: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _home(layer: nn.Module) -> Tensor:
-    """A tensor of the place and dtype that the layer computes in; float32 where its weights are quantised."""
+    """A tensor of the place and dtype that the layer computes in: float32 where its weights are quantised, the CPU
+    where they are offloaded."""
     weight = layer.weight
     plain = weight.is_floating_point() and weight.element_size() > 1
-    return torch.empty(0, dtype=weight.dtype if plain else torch.float32, device=weight.device)
+    place = torch.device("cpu") if weight.is_meta else weight.device
+    return torch.empty(0, dtype=weight.dtype if plain else torch.float32, device=place)
 
 
 def _sizes(layer: nn.Module) -> tuple[int, ...]:

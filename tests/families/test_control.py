@@ -1,9 +1,11 @@
 """Control networks equal diffusers' own pipelines: one and several, with weights, in their part of the walk."""
 
 import runpy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import adapted
 import numpy as np
 import pytest
 import tiny
@@ -13,6 +15,7 @@ from PIL import Image
 
 import mediagen
 from mediagen.conditioners import hints
+from mediagen.generators.diffusion import Start
 
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("cv2")
@@ -170,6 +173,47 @@ def test_clips(tmp_path: Path) -> None:
         pipe.asked(job)
     with pytest.raises(ValueError, match="control networks lead new clips"):
         pipe.job(PROMPT, control=asked, loop=True, size=SIDE)
+
+
+def test_varied_as_published(made: Any) -> None:
+    """A window is a part of the steps that are taken: diffusers' image to image of half the walk, with control."""
+    pipe, nets = made("sd")
+    network = diffusers.ControlNetModel.from_pretrained(nets[0], local_files_only=True)
+    kind = diffusers.StableDiffusionControlNetImg2ImgPipeline
+    other = kind.from_pretrained(pipe.model.name, controlnet=network, safety_checker=None, local_files_only=True)
+    other.set_progress_bar_config(disable=True)
+    known = torch.randn(1, 4, tiny.SAMPLE, tiny.SAMPLE, generator=torch.Generator().manual_seed(1))
+    options = {"num_inference_steps": 8, "strength": 0.5, "guidance_scale": 6.0, "output_type": "latent"}
+    options |= {"control_guidance_end": 0.5, "height": SIDE, "width": SIDE}
+    drawn = torch.Generator().manual_seed(11)
+    theirs = other(PROMPT, image=known, control_image=picture(1), generator=drawn, **options).images
+    eps = torch.randn(known.shape, generator=torch.Generator().manual_seed(11))
+    control = {"model": nets[0], "image": picture(1), "end": 0.5, "weight": 0.8}
+    with torch.no_grad():
+        job = pipe.job(PROMPT, size=SIDE, steps=8, guidance=6.0, noise=eps, control=control)
+        *_, last = pipe.walk(job, pipe.asked(job), Start(known=known, strength=0.5))
+    assert far(last.x, theirs) < 1e-5
+
+
+def test_beside_everything_else(made: Any, tmp_path: Path) -> None:
+    """Control and LoRA with solvers, guidance, edits and a batch: each works, and control changes it."""
+    pipe, nets = made("sd")
+    file = tmp_path / "lora.safetensors"
+    adapted.diffusers({"unet": adapted.factors(pipe.model.adapts.parts["unet"], ("to_q", "to_v"), 1)}, file)
+    first = pipe.generate("a cat", steps=1, seed=1)
+    cover = first.from_tensor(torch.ones(3, SIDE, SIDE).index_fill_(2, torch.arange(SIDE // 2), -1.0))
+    regions = [("a dog", (0.0, 0.0, 0.5, 1.0))]
+    for how, options in [
+        (pipe.generate, {"solver": "heun", "method": "apg", "rescale": 0.5, "n": 2, "regions": regions}),
+        (partial(pipe.vary, first), {"strength": 0.5, "solver": "unipc", "negative": "a dog"}),
+        (partial(pipe.inpaint, first, cover), {"reuse": 0.1, "interval": (0.2, 0.9)}),
+        (pipe.generate, {"guidance": 1.0, "eta": 1.0, "solver": "euler"}),
+    ]:
+        both = [
+            how("a cat", steps=3, seed=2, lora=file, control=control, **options) for control in ((nets[0], first), None)
+        ]
+        one, two = (made[0] if isinstance(made, list) else made for made in both)
+        assert one.sha256 != two.sha256 and one.size == (SIDE, SIDE)
 
 
 def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:

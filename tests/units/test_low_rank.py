@@ -79,6 +79,18 @@ def test_a_fresh_one_changes_nothing_and_learns() -> None:
     assert low.factors[1].grad.abs().max() > 0 and low.factors[0].grad.abs().max() == 0
 
 
+@torch.no_grad()
+def test_half_precision_and_weights_that_are_not_there() -> None:
+    layer, x = nn.Linear(6, 8).bfloat16(), torch.randn(2, 6).bfloat16()
+    low = made(layer, ())
+    assert answer(layer, x, lora.joined(layer, [(low, 0.5)])).dtype == torch.bfloat16
+    assert lora.joined(layer, [(low, 0.5)]).factors[0].dtype == torch.bfloat16
+    away = nn.Linear(6, 8, device="meta")
+    assert lora.joined(away, [(made(away, ()), 1.0)]).factors[0].device.type == "cpu"
+    with pytest.raises(ValueError, match="are quantised or offloaded: adapters stay beside them"):
+        lora.fuse({away: [(low, 1.0)]})
+
+
 def test_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"\[4, 5\] and \[8, 4\] do not fit a layer of \[8, 6\]"):
         lora.LowRank(nn.Linear(6, 8), torch.randn(4, 5), torch.randn(8, 4))
