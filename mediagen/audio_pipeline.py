@@ -145,7 +145,7 @@ class AudioPipeline(Pipeline):
         else:
             self.check_bpm(edits.get("bpm"))
         clip = None if start is None else audio_modality.load(start)
-        heard = self._heard(clip, options) if "alone" in edits else None
+        heard = self._listened(clip, options) if "alone" in edits else None
         cover = None if clip is None or heard is not None else self._canvas(clip, edits)
         if heard is not None:
             count = heard.shape[1]
@@ -225,7 +225,7 @@ class AudioPipeline(Pipeline):
         if beats.NAME not in self.model.signals and not self.model.sings:
             raise ValueError(f"the model {self.model.name} was not trained with bpm: say it in the prompt")
 
-    def _heard(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
+    def _listened(self, clip: Audio, options: Mapping[str, Any]) -> Tensor:
         """The clip to accompany [C, N], in the model's rate and channels. ValueError if the model cannot hear it."""
         if "context" not in self.model.signals:
             raise ValueError(f"the model {self.model.name} was not trained to accompany: it cannot be shown a clip")
