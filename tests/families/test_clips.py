@@ -251,36 +251,59 @@ def test_ltx_begins_with_a_picture(tmp_path: Path) -> None:
         same_made(ours(case, pipe, steps, noise=eps), theirs(unpack, folder, steps, latents=begun))
 
 
+@pytest.fixture(scope="module")
+def ltx2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ltx2")
+    return tiny_clips.ltx2(folder, scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX))
+
+
+LENGTH = {"seconds": FRAMES / 24, "size": SIDE, "skip_layers": (0,)}
+
+
 @torch.no_grad()
-def test_ltx2_makes_a_clip_with_its_sound(tmp_path: Path) -> None:
-    """Two modalities in one walk, guided each in its own way."""
-    folder = tiny_clips.ltx2(tmp_path, scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX))
-    pipe, other = mediagen.load(folder), diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+def sounding(pipe: Any, kind: str, folder: Path, steps: int, **options: Any) -> None:
+    """The same clip and sound as the published pipeline of this class makes. options: what both are told."""
+    other = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True)
     other.set_progress_bar_config(disable=True)
-    spec, size = pipe.model.spec, {"height": SIDE, "width": SIDE, "num_frames": FRAMES, "frame_rate": 24.0}
     other.check_inputs = lambda *_, **__: None
+    size = {"height": SIDE, "width": SIDE, "num_frames": FRAMES, "frame_rate": 24.0, "num_inference_steps": steps}
+    given = {"first": "image", "rescale": "guidance_rescale"}
+    size |= {given[name]: value for name, value in options.items()} | {"spatio_temporal_guidance_blocks": [0]}
+    size |= {"image_crf": 0, "audio_guidance_rescale": 0.0} if "first" in options else {}
+    latents = other(prompt=PROMPT, **size, generator=drawn(), output_type="latent")
+    theirs = other(prompt=PROMPT, **size, generator=drawn(), output_type="pt")
+    job = pipe.job(PROMPT, steps=steps, noise=drawn(), **LENGTH, **options)
+    *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
+    clip, sound = pipe.model.spec.parted(last.x)
+    stats = [getattr(other.vae, name).view(1, -1, 1, 1, 1) for name in ("latents_mean", "latents_std")]
+    raw = sound * other.audio_vae.latents_std + other.audio_vae.latents_mean
+    heard = latents.audio.transpose(1, 2).flatten(2)
+    for mine, published in ((clip * stats[1] + stats[0], latents.frames), (raw, heard)):
+        assert float((mine - published).norm() / published.norm()) < 1e-5
+    pixels = (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
+    assert float((pixels - theirs.frames.transpose(1, 2)).abs().max()) < 1e-4 and float(pixels.std()) > 0.02
+    [played] = pipe.model.hears(last.x)
+    assert float((torch.from_numpy(played.samples) - theirs.audio[0].clamp(-1, 1)).abs().max()) < 1e-4
+    assert float(theirs.audio.std()) > 1e-3
+
+
+def test_ltx2_makes_a_clip_with_its_sound(ltx2: Path) -> None:
+    """Two modalities in one walk, guided each in its own way."""
+    pipe = mediagen.load(ltx2)
     for steps in (2, 5):
-        options = {"num_inference_steps": steps, "spatio_temporal_guidance_blocks": [0], "generator": drawn()}
-        latents = other(PROMPT, **size, **options, output_type="latent")
-        theirs = other(PROMPT, **size, **(options | {"generator": drawn()}), output_type="pt")
-        seconds = {"seconds": FRAMES / pipe.rate, "size": SIDE}
-        job = pipe.job(PROMPT, steps=steps, skip_layers=(0,), noise=drawn(), **seconds)
-        *_, last = pipe.walk(job, pipe.asked(job))
-        clip, sound = spec.parted(last.x)
-        stats = other.vae.latents_mean.view(1, -1, 1, 1, 1), other.vae.latents_std.view(1, -1, 1, 1, 1) / 0.8
-        raw = clip * stats[1] + stats[0], sound * other.audio_vae.latents_std + other.audio_vae.latents_mean
-        heard = latents.audio.transpose(1, 2).flatten(2)
-        for mine, published in ((raw[0], latents.frames), (raw[1], heard)):
-            assert float((mine - published).norm() / published.norm()) < 1e-5
-        pixels = (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
-        assert float((pixels - theirs.frames.transpose(1, 2)).abs().max()) < 1e-4 and float(pixels.std()) > 0.02
-        [played] = pipe.model.hears(last.x)
-        assert float((torch.from_numpy(played.samples) - theirs.audio[0].clamp(-1, 1)).abs().max()) < 1e-4
-        assert float(theirs.audio.std()) > 1e-3
-    made = pipe.generate(PROMPT, steps=2, seed=1, skip_layers=(0,), first=picture(), **seconds)
+        sounding(pipe, "LTX2Pipeline", ltx2, steps)
+    matter(pipe, pipe.job(PROMPT, steps=2, seed=1, **LENGTH), {"text", "sound_text", "text_mask"})
+
+
+def test_ltx2_begins_with_a_picture(ltx2: Path) -> None:
+    """Without rescaled guidance: theirs counts what is predicted where the picture is, and then thrown away."""
+    pipe = mediagen.load(ltx2)
+    sounding(pipe, "LTX2ImageToVideoPipeline", ltx2, 3, first=picture(), rescale=0.0)
+    made = pipe.generate(PROMPT, steps=2, seed=1, first=picture(), **LENGTH)
     assert made.sound.seconds == pytest.approx(made.seconds, abs=0.06) and made.count == FRAMES
+    assert pipe.generate(PROMPT, steps=2, seed=1, sound=False, **LENGTH).sound is None
     with pytest.raises(ValueError, match="at once"):
-        pipe.generate(PROMPT, steps=2, window=0.1, **seconds)
+        pipe.generate(PROMPT, steps=2, window=0.1, **LENGTH)
 
 
 def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) -> None:
@@ -316,17 +339,22 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-@torch.no_grad()
 def test_each_condition_matters(name: str, checkpoints: Callable[[str], Path]) -> None:
-    """What the network is told changes what is made, far above the tolerance of the tests above."""
     pipe, case = mediagen.load(checkpoints(name)), CASES[name]
-    job = job_of(case, pipe, 2, seed=1)
+    matter(pipe, job_of(case, pipe, 2, seed=1), CONDITIONS[name])
+
+
+@torch.no_grad()
+def matter(pipe: Any, job: Any, expected: set[str]) -> None:
+    """What the network is told changes what is made, far above the tolerance of the tests above."""
     asked = replace(pipe.asked(job), told=None)
     [(cond, _)] = asked.prompts
-    assert set(cond) == CONDITIONS[name]
+    assert set(cond) == expected
     *_, plain = pipe.walk(job, asked)
     for told, value in cond.items():
-        changed = value == 0 if told.endswith("_mask") else value.roll(1, -1) + 0.5
+        changed = value.roll(1, -1) + 0.5
+        if told.endswith("_mask"):  # every other place is turned over
+            changed = (value == 0) ^ (torch.arange(value.shape[-1]) % 2 == 0)
         asked.prompts[0] = (cond | {told: changed.to(value.dtype)}, 1.0)
         *_, other = pipe.walk(job, asked)
         assert float((other.x - plain.x).norm() / plain.x.norm()) > 1e-3, told

@@ -284,7 +284,7 @@ def ltx2(folder: Path, plan: Any, *, seed: int = 0) -> Path:
     kind |= {"spatio_temporal_scaling": (True,), "decoder_spatio_temporal_scaling": (True,), "patch_size": 2}
     kind |= {"decoder_inject_noise": (False, False), "downsample_type": ("spatiotemporal",), "upsample_factor": (1,)}
     kind |= {"upsample_type": ("spatiotemporal",), "upsample_residual": (False,)}
-    coder = redraw(diffusers.AutoencoderKLLTX2Video(scaling_factor=0.8, **kind), seed + 2)
+    coder = redraw(diffusers.AutoencoderKLLTX2Video(**kind), seed + 2)
     coder.decoder.conv_out.conv.weight.data *= 0.3
     kind = {"base_channels": 8, "ch_mult": (1, 1, 1), "num_res_blocks": 1, "latent_channels": 2, "mel_bins": 16}
     sound = redraw(diffusers.AutoencoderKLLTX2Audio(resolution=32, **kind), seed + 4)
