@@ -63,6 +63,7 @@ EXAMPLES: dict[str, Example] = {
     "HunyuanVideo 1.5": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN),
     "HunyuanVideo 1.5, picture": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN, picture=True),
     "LTX-Video": clip(tiny.ltx, FLOW, tiny.LTX),
+    "LTX-2": clip(clips.ltx2, FLOW, tiny.LTX),
     "Mochi": clip(clips.mochi, FLOW, clips.MOCHI),
     "Wan 2.1": clip(tiny.wan, UNIPC, tiny.FLOWING),
     "Wan 2.2, two experts": clip(tiny.wan, UNIPC, tiny.FLOWING, experts=2),
