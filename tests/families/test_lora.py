@@ -7,6 +7,7 @@ from typing import Any
 import adapted
 import pytest
 import tiny
+import tiny_all
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -273,10 +274,34 @@ def test_what_cannot_be_used_is_said(models: Any, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=said):
             pipe.job(PROMPT, lora=tmp_path / f"{name}.safetensors")
     for lora, said in [
-        (tmp_path / "none.safetensors", "and .*none.safetensors is not"),
-        (tmp_path, "holds no LoRA"),
+        (
+            tmp_path / "none.safetensors",
+            r"a LoRA is a file, a folder or a repository, and there is no .*none.safetensors",
+        ),
+        (tmp_path, r"a LoRA is a .safetensors file, or a folder with one of them, and .* is not"),
+        ("nobody/nothing", "a LoRA: there is no nobody/nothing, and no such repository can be fetched"),
         ((file, 99), "weight of lora must be a number from -10 to 10, not 99"),
         ([(file, "much")], "lora must be a path"),
     ]:
         with pytest.raises(ValueError, match=said):
             pipe.job(PROMPT, lora=lora)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", tiny_all.EXAMPLES)
+def test_every_family_takes_them(name: str, tmp_path: Path) -> None:
+    """Layers of each of its networks are found by diffusers' names; those that no loader of diffusers is for, walk."""
+    build, size = tiny_all.EXAMPLES[name]
+    pipe = mediagen.load(build(tmp_path / "model"))
+    found: dict[str, adapted.Factors] = {}
+    for part, network in pipe.model.adapts.parts.items():
+        names = [path for path, layer in network.named_modules() if type(layer) is torch.nn.Linear]
+        found[part] = adapted.factors(network, tuple(names[len(names) // 2 :][:3]), 1)
+    file = adapted.diffusers(found, tmp_path / "some.safetensors")
+    report = pipe.adapters.lora(file)
+    assert not report.unmatched and len(report.layers) == sum(map(len, found.values())) > 0
+    if name == "Stable Audio Open":
+        plain, changed, again = (
+            pipe.generate(PROMPT, seed=1, steps=3, lora=lora, **size) for lora in (None, file, None)
+        )
+        assert plain.sha256 == again.sha256 != changed.sha256
