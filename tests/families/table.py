@@ -74,15 +74,24 @@ Task = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], Any]
 """(pipeline, size and length, options of the walk) -> media."""
 
 
+def words(pipe: Any) -> str:
+    """A prompt; empty for a model that reads none."""
+    try:
+        pipe.model.text.lengths([PROMPT])
+    except ValueError:
+        return ""
+    return PROMPT
+
+
 def _generate(pipe: Any, size: Mapping[str, Any], walk: Mapping[str, Any], **more: Any) -> Any:
-    return pipe.generate(PROMPT, **{**size, **more}, **walk)
+    return pipe.generate(words(pipe), **{**size, **more}, **walk)
 
 
 def _edit(name: str, *given: Any, **options: Any) -> Task:
     """A method that begins from a clip."""
 
     def run(pipe: Any, size: Mapping[str, Any], walk: Mapping[str, Any]) -> Any:
-        return getattr(pipe, name)(clip(pipe, size["seconds"]), *given, PROMPT, **options, **walk)
+        return getattr(pipe, name)(clip(pipe, size["seconds"]), *given, words(pipe), **options, **walk)
 
     return run
 
@@ -105,6 +114,14 @@ IMAGE: dict[str, Task] = {
     "loop": lambda pipe, size, walk: _drawn(pipe, walk, loop=(-1,)),
     "window": lambda pipe, size, walk: _drawn(pipe, walk, side=2 * pipe.model.size[0], window=pipe.model.size[0]),
 }
+
+
+def _moved(pipe: Any, size: Mapping[str, Any], walk: Mapping[str, Any], *, times: int = 1, **more: Any) -> Any:
+    """A clip so many times as long, from words, or of a model that must be shown one, from a picture as well."""
+    shown = {"first": picture(pipe)} if "first" in pipe.model.ends else {}
+    return _generate(pipe, {**size, "seconds": times * size["seconds"]}, walk, **shown, **more)
+
+
 VIDEO: dict[str, Task] = {
     "generate": _generate,
     "animate": lambda pipe, size, walk: _generate(pipe, size, walk, first=picture(pipe)),
@@ -113,11 +130,9 @@ VIDEO: dict[str, Task] = {
     "inpaint": _edit("inpaint", None, between=(0.1, 0.2)),
     "extend": _edit("extend", right=0.2),
     "interpolate": _edit("interpolate", 2),
-    "negative": lambda pipe, size, walk: _generate(pipe, size, walk, negative="a dog"),
-    "loop": lambda pipe, size, walk: pipe.loop(PROMPT, **size, **walk),
-    "window": lambda pipe, size, walk: _generate(
-        pipe, size | {"seconds": 2 * size["seconds"]}, walk, window=size["seconds"]
-    ),
+    "negative": lambda pipe, size, walk: _moved(pipe, size, walk, negative="a dog"),
+    "loop": lambda pipe, size, walk: _moved(pipe, size, walk, loop=True),
+    "window": lambda pipe, size, walk: _moved(pipe, size, walk, times=2, window=size["seconds"]),
 }
 AUDIO: dict[str, Task] = {
     "generate": _generate,
