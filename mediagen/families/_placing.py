@@ -21,6 +21,8 @@ def place(pipe: Any, loading: Loading) -> None:
         pipe.to(loading.place)
         return
     _needs_accelerate()
+    for module in modules(pipe):
+        module.offloaded_from = loading.place  # which `runs_on` reads
     if loading.offload == "model":
         pipe.enable_model_cpu_offload(device=loading.place)
         return
@@ -52,16 +54,12 @@ def modules(pipe: Any) -> Iterator[nn.Module]:
 
 def runs_on(module: nn.Module) -> torch.device:
     """The device that what a module is given must lie on: that of its hooks, if it has any, else of its weights."""
-    from diffusers.hooks.group_offloading import _get_group_onload_device
-
-    try:
-        return torch.device(_get_group_onload_device(module))
-    except ValueError:
-        pass
-    for part in module.modules():
-        if (device := getattr(getattr(part, "_hf_hook", None), "execution_device", None)) is not None:
-            return torch.device(device)
-    return next(module.parameters()).device
+    if isinstance(module, nn.ModuleList):
+        return runs_on(module[0])
+    hooked = getattr(module, "offloaded_from", None) or getattr(
+        getattr(module, "_hf_hook", None), "execution_device", None
+    )
+    return next(module.parameters()).device if hooked is None else torch.device(hooked)
 
 
 def _needs_accelerate() -> None:
