@@ -113,7 +113,8 @@ def make(page: Any, room: str, prompt: str, **fields: Any) -> Any:
 def finished(page: Any, click: Any, status: str = "done") -> Any:
     """The card of the job that a click asks for, at its end."""
     card = page.locator(f"[data-job='{asked(page, click)['id']}']")
-    sync_api.expect(card).to_have_attribute("data-status", status, timeout=MOST)
+    sync_api.expect(card).to_have_attribute("data-status", re.compile("done|failed|cancelled"), timeout=MOST)
+    assert card.get_attribute("data-status") == status, card.inner_text()
     return card
 
 
