@@ -16,9 +16,10 @@ from torch import Tensor
 from ..conditioners.base import Cond
 from . import _adapters as adapters
 from . import _schedule as schedules
-from ._sound import Chunked, Turned, Unweighted, oobleck
+from ._sound import UNPLANNED, Chunked, Turned, Unweighted, oobleck
 from .model import Model
 
+__all__ = ["LIBRARIES", "OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("AceStepPipeline",)
 OPTIONS = {"audio_tokenizer": None, "audio_token_detokenizer": None}
 LIBRARIES = ("ace_step",)  # has the encoder of the condition

@@ -20,7 +20,7 @@ from ..conditioners.base import Cond
 from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
 from ._loading import PLAIN, Loading
-from ._sound import Unweighted
+from ._sound import UNPLANNED, Unweighted
 from .model import Model
 from .published import REPOSITORY, fingerprint
 
@@ -61,6 +61,11 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     except Exception as error:  # transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {str(error).strip().splitlines()[0]}") from error
     return model(network.requires_grad_(False).eval(), tokenizer, about)
+
+
+def outline(source: str | Path, revision: str | None = None) -> Any:
+    """ValueError: what it needs is not counted before it is loaded."""
+    raise ValueError(f"cannot plan the checkpoint {source}: {UNPLANNED}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ def claims(source: str | Path) -> bool:
 
 def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     """A published checkpoint -> the model, ready to run. ValueError, in one line, for what cannot be loaded."""
+    return opened(source, loading)[0]
+
+
+def opened(source: str | Path, loading: Loading = PLAIN) -> tuple[Model, Any]:
+    """(the model, diffusers' own pipeline of the same parts), for those who compare the two."""
     _needs_diffusers()
     path = Path(source)
     if path.exists() and loading.revision is not None:
@@ -77,6 +82,8 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     folder = path.parent if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
+    if reason := getattr(family, "UNPLANNED", None):
+        raise ValueError(f"cannot plan the checkpoint {name}: {reason}")
     try:
         with quiet():
             pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS)
@@ -86,7 +93,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
 
 
-def _folder(folder: Path, name: str, loading: Loading) -> Model:
+def _folder(folder: Path, name: str, loading: Loading) -> tuple[Model, Any]:
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
     files = _parts(folder, index, family, name, loading)
@@ -99,7 +106,7 @@ def _folder(folder: Path, name: str, loading: Loading) -> Model:
     return _built(family, name, files, read, loading)
 
 
-def _single(file: Path, loading: Loading) -> Model:
+def _single(file: Path, loading: Loading) -> tuple[Model, Any]:
     """A file with all the weights; the rest of the checkpoint, its configurations, lies beside it or is fetched."""
     beside = file.parent / INDEX
     config = file.parent if beside.is_file() else _fetched(_usual(file), weights=False)
@@ -130,7 +137,9 @@ def _made(index: Mapping[str, Any]) -> list[str]:
     return [part for part, made in index.items() if isinstance(made, list) and None not in made]
 
 
-def _built(family: Any, name: str, files: Sequence[Path], read: Any, loading: Loading) -> Model:
+def _built(
+    family: Any, name: str, files: Sequence[Path], read: Callable[[], Any], loading: Loading
+) -> tuple[Model, Any]:
     from ._adapters import About, quiet
 
     about = About(name=name, hash=fingerprint(files) + loading.label)
@@ -146,7 +155,7 @@ def _built(family: Any, name: str, files: Sequence[Path], read: Any, loading: Lo
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}") from error
     try:
-        return fitted(family.model(pipe, about), loading)
+        return fitted(family.model(pipe, about), loading), pipe
     except ValueError as error:
         raise ValueError(f"cannot load the checkpoint {name}: {error}") from error
 

@@ -17,9 +17,10 @@ from ..conditioners.scalar import Scalar
 from . import _adapters as adapters
 from . import _schedule as schedules
 from ._brownian import Brownian
-from ._sound import oobleck
+from ._sound import UNPLANNED, oobleck
 from .model import Model
 
+__all__ = ["LIBRARIES", "OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("StableAudioPipeline",)
 OPTIONS: dict[str, Any] = {}
 LIBRARIES = ("stable_audio",)  # has the projection of texts and seconds

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from . import _adapters as adapters
 from . import _schedule as schedules
-from ._sound import same
+from ._sound import UNPLANNED, same
 from .model import Model
 
+__all__ = ["LIBRARIES", "OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("StableAudio3Pipeline",)
 OPTIONS: dict[str, Any] = {}
 LIBRARIES = ("stable_audio_3",)  # has the embedding of seconds
