@@ -7,7 +7,6 @@ it does not drown in their time; a whole call is measured with the networks them
 from __future__ import annotations
 
 import inspect
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,8 +21,8 @@ from torch import Tensor, nn
 from .loop import TARGETS, Call, Clock, Cost, cost, machine, row, timed
 
 PROMPT = "a red cat"
-DENOISERS = ("unet", "transformer", "transformer_2")
-READERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model")
+NETWORKS = ("unet", "transformer", "transformer_2")
+NETWORKS += ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,13 +53,14 @@ class Echo:
 def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
     """Both sides of a folder in diffusers' layout, loaded once. options: of `mediagen.load`. ValueError for what is no
     such folder."""
-    import mediagen
+    from mediagen.families import _loading, published
+    from mediagen.pipeline import of
 
-    index_file = Path(folder) / "model_index.json"
-    if not index_file.is_file():
-        raise ValueError(f"{folder} is no checkpoint in diffusers' layout: there is no {index_file.name} in it")
-    pipe = mediagen.load(folder, **options)
-    other, networks = _published(folder, json.loads(index_file.read_text(encoding="utf-8")), pipe.model)
+    if not (Path(folder) / published.INDEX).is_file():
+        raise ValueError(f"{folder} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
+    model, other = published.opened(folder, _loading.read(options))
+    other.set_progress_bar_config(disable=True)
+    pipe, networks = of(model), [part for name in NETWORKS if (part := other.components.get(name)) is not None]
     given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
     first = pipe.job(PROMPT, steps=4, **given)
     told = _told(other, first, pipe)
@@ -76,26 +76,6 @@ def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, 
 
     shown = f"{folder}, {'x'.join(map(str, first.grid))} latents"
     return Pair(name=type(other).__name__, size=shown, mine=torch.no_grad()(mine), theirs=theirs, networks=networks)
-
-
-def _published(folder: str | Path, index: Mapping[str, Any], model: Any) -> tuple[Any, list[nn.Module]]:
-    """(diffusers' own pipeline around the networks of a loaded model, all the networks that it asks)."""
-    import diffusers
-
-    found = getattr(model.denoiser.net, "network", None)
-    if found is None:
-        raise ValueError(f"the network of {folder} is none of diffusers': there is nothing to compare")
-    networks = list(found) if isinstance(found, nn.ModuleList) else [found]
-    kind = getattr(diffusers, index["_class_name"])
-    absent = {name: None for name, made in index.items() if isinstance(made, list) and None in made}
-    names = [name for name in DENOISERS if name in index and name not in absent]
-    shared = absent | dict(zip(names, networks, strict=False)) | {"safety_checker": None, "vae": model.autoencoder.vae}
-    known = inspect.signature(kind.__init__).parameters
-    shared = {name: part for name, part in shared.items() if name in known}
-    other = kind.from_pretrained(folder, local_files_only=True, **shared)
-    other.set_progress_bar_config(disable=True)
-    readers = [other.components.get(name) for name in READERS]
-    return other, [*networks, *(part for part in readers if part is not None)]
 
 
 def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:

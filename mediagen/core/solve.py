@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -309,6 +310,7 @@ def _predict(step: Step, x0: Tensor, past: Sequence[Past], order: int) -> Tensor
     return _blend(x0, [p.x0 for p in past], shares)
 
 
+@cache
 def rules() -> dict[str, Rule]:
     """Every rule of this module by name."""
     return named.members(globals(), lambda f: hasattr(f, "order") and hasattr(f, "evaluations"))

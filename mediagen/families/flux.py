@@ -5,10 +5,11 @@ unpacked around the network: masks and known latents are [B, C, h, w] as for all
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
-from einops import rearrange
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import _adapters as adapters
@@ -59,19 +60,19 @@ def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Ten
     blocks, singles = (list(cond.get(name, ())) or None for name in ("blocks", "singles"))
     added = {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
     y = transformer(tokens(x), guidance=cond.get("scale"), **told(x, t, cond), **added, return_dict=False)[0]
-    return rearrange(y, "b (h w) (c p q) -> b c (h p) (w q)", h=x.shape[2] // PATCH, p=PATCH, q=PATCH)
+    return F.pixel_shuffle(y.mT.unflatten(2, (x.shape[2] // PATCH, x.shape[3] // PATCH)), PATCH)
 
 
 def tokens(x: Tensor) -> Tensor:
     """Latents [B, C, h, w] -> [B, h w / 4, 4 C]."""
-    return rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=PATCH, q=PATCH)
+    return F.pixel_unshuffle(x, PATCH).flatten(2).mT
 
 
 def told(x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> dict[str, Any]:
     """What the transformer and its control networks are told beside the tokens."""
     text, rows, columns = cond["text"], x.shape[2] // PATCH, x.shape[3] // PATCH
-    where = {"txt_ids": x.new_zeros(text.shape[1], 3), "img_ids": places(rows, columns).to(x)}
-    return {"timestep": t.to(x.dtype), "encoder_hidden_states": text, "pooled_projections": cond["pooled"]} | where
+    said = {"timestep": t.to(x.dtype), "encoder_hidden_states": text, "pooled_projections": cond["pooled"]}
+    return said | where(text.shape[1], rows, columns, x.dtype, x.device)
 
 
 def control(pipe: Any) -> controls.Kind:
@@ -91,6 +92,15 @@ def control(pipe: Any) -> controls.Kind:
     return controls.Kind(
         name="FluxControlNetModel", alike=alike, call=residuals, code=lambda z, _: vae.encode(z), plain=plain
     )
+
+
+@lru_cache(maxsize=8)
+def where(words: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """Where the tokens of text and picture lie, made once for all steps."""
+    return {
+        "txt_ids": torch.zeros(words, 3, dtype=dtype, device=device),
+        "img_ids": places(rows, columns).to(device, dtype),
+    }
 
 
 def places(rows: int, columns: int) -> Tensor:
