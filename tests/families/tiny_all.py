@@ -35,6 +35,8 @@ def _built(build: Any, plan: str, settings: Mapping[str, Any], options: Mapping[
 
 DDIM, EULER, FLOW = "DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"
 DPM, UNIPC, COSINE = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "CosineDPMSolverMultistepScheduler"
+VOICE = {"sampling_rate": 16_000, "upsample_rates": [5, 4, 2, 2, 2], "upsample_kernel_sizes": [16, 16, 8, 4, 4]}
+VOICE |= {"upsample_initial_channel": 32}  # as published, for only its pictures of sound are known
 EXAMPLES: dict[str, Example] = {
     "Stable Diffusion 1": picture(tiny.sd, "PNDMScheduler", tiny.PNDM),
     "Stable Diffusion 2 (v)": picture(tiny.sd, DDIM, tiny.DDIM | V),
@@ -74,6 +76,6 @@ EXAMPLES: dict[str, Example] = {
     "Stable Audio 3, base": sound(sounds.stable_audio_3, FLOW, ONE),
     "ACE-Step": sound(tiny_ace.ace_step, FLOW, tiny_ace.PLAN, seconds=1.0, turbo=False),
     "ACE-Step, turbo": sound(tiny_ace.ace_step, FLOW, tiny_ace.PLAN, seconds=1.0),
-    "AudioLDM2": sound(sounds.audioldm2, DDIM, sounds.DDIM),
-    "MusicLDM": sound(sounds.musicldm, DDIM, sounds.DDIM),
+    "AudioLDM2": sound(sounds.audioldm2, DDIM, sounds.DDIM, seconds=0.5, **VOICE),
+    "MusicLDM": sound(sounds.musicldm, DDIM, sounds.DDIM, seconds=0.5, **VOICE),
 }
