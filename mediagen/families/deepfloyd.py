@@ -125,7 +125,7 @@ class Width:
         def draw(step: int, like: Tensor) -> Tensor:
             if self.last is None or self.several or self.last.shape != like.shape:
                 raise ValueError(
-                    "the width of its noise is learned for one prompt and the whole picture: eta=0 is without"
+                    "the width of its noise is learned for one prompt and the whole picture: for several, ask for eta=0"
                 )
             self.time = -1.0  # a solver that looks ahead is asked at the next time twice
             return noise(step, like) * (levels[step] / levels[step + 1]) ** self.last.to(like)
