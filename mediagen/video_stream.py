@@ -93,6 +93,11 @@ def stream(
         check_seconds(seconds, 1 / given.rate, math.inf)
     if options.get("loop"):
         raise ValueError("what goes on has no loop: leave out loop, or make a clip without continuation")
+    model, common = pipeline.model, pipeline.common(options, given.rate)
+    if model.ends and given.first is None:
+        raise ValueError(f"the model {model.name} makes clips from a picture: give first")
+    if not common["walk"].window:
+        raise ValueError(f"the model {model.name} makes a clip at once, and cannot go on from one")
     text, timeline = split_timeline(prompt, math.inf if seconds is None else seconds)
     [prompts, *_] = prompts_of(text)
     request = Request(
@@ -104,6 +109,6 @@ def stream(
         motion=edits.get("motion"),
         timeline=timeline,
         **given.sources,
-        **pipeline.common(options, given.rate),
+        **common,
     )
     return VideoStream(pipeline, request, prompt, given)

@@ -176,7 +176,7 @@ def even_levels(patch: int) -> Options:
     def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
         even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
         levels = {} if scheduler.config.get("use_flow_sigmas") else {"sigmas": even}
-        return levels | shift(scheduler, steps, grid)
+        return {**levels, **shift(scheduler, steps, grid)}
 
     return options
 

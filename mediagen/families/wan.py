@@ -31,7 +31,7 @@ def model(pipe: Any, about: adapters.About, beside: int = 0, **more: Any) -> Mod
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         """As text to video has it: that of pictures is the same, but fails where ftfy is not installed."""
-        from diffusers import WanPipeline
+        from diffusers.pipelines.wan.pipeline_wan import WanPipeline
 
         options = {"max_sequence_length": LONGEST, "device": adapters.runs_on(pipe.text_encoder)}
         return {"text": WanPipeline._get_t5_prompt_embeds(pipe, texts, **options)}

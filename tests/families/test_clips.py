@@ -304,12 +304,16 @@ def test_ltx2_begins_with_a_picture(ltx2: Path) -> None:
     assert pipe.generate(PROMPT, steps=2, seed=1, sound=False, **LENGTH).sound is None
     with pytest.raises(ValueError, match="at once"):
         pipe.generate(PROMPT, steps=2, window=0.1, **LENGTH)
+    with pytest.raises(ValueError, match="at once"):
+        pipe.live(PROMPT, size=SIDE)
 
 
 def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) -> None:
     pipe = mediagen.load(checkpoints("svd"))
     with pytest.raises(ValueError, match="from a picture: give first"):
         pipe.job("", size=SIDE)
+    with pytest.raises(ValueError, match="from a picture: give first"):
+        pipe.live("", size=SIDE)
     with pytest.raises(ValueError, match="reads no words"):
         pipe.check(pipe.job("a cat", size=SIDE, first=picture()))
     with pytest.raises(ValueError, match="loop"):
@@ -321,6 +325,8 @@ def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) ->
     )
     with pytest.raises(ValueError, match="the first frame that it sees must stay"):
         pipe.job("", start=clip, left=0.5)
+    longer = pipe.live("", size=SIDE, first=picture(), steps=2, seed=1, window=4 / pipe.rate, seconds=6 / pipe.rate)
+    assert sum(part.count for part in longer) == 6
     with pytest.raises(ValueError, match="motion"):
         pipe.job("", size=SIDE, first=picture(), motion=2.0)
 
