@@ -10,6 +10,7 @@ from torch import nn
 
 from . import _caching as caching
 from ._loading import Loading
+from ._preview import preview
 from ._tiled import tiled
 from .model import Model
 
@@ -30,6 +31,7 @@ def fitted(model: Model, loading: Loading) -> Model:
             _compiled(network)
     if loading.tile is not None:
         tiled(getattr(model.autoencoder, "vae", None), loading.tile)
+    model = replace(model, preview=preview(loading.preview, model))
     if loading.cache is None:
         return model
     net = model.denoiser.net
