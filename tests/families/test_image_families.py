@@ -242,7 +242,7 @@ def test_deepfloyd(plan: str, tmp_path: Path) -> None:
             same(mine, (theirs, theirs / 2 + 0.5))
         changed(pipe, {"text", "shown", "level"} if second else {"text"}, noise=drawn(), **given)
     if plan == "published":
-        with pytest.raises(ValueError, match="learned for one prompt and the whole picture: for several, ask for eta=0"):
+        with pytest.raises(ValueError, match="one prompt and the whole picture: for several, ask for eta=0"):
             pipe.upscale(small, [("a cat", 1.0), ("a dog", 1.0)], steps=2)
 
 
