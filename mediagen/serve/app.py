@@ -10,6 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -46,7 +48,8 @@ def create(settings: Settings) -> FastAPI:
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(ClientDisconnect, _left)
-    app.add_exception_handler(Gone, _gone)
+    for kind, answer in ((Gone, _gone), (OperationalError, _busy), (NoConnection, _busy)):
+        app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, _broken)
     return app
 
@@ -119,6 +122,13 @@ async def _left(request: Request, error: Any) -> Response:
 async def _gone(request: Request, error: Any) -> Response:
     said = "a process of the server ended and is started again: try again"
     return await _refused(request, Refused(message=said, status=503, code="restarting", after=5))
+
+
+async def _busy(request: Request, error: Exception) -> Response:
+    """The database is away, or too busy."""
+    LOG.error("the database: %s", " ".join(str(error).split())[:300])
+    said = "the database does not answer: try again"
+    return await _refused(request, Refused(message=said, status=503, code="storage_busy", after=5))
 
 
 async def _broken(request: Request, error: Exception) -> Response:

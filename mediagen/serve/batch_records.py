@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, Column, Engine, Index, Integer, Row, String, Table, func, insert, select, update
+from sqlalchemy import JSON, Column, Index, Integer, Row, String, Table, func, insert, select, update
 
 from .records import TABLES
-from .store import is_name
+from .store import Store, is_name
 
 WORKING = ("in_progress", "cancelling", "finalizing")
 
@@ -77,13 +77,13 @@ class Line:
 class Batches:
     """In the database of the jobs."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._reading = engine, engine.execution_options(writes=False)
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def add(self, batch: Batch, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> Batch:
         """With its lines, as (custom id, body)."""
         rows = [{"batch": batch.id, "custom": custom, "asked": dict(asked)} for custom, asked in lines]
-        with self._engine.begin() as connection:
+        with self._store.changing() as connection:
             connection.execute(insert(BATCHES).values(**{**asdict(batch), "errors": list(batch.errors)}))
             if rows:
                 connection.execute(insert(LINES), rows)
@@ -92,7 +92,7 @@ class Batches:
     def get(self, name: str) -> Batch | None:
         if not is_name(name):
             return None
-        with self._reading.connect() as connection:
+        with self._store.reading() as connection:
             row = connection.execute(select(BATCHES).where(BATCHES.c.id == name)).first()
         return None if row is None else _batch(row)
 
@@ -104,18 +104,18 @@ class Batches:
         if after is not None:
             last = select(BATCHES.c.number).where(BATCHES.c.id == after).scalar_subquery()
             query = query.where(BATCHES.c.number < last)
-        with self._reading.connect() as connection:
+        with self._store.reading() as connection:
             return [_batch(row) for row in connection.execute(query)]
 
     def working(self) -> list[Batch]:
         """Those that are not over, the oldest first."""
         query = select(BATCHES).where(BATCHES.c.status.in_(WORKING)).order_by(BATCHES.c.number)
-        with self._reading.connect() as connection:
+        with self._store.reading() as connection:
             return [_batch(row) for row in connection.execute(query)]
 
     def move(self, name: str, status: str, *before: str, **values: Any) -> bool:
         """To another status, if it has one of those before still."""
-        with self._engine.begin() as connection:
+        with self._store.changing() as connection:
             now = connection.execute(select(BATCHES).where(BATCHES.c.id == name)).first()
             if now is None or now.status not in before:
                 return False
@@ -127,18 +127,18 @@ class Batches:
         """In their order; only those that are not over, if asked so."""
         query = select(LINES).where(LINES.c.batch == name).order_by(LINES.c.number).limit(limit)
         query = query.where(LINES.c.status.is_(None)) if waiting else query
-        with self._reading.connect() as connection:
+        with self._store.reading() as connection:
             return [Line(**row._mapping) for row in connection.execute(query)]
 
     def note(self, line: Line, **values: Any) -> None:
         """What has become of a line."""
-        with self._engine.begin() as connection:
+        with self._store.changing() as connection:
             connection.execute(update(LINES).where(LINES.c.number == line.number).values(**values))
 
     def counts(self, name: str) -> dict[str, int]:
         """{"total", "completed", "failed"}"""
         query = select(LINES.c.status, func.count()).where(LINES.c.batch == name).group_by(LINES.c.status)
-        with self._reading.connect() as connection:
+        with self._store.reading() as connection:
             found = dict(connection.execute(query).all())
         done = found.get(200, 0)
         total = sum(found.values())

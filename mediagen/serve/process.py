@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from types import GeneratorType
@@ -229,6 +230,8 @@ class _Link:
 def _inside(connection: Connection, build: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """Answer calls until the other side is gone, however it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process in its time
+    with suppress(OSError):  # where memory runs out, the system ends this process and not the server
+        Path("/proc/self/oom_score_adj").write_text("500")
     calls = _Answering(connection)
     _log_to(lambda record: calls.send(0, "log", record))
     room, threads = build(*args), ThreadPoolExecutor(CALLS)

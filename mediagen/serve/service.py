@@ -73,7 +73,7 @@ class Service:
         self._lock = _only(settings.data / "lock")
         self.media = Media((settings.data / "media").absolute())
         self.store = Store(settings.database or f"sqlite:///{(settings.data / 'jobs.sqlite').absolute()}")
-        self.batches = Batches(self.store.engine)
+        self.batches = Batches(self.store)
         self.board = Board()
         self.lab = Process("mediagen-lab", Lab, self.media, self.limits)
         models = {name: Path(folder).absolute() for name, folder in settings.models.items()}

@@ -1,11 +1,26 @@
 """Jobs and files in a database: SQLite beside the media, or whatever SQLAlchemy opens."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from threading import Lock
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, Table, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from .records import ACTIVE, FILES, JOBS, OVER, TABLES, Kept, Record
 
@@ -24,6 +39,7 @@ class Store:
     """Every change of a job is one transaction; a job that is over never changes its state again."""
 
     def __init__(self, url: str) -> None:
+        self._one = Lock()
         try:
             self._engine = _opened(url)
             self._reading = self._engine.execution_options(writes=False)
@@ -31,9 +47,14 @@ class Store:
         except Exception as error:  # each driver has errors of its own
             raise ValueError(f"cannot open the database: {' '.join(str(error).split())[:300]}") from error
 
-    @property
-    def engine(self) -> Engine:
-        return self._engine
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """A transaction that writes; one at a time: who waits for SQLite itself waits in no order, and not for long."""
+        with self._one, self._engine.begin() as connection:
+            yield connection
+
+    def reading(self) -> Connection:
+        return self._reading.connect()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -43,7 +64,7 @@ class Store:
     def add(self, record: Record, most: int) -> Record:
         """`Full` if so many jobs wait or run already."""
         record = Record(**{**asdict(record), "created": time.time()})
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             waiting = connection.execute(_counting(ACTIVE)).scalar_one()
             if waiting >= most:
                 raise Full(waiting)
@@ -53,7 +74,7 @@ class Store:
     def get(self, name: str) -> Record | None:
         if not is_name(name):
             return None
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(JOBS).where(JOBS.c.id == name)).first()
         return None if row is None else _record(row)
 
@@ -75,12 +96,12 @@ class Store:
         query = query.where(JOBS.c.modality == modality) if modality else query
         if after is not None:
             query = query.where(JOBS.c.number < _number(JOBS, after))
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def take(self, most: int) -> list[Record]:
         """The job that has waited longest, and others like it for as many media as are made at once: running now."""
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             waiting = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.number)
             first = connection.execute(waiting.limit(1)).first()
             if first is None:
@@ -108,41 +129,41 @@ class Store:
         are."""
         again = update(JOBS).where(JOBS.c.state == "running").values(state="queued", started=None)
         again = again if name is None else again.where(JOBS.c.id == name)
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             return connection.execute(again).rowcount
 
     def forget(self, name: str) -> bool:
         """Take a job that is over out of the table."""
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             gone = delete(JOBS).where(JOBS.c.id == name, JOBS.c.state.in_(OVER))
             return connection.execute(gone).rowcount > 0
 
     def uses(self, place: str) -> bool:
         """Whether a job that is not over begins from this file."""
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(JOBS.c.sources).where(JOBS.c.state.in_(ACTIVE)))
             return any(place in row.sources.values() for row in rows)
 
     def places(self) -> set[str]:
         """All the files that a job begins from, or a client keeps."""
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(JOBS.c.sources))
             begun = {place for row in rows for place in row.sources.values()}
             return begun | {row.place for row in connection.execute(select(FILES.c.place))}
 
     def is_kept(self, place: str) -> bool:
         """Whether a client keeps this file."""
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             return connection.execute(select(FILES.c.id).where(FILES.c.place == place)).first() is not None
 
     def counts(self) -> dict[str, int]:
         """State -> how many jobs."""
         query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             return dict(connection.execute(query).all())
 
     def _over(self, name: str, **values: Any) -> bool:
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             return self._moved(connection, name, ACTIVE, finished=time.time(), **values)
 
     def _moved(self, connection: Any, name: str, states: Sequence[str], **values: Any) -> bool:
@@ -153,14 +174,14 @@ class Store:
     # ---- files
 
     def keep(self, kept: Kept) -> Kept:
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             connection.execute(insert(FILES).values(**asdict(kept)))
         return kept
 
     def kept(self, name: str) -> Kept | None:
         if not is_name(name):
             return None
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(FILES).where(FILES.c.id == name)).first()
         return None if row is None else _kept(row)
 
@@ -170,15 +191,15 @@ class Store:
         query = select(FILES).order_by(FILES.c.number.desc()).limit(limit)
         if after is not None:
             query = query.where(FILES.c.number < _number(FILES, after))
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             return [_kept(row) for row in connection.execute(query)]
 
     def bytes_kept(self) -> int:
-        with self._reading.connect() as connection:
+        with self.reading() as connection:
             return connection.execute(select(func.coalesce(func.sum(FILES.c.bytes), 0))).scalar_one()
 
     def drop(self, name: str) -> bool:
-        with self._engine.begin() as connection:
+        with self.changing() as connection:
             return connection.execute(delete(FILES).where(FILES.c.id == name)).rowcount > 0
 
 
@@ -188,7 +209,8 @@ def is_name(name: str) -> bool:
 
 
 def _opened(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    # as many connections as threads ask for
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), max_overflow=-1)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepared)
         event.listen(engine, "begin", _begun)

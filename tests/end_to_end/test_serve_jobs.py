@@ -36,6 +36,7 @@ from mediagen.serve.service import Service
 
 service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}))
 service.start()
+print(service.studio.start().process.pid, flush=True)
 for steps, seed in ((2, 1), ({many}, 2), (3, 3), (3, 4)):
     print(asyncio.run(service.submit(asked(steps=steps, seed=seed))).id, flush=True)
 time.sleep(120)
@@ -197,6 +198,7 @@ def test_the_queue_has_an_end(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="at most 3") as caught:
         submit(service)
     assert caught.value.status == 429 and int(caught.value.headers["retry-after"]) >= 1
+    service.studio.stop()
     service.store.close()
 
 
@@ -232,17 +234,28 @@ def test_stopping_leaves_what_would_take_too_long_in_the_queue(tiny_model: Path,
     store.close()
 
 
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_killed_server_loses_nothing_and_makes_the_same(tiny_model: Path, tmp_path: Path, pipeline: Any) -> None:
     data = tmp_path / "data"
     code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(data), model=str(tiny_model), many=SOME)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    names = [child.stdout.readline().strip() for _ in range(4)]
+    studio, *names = [child.stdout.readline().strip() for _ in range(5)]
     store = Store(f"sqlite:///{data / 'jobs.sqlite'}")
     while store.get(names[1]).state != "running":
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
+    end = time.monotonic() + 30
+    while alive(studio):
+        assert time.monotonic() < end, "the process of the models outlives its server"
+        time.sleep(0.05)
     assert [store.get(name).state for name in names] == ["done", "running", "queued", "queued"]
     finished = store.get(names[0])
     store.close()
@@ -266,6 +279,7 @@ def test_a_model_that_cannot_be_loaded_is_told_without_its_folder(tiny_model: Pa
     with pytest.raises(Refused, match="the server's log says why") as caught:
         submit(service)
     assert caught.value.status == 500 and str(tmp_path) not in caught.value.message
+    service.studio.stop()
     service.store.close()
 
 

@@ -92,7 +92,7 @@ def test_jobs_and_files(url: str) -> None:
 
 def test_batches(url: str) -> None:
     store = Store(url)
-    batches = Batches(store.engine)
+    batches = Batches(store)
     about = {"endpoint": "/v1/videos", "status": "in_progress", "times": {"created": 1.0}}
     made = [Batch(id=f"batch_{n}", input_file="file-x", metadata={"a": "b"}, **about) for n in range(2)]
     for one in made:
