@@ -119,6 +119,24 @@ def test_text_encoders(models: Any, tmp_path: Path) -> None:
     assert scale == adapted.ALPHA / 4
 
 
+@torch.no_grad()
+def test_what_was_said_before_is_not_remembered(models: Any, tmp_path: Path) -> None:
+    """The empty prompt is encoded once, and again when the text encoder has changed."""
+    pipe = models("sd")
+    found = {"text_encoder": parts_of(pipe, 8)["text_encoder"]}
+    file = adapted.kohya(found, tmp_path / "words.safetensors", KOHYA)
+
+    def nothing(**options: Any) -> torch.Tensor:
+        return pipe.asked(pipe.job(PROMPT, **options)).null["text"]
+
+    plain, hot, again = nothing(), nothing(lora=file), nothing()
+    pipe.adapters.fuse(file)
+    fused = nothing()
+    pipe.adapters.unfuse()
+    assert far(hot, plain) > 1e-3 and far(fused, hot) < 1e-5
+    assert torch.equal(again, plain) and torch.equal(nothing(), plain)
+
+
 def test_every_format_says_the_same(models: Any, tmp_path: Path) -> None:
     pipe = models("sd")
     found = adapted.factors(pipe.model.adapts.parts["unet"], ATTENTION, 7)
