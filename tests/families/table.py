@@ -43,10 +43,18 @@ class Cell:
 
 
 def loaded(folder: Path, size: Mapping[str, Any]) -> Any:
-    """The pipeline of a checkpoint, best at the small size that it is run at."""
+    """The pipeline of a checkpoint, best at the small size that it is run at. What it makes must be finite numbers."""
     pipe = mediagen.load(folder)
     if "size" in size:
         pipe.model = replace(pipe.model, size=(size["size"],) * 2)
+    decode = pipe.decode
+
+    def finite(z: torch.Tensor, *options: Any) -> torch.Tensor:
+        if not bool(z.isfinite().all()):
+            raise ValueError("what it makes is not finite")
+        return decode(z, *options)
+
+    pipe.decode = finite
     return pipe
 
 
