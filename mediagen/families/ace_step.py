@@ -86,7 +86,7 @@ class Reader:
     """What reads the texts of one job: captions and lyrics, with the length and the tempo that they are told."""
 
     pipe: Any
-    texts: adapters.Texts
+    texts: Unweighted
     job: Any
     length: list[int] = field(default_factory=list)
 
