@@ -239,7 +239,7 @@ def test_a_clip_is_played_looped_and_a_part_of_it_made_anew(page: Any) -> None:
     assert "edited" in edited.inner_text()
 
     place = visit(page, "music")
-    place.get_by_text("Seamless loop").click()
+    place.get_by_label("Seamless loop").check()
     loop = make(page, "music", "house", bars=1, bpm=200)
     assert "loop" in loop.inner_text() and "1.2 s" in loop.inner_text()
     loop.get_by_role("button", name="Play the loop").click()
