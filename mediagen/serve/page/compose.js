@@ -148,7 +148,7 @@ function music(model) {
     ? slider("seconds", "Seconds", { min: 1, max: 60, step: 1, value: model.seconds, unit: "s" })
     : amount("seconds", "Seconds");
   const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
-  const bpm = amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400, step: 1 });
+  const bpm = amount("bpm", "Tempo (bpm)", { min: 20, max: 400, step: 1 });
   const show = (value) => {
     seconds.element.hidden = value === "loop";
     bars.element.hidden = value !== "loop";

@@ -270,7 +270,7 @@ function loop(job) {
   const bars = stepper("bars", "Bars", { min: 1, max: 16, value: 4 });
   const fields =
     job.modality === "audio"
-      ? [bars, amount("bpm", "Tempo (bpm)", { placeholder: "as the prompt says", min: 20, max: 400 })]
+      ? [bars, amount("bpm", "Tempo (bpm)", { min: 20, max: 400 })]
       : [];
   const more = () => ({
     ...size,

@@ -29,7 +29,9 @@ function field(name, label, control, { read, write, hint, inputs = [control], gr
       input.setAttribute("aria-invalid", Boolean(message));
       input.setAttribute("aria-describedby", error.id);
     }
-    if (message) inputs[0].focus();
+    if (!message) return;
+    inputs[0].focus();
+    error.scrollIntoView({ block: "nearest" });
   };
   element.addEventListener("input", () => wrong(null));
   return { name, element, value: read, set: write, wrong };
