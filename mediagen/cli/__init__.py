@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .allocator import keep_buffers
 from .audio import audio, live
 from .files import replay, show
 from .image import image, read_size
@@ -88,6 +89,7 @@ def bench(
 
 def main() -> None:
     """The entry point: every error that a user can cause is one line on standard error and exit code 2."""
+    keep_buffers()
     try:
         sys.exit(app(standalone_mode=False) or 0)  # what a command returns, or the code of a typer.Exit
     except (KeyboardInterrupt, typer.Abort):
