@@ -5,7 +5,7 @@ Positions are packed around the network: masks and known latents are [B, C, *gri
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,19 @@ LONGEST = 128  # tokens
 
 
 def model(pipe: Any, about: adapters.About) -> Model:
+    rate = inspect.signature(type(pipe).__call__).parameters["frame_rate"].default
+    apart = spacing(adapters.ltx_vae(pipe.vae).spec.stride, float(rate))
+    return made(pipe, about, LONGEST, lambda x: {"rope_interpolation_scale": apart}, schedules.even_levels(patch=1))
+
+
+def made(
+    pipe: Any,
+    about: adapters.About,
+    longest: int,
+    places: Callable[[Tensor], Mapping[str, Any]],
+    levels: schedules.Options,
+) -> Model:
+    """longest: tokens of a prompt. places: state -> what the network is told of the places of its positions."""
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
     shape, vae = pipe.transformer.config, adapters.ltx_vae(pipe.vae)
     if (shape.patch_size, shape.patch_size_t, shape.in_channels) != (1, 1, vae.spec.channels):
@@ -30,7 +43,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     rate = float(asked["frame_rate"].default)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
-        options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
+        options = {"do_classifier_free_guidance": False, "max_sequence_length": longest}
         options["device"] = adapters.runs_on(pipe.text_encoder)
         text, mask, *_ = pipe.encode_prompt(texts, **options)
         return {"text": text, "text_mask": mask}
@@ -45,11 +58,9 @@ def model(pipe: Any, about: adapters.About) -> Model:
         rate=rate,
         seconds=asked["num_frames"].default / rate,
         token=(1, 1, 1),
-        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
-        denoiser=adapters.denoiser(
-            adapters.Net(pipe.transformer, partial(call, spacing(vae.spec.stride, rate))), pipe.scheduler
-        ),
-        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=1)),
+        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=longest)]),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, partial(call, places)), pipe.scheduler),
+        schedule=schedules.schedule_of(pipe.scheduler, levels),
     )
 
 
@@ -58,7 +69,9 @@ def spacing(stride: tuple[int, ...], rate: float) -> tuple[float, ...]:
     return stride[0] / rate, *map(float, stride[1:])
 
 
-def call(apart: tuple[float, ...], transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+def call(
+    places: Callable[[Tensor], Mapping[str, Any]], transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]
+) -> Tensor:
     frames, rows, columns = x.shape[2:]
     y = transformer(
         hidden_states=rearrange(x, "b c f h w -> b (f h w) c"),
@@ -68,7 +81,7 @@ def call(apart: tuple[float, ...], transformer: Any, x: Tensor, t: Tensor, cond:
         num_frames=frames,
         height=rows,
         width=columns,
-        rope_interpolation_scale=apart,
+        **places(x),
         return_dict=False,
     )[0]
     return rearrange(y, "b (f h w) c -> b c f h w", f=frames, h=rows)

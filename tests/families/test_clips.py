@@ -239,16 +239,40 @@ def same_made(mine: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor
 
 def test_ltx_begins_with_a_picture(tmp_path: Path) -> None:
     """It stays at t = 0. The published pipeline draws its latents, ours take their mean: both are given the mean."""
-    folder = tiny.ltx(tmp_path, scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX))
-    index = json.loads((folder / "model_index.json").read_text()) | {"_class_name": "LTXImageToVideoPipeline"}
-    (folder / "model_index.json").write_text(json.dumps(index))
+    folder = renamed(tiny.ltx(tmp_path, flow(**tiny.LTX)()), "LTXImageToVideoPipeline")
     pipe, case = mediagen.load(folder), Case(build=tiny.ltx, plan=WAN, layout=SAME, picture=True)
     eps = torch.randn(1, 4, 3, SIDE // 4, SIDE // 4, generator=drawn())
     first = pipe.encode(job_of(case, pipe, 2, seed=1).known[:, :, :1])
     begun = torch.cat((first, eps[:, :, 1:]), 2).flatten(2).transpose(1, 2)
-    unpack = replace(case, layout=(same, lambda z: z.transpose(1, 2).unflatten(2, (3, SIDE // 4, SIDE // 4))))
+    unpack = replace(case, layout=(same, unpacked))
     for steps in (2, 5):
         same_made(ours(case, pipe, steps, noise=eps), theirs(unpack, folder, steps, latents=begun))
+
+
+def test_later_ltx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another schedule, and other places of its positions. A picture's latents are drawn by the published pipeline, and
+    noised at each step: both are switched off."""
+    folder = renamed(tiny.ltx(tmp_path, flow(num_train_timesteps=1000, shift=1.0)()), "LTXConditionPipeline")
+    coder = json.loads((folder / "vae" / "config.json").read_text())  # it forgets the scale where it codes a picture
+    (folder / "vae" / "config.json").write_text(json.dumps(coder | {"scaling_factor": 1.0}))
+    pipe, case = mediagen.load(folder), Case(build=tiny.ltx, plan=WAN, layout=(same, unpacked))
+    for steps in (2, 5):
+        same_made(ours(case, pipe, steps, noise=drawn()), theirs(case, folder, steps))
+    published = "diffusers.pipelines.ltx.pipeline_ltx_condition.retrieve_latents"
+    monkeypatch.setattr(published, lambda coded, generator=None: coded.latent_dist.mode())
+    case = replace(case, picture=True)
+    same_made(ours(case, pipe, 3, noise=drawn()), theirs(case, folder, 3, image_cond_noise_scale=0.0))
+
+
+def renamed(folder: Path, kind: str) -> Path:
+    """The checkpoint as one of another pipeline class."""
+    index = json.loads((folder / "model_index.json").read_text()) | {"_class_name": kind}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def unpacked(z: torch.Tensor) -> torch.Tensor:
+    return z.transpose(1, 2).unflatten(2, (3, SIDE // 4, SIDE // 4))
 
 
 @pytest.fixture(scope="module")
