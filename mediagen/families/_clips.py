@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..autoencoders.base import LatentSpec
 from ..conditioners.base import Cond
+from ..conditioners.prompt import parse
 from ..conditioners.scalar import Scalar
 from ..core.rng import Drawn, Noise
 from . import _adapters as adapters
@@ -67,6 +68,15 @@ def ahead(picture: Tensor, frames: int) -> Tensor:
     """Latents of a picture [n, C, 1, h, w] -> those of a clip that shows nothing after it."""
     empty = torch.zeros_like(picture).expand(-1, -1, frames - 1, -1, -1)
     return torch.cat((picture, empty), 2)
+
+
+class Unweighted(adapters.Texts):
+    """Texts of which no position stands for a word: they are mixed, or a picture is among them."""
+
+    def __call__(self, prompts: Sequence[str]) -> Cond:
+        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
+            raise ValueError(f"the words of this model's prompts cannot be weighted: {weighted[0][:60]!r}")
+        return super().__call__(prompts)
 
 
 class Wordless:

@@ -34,7 +34,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     spans = [text_to_video.bare_span(pipe.tokenizer, text_to_video.LONGEST)]
 
     def reader(job: Any) -> adapters.Texts:
-        return adapters.Texts(encode=partial(encode, pipe, pictured(job)), spans=spans)
+        return clips.Unweighted(encode=partial(encode, pipe, pictured(job)), spans=spans)
 
     return clips.clip(
         pipe,
@@ -45,7 +45,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         rate=text_to_video.RATE,
         patch=shape.patch_size,
         token=(shape.patch_size_t, shape.patch_size, shape.patch_size),
-        text=adapters.Texts(encode=unpictured, spans=spans),
+        text=clips.Unweighted(encode=unpictured, spans=spans),
         reader=reader,
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),

@@ -20,8 +20,6 @@ from einops import rearrange
 from torch import Tensor
 
 from ..autoencoders.base import LatentSpec
-from ..conditioners.base import Cond
-from ..conditioners.prompt import parse
 from ..core.rng import Drawn
 from ..modalities.audio import Audio
 from . import _adapters as adapters
@@ -110,15 +108,6 @@ class JointVAE(adapters.PublishedVAE):
         return [Audio.from_tensor(wave, vocoder.config.output_sampling_rate) for wave in waves]
 
 
-class Connected(adapters.Texts):
-    """Texts that connectors have mixed: no position stands for a word."""
-
-    def __call__(self, prompts: Sequence[str]) -> Cond:
-        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
-            raise ValueError(f"the words of this model's prompts cannot be weighted: {weighted[0][:60]!r}")
-        return super().__call__(prompts)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawnTwice(Drawn):
     """The clip's noise, then that of its sound [B, C, L, M], as they are published. bins: M."""
@@ -164,7 +153,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
             "window": (),
         },
         token=(1, 1, 1),
-        text=Connected(
+        text=clips.Unweighted(
             encode=lambda texts: encode(pipe, texts), spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]
         ),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, called(spec, rate), skips=True), pipe.scheduler),

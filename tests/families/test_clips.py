@@ -328,6 +328,8 @@ def test_ltx2_begins_with_a_picture(ltx2: Path) -> None:
     assert pipe.generate(PROMPT, steps=2, seed=1, sound=False, **LENGTH).sound is None
     with pytest.raises(ValueError, match="at once"):
         pipe.generate(PROMPT, steps=2, window=0.1, **LENGTH)
+    with pytest.raises(ValueError, match="weighted"):
+        pipe.generate("a (cat:1.3)", steps=2, **LENGTH)
     with pytest.raises(ValueError, match="at once"):
         pipe.live(PROMPT, size=SIDE)
 
