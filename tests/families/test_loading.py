@@ -200,3 +200,26 @@ def test_a_model_of_our_own() -> None:
     assert mediagen.load("mini-image", dtype="bfloat16").model.denoiser.dtype == torch.bfloat16
     with pytest.raises(ValueError, match="cache is for published checkpoints: a model of mediagen's own takes a dtype"):
         mediagen.load("mini-image", cache="first_block")
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("GatedRepoError", "it is gated: accept its terms on its page, then `hf auth login`"),
+        ("RepositoryNotFoundError", "there is none of this name that is public"),
+        ("LocalEntryNotFoundError", "it is not in the cache, and the network is off or does not answer"),
+    ],
+)
+def test_a_repository_that_is_not_to_be_had(kind: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: dict[str, Any] = {}
+
+    def refuse(repository: str, file: str, **options: Any) -> None:
+        asked.update(options)
+        raise type(kind, (Exception,), {})("403\nmore lines")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(ValueError, match=said) as found:
+        mediagen.load("some/model", revision="v1")
+    assert "\n" not in str(found.value) and asked["revision"] == "v1" and asked["local_files_only"]
