@@ -1,7 +1,8 @@
 """A process of its own for what takes long or may break, and calls into it.
 
 A call names a method and gives its arguments; what comes back is a value or, of a method that yields, event after
-event. When the process dies its calls end with `Gone`, and the next one finds a new process.
+event. Methods that yield do the heavy work: they run one after the other, all in one thread, since each thread that
+computes keeps memory of its own. When the process dies its calls end with `Gone`, and the next one finds a new process.
 """
 
 import logging
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from inspect import isgeneratorfunction
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,7 +28,7 @@ from .errors import Refused, reason
 LOG = logging.getLogger("mediagen.serve")
 HEAVY = ("mediagen.pipeline", "mediagen.serve.studio", "mediagen.serve.lab")  # what is loaded once, before it divides
 CONTEXT = multiprocessing.get_context("forkserver")
-CALLS = 32  # that one process works at together
+CALLS = 8  # that one process works at together
 PATIENCE = 10.0  # seconds in which a call that takes too long may leave of its own accord
 
 
@@ -234,7 +236,7 @@ def _inside(connection: Connection, build: Callable[..., Any], args: tuple[Any, 
         Path("/proc/self/oom_score_adj").write_text("500")
     calls = _Answering(connection)
     _log_to(lambda record: calls.send(0, "log", record))
-    room, threads = build(*args), ThreadPoolExecutor(CALLS)
+    room, threads, heavy = build(*args), ThreadPoolExecutor(CALLS), ThreadPoolExecutor(1)
     while True:
         try:
             number, name, given = connection.recv()
@@ -244,7 +246,8 @@ def _inside(connection: Connection, build: Callable[..., Any], args: tuple[Any, 
             calls.left.get(number, Event()).set()
         else:
             calls.left[number] = Event()
-            threads.submit(calls.answer, number, getattr(room, name), given)
+            method = getattr(room, name)
+            (heavy if isgeneratorfunction(method) else threads).submit(calls.answer, number, method, given)
 
 
 class _Answering:

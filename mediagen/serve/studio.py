@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from .chunks import CODING, pieces
@@ -46,7 +45,6 @@ class Studio:
         if loras is not None:
             os.chdir(loras)
             self._loras = Path()
-        self._making = Lock()
         self._streams: dict[str, tuple[Any, Iterator[bytes]]] = {}
 
     # ---- jobs
@@ -67,12 +65,11 @@ class Studio:
 
     def make(self, records: Sequence[Record]) -> Iterator[News]:
         """The media of jobs that are alike, made together and kept; one batch at a time."""
-        with self._making:
-            pipeline = self._opened(records[0])
-            batch = [(record, self._job(pipeline, record)) for record in records]
-            with closing(pipeline.stream(pipeline.together([job for _, job in batch]))) as events:
-                for event in events:
-                    yield self._news(batch, event)
+        pipeline = self._opened(records[0])
+        batch = [(record, self._job(pipeline, record)) for record in records]
+        with closing(pipeline.stream(pipeline.together([job for _, job in batch]))) as events:
+            for event in events:
+                yield self._news(batch, event)
 
     def _news(self, batch: Batch, event: Any) -> News:
         if event.stage == "done":
