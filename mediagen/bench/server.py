@@ -19,6 +19,16 @@ CLIENTS, QUEUE, MANY = 100, 60, int(os.environ.get("MEDIAGEN_BENCH_JOBS", "1000"
 SEVERAL = 24  # clients at once that are all served
 SIZE, STEPS = "64x64", 4
 WARM = 50  # jobs after which memory is first looked at
+WATCHING = """
+import http.client, sys, time
+connection = http.client.HTTPConnection(sys.argv[1])
+while True:
+    began = time.perf_counter()
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    print(time.perf_counter() - began, flush=True)
+    time.sleep(0.02)
+"""
 PATIENCE = 900  # seconds that an answer is waited for
 
 
@@ -63,32 +73,33 @@ def body(seed: int, steps: int = STEPS) -> dict[str, Any]:
     return {"prompt": "a cat left of a pizza", "seed": seed, "steps": steps, "size": SIZE, "response_format": "url"}
 
 
-async def together(address: str, bodies: Sequence[dict[str, Any]]) -> tuple[list[int], list[float]]:
-    """All at once: the status of each answer, and how long `/health` took meanwhile."""
-    import httpx
-
+@contextmanager
+def watched(address: str) -> Iterator[list[float]]:
+    """How long `/health` takes meanwhile, filled in at the end; asked by a process that has nothing else to do."""
     times: list[float] = []
+    watcher = subprocess.Popen([sys.executable, "-c", WATCHING, address.partition("//")[2]], stdout=subprocess.PIPE)
+    try:
+        yield times
+    finally:
+        watcher.terminate()
+        times += map(float, watcher.communicate()[0].split(b"\n")[:-1])
 
-    async def well(client: Any) -> None:
-        while True:
-            began = time.perf_counter()
-            await client.get("/health")
-            times.append(time.perf_counter() - began)
-            await asyncio.sleep(0.05)
+
+async def together(address: str, bodies: Sequence[dict[str, Any]]) -> list[int]:
+    """All at once: the status of each answer."""
+    import httpx
 
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=PATIENCE, limits=limits) as client:
-        watching = asyncio.create_task(well(client))
         answers = await asyncio.gather(*(client.post("/v1/images/generations", json=one) for one in bodies))
-        watching.cancel()
-    return [answer.status_code for answer in answers], times
+    return [answer.status_code for answer in answers]
 
 
 def rate(address: str, count: int) -> float:
     """Pictures a second of so many clients at once, after one that loads the model."""
     asyncio.run(together(address, [body(0)]))
     began = time.perf_counter()
-    codes, _ = asyncio.run(together(address, [body(seed) for seed in range(count)]))
+    codes = asyncio.run(together(address, [body(seed) for seed in range(count)]))
     if set(codes) != {200}:
         raise ValueError(f"the server answered {sorted(set(codes))}")
     return count / (time.perf_counter() - began)
@@ -105,7 +116,8 @@ def table(*options: str) -> str:
         several = rate(server.address, SEVERAL)
         rows.append(("pictures a second, one by one", f"{single:.2f}"))
         rows.append(("in batches of up to 8", f"{several:.2f} ({several / single:.2f} times as many)"))
-        codes, times = asyncio.run(together(server.address, [body(seed) for seed in range(CLIENTS)]))
+        with watched(server.address) as times:
+            codes = asyncio.run(together(server.address, [body(seed) for seed in range(CLIENTS)]))
         answers = ", ".join(f"{codes.count(code)} x {code}" for code in sorted(set(codes)))
         rows.append((f"{CLIENTS} clients at once, {QUEUE} may wait", answers))
         rows.append(("/health meanwhile, p50 / p99", " / ".join(f"{1000 * q:.0f} ms" for q in quantiles(times))))
