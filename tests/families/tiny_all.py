@@ -29,6 +29,11 @@ def sound(build: Any, plan: str, settings: Mapping[str, Any], seconds: float = 0
     return partial(_built, build, plan, settings, options), {"seconds": seconds}
 
 
+def named(kind: str, build: Any, folder: Path, plan: Any, **options: Any) -> Path:
+    """A checkpoint of another of diffusers' pipelines."""
+    return pictures.renamed(build(folder, plan, **options), kind)
+
+
 def _built(build: Any, plan: str, settings: Mapping[str, Any], options: Mapping[str, Any], folder: Path) -> Path:
     return build(folder, tiny.scheduler(plan, **settings), **options)
 
@@ -65,7 +70,10 @@ EXAMPLES: dict[str, Example] = {
     "HunyuanVideo 1.5": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN),
     "HunyuanVideo 1.5, picture": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN, picture=True),
     "LTX-Video": clip(tiny.ltx, FLOW, tiny.LTX),
+    "LTX-Video, picture": clip(partial(named, "LTXImageToVideoPipeline", tiny.ltx), FLOW, tiny.LTX),
+    "LTX-Video 0.9.5": clip(partial(named, "LTXConditionPipeline", tiny.ltx), FLOW, {"shift": 1.0}),
     "LTX-2": clip(clips.ltx2, FLOW, tiny.LTX),
+    "LTX-2, picture": clip(partial(named, "LTX2ImageToVideoPipeline", clips.ltx2), FLOW, tiny.LTX),
     "Mochi": clip(clips.mochi, FLOW, clips.MOCHI),
     "Wan 2.1": clip(tiny.wan, UNIPC, tiny.FLOWING),
     "Wan 2.2, two experts": clip(tiny.wan, UNIPC, tiny.FLOWING, experts=2),
