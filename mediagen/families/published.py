@@ -276,7 +276,7 @@ def _fetched(name: str, weights: bool = True, variant: str | None = None) -> Pat
     except ValueError as error:
         raise ValueError(_line(error)) from error
     except Exception as error:
-        what = f"there is no folder {name}" if weights else f"a single file needs the configurations of {name}"
+        what = f"there is no folder {name}" if weights else f"the configurations of {name} are needed"
         raise ValueError(f"{what}, and no such repository can be fetched: {_reason(error)}") from error
 
 

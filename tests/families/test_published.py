@@ -166,7 +166,7 @@ def test_a_single_file_whose_configurations_are_not_there(tmp_path: Path) -> Non
         mediagen.load(tmp_path / "blob.safetensors")
     save_file({"model.diffusion_model.out.2.bias": torch.zeros(2)}, tmp_path / "sd.safetensors")
     with pytest.raises(
-        ValueError, match=r"^a single file needs the configurations of stable-diff.*: it is not in the cache"
+        ValueError, match=r"^the configurations of stable-diff.* are needed, and no such.*: it is not in the cache"
     ):
         mediagen.load(tmp_path / "sd.safetensors")
 
