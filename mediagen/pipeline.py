@@ -89,9 +89,8 @@ class Pipeline:
     def alike(self, job: Job) -> str:
         """A text that is the same for all jobs that `together` makes one batch of; empty for a job that begins from
         media, which goes alone, as do those of a model that is not `even`."""
-        if job.known is not None or job.context is not None or job.noise is not None or not self.model.even:
-            return ""
-        if job.adapted:
+        begun = job.known is not None or job.context is not None or job.noise is not None
+        if begun or job.adapted or not self.model.even:
             return ""
         first, longest = job.requests[0], max(self.model.text.lengths(self._texts(job)))
         weights = tuple(("", weight) for _, weight in first.prompts)

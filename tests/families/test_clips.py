@@ -19,6 +19,7 @@ import tiny_clips
 import torch
 from PIL import Image
 from tiny import scheduler
+from tiny_image import renamed
 
 import mediagen
 
@@ -176,10 +177,7 @@ def drawn() -> torch.Generator:
 
 def theirs(case: Case, folder: Path, steps: int, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(latents in our layout, frames [B, 3, F, H, W] in 0 .. 1) by diffusers' own pipeline."""
-    index = json.loads((folder / "model_index.json").read_text())
-    absent = {part: None for part, made in index.items() if made == [None, None]}
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **absent)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = tiny.published(folder)
     seen = {}
 
     def keep(_: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -262,13 +260,6 @@ def test_later_ltx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, lambda coded, generator=None: coded.latent_dist.mode())
     case = replace(case, picture=True)
     same_made(ours(case, pipe, 3, noise=drawn()), theirs(case, folder, 3, image_cond_noise_scale=0.0))
-
-
-def renamed(folder: Path, kind: str) -> Path:
-    """The checkpoint as one of another pipeline class."""
-    index = json.loads((folder / "model_index.json").read_text()) | {"_class_name": kind}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
 
 
 def unpacked(z: torch.Tensor) -> torch.Tensor:

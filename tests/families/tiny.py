@@ -4,7 +4,9 @@ Schedulers have the configurations that were published. Weights are redrawn (mat
 small biases), for at the usual ones a swapped or lost condition changes nothing that a tolerance would see.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -90,6 +92,17 @@ def unet(seed: int, **config):
     kinds |= {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
     sizes = {"block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 4}
     return redraw(UNet2DConditionModel(sample_size=SAMPLE, **kinds, **(sizes | config)), seed)
+
+
+def published(folder: Path) -> Any:
+    """diffusers' own pipeline of a checkpoint, without the parts that it names and has not."""
+    import diffusers
+
+    index = json.loads((folder / "model_index.json").read_text())
+    absent = {part: None for part, made in index.items() if made == [None, None]}
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **absent)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def scheduler(name: str, **config):
