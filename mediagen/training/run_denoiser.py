@@ -29,7 +29,8 @@ from .texts import stored
 from .trainer import Place, Progress, place, train
 
 ADDED = ("signal_embed.", "scalar_embed.")  # of numbers and signals that a network may learn later
-CHANNELS = ("patch_embed.weight", "head.weight", "head.bias")  # of a transformer; a channel's cells lie side by side
+READ, WRITTEN = "patch_embed.weight", "head.weight"  # of a transformer; a channel's cells lie side by side
+CHANNELS = (READ, WRITTEN, "head.bias")
 
 Show = Callable[[int, Denoiser], None]
 
@@ -103,16 +104,25 @@ def allow_shapes(count: int = 64) -> None:
 
 
 def begin(net: nn.Module, init: str) -> None:
-    """Load the weights of `init`. What it is not told or shown there is told nothing at first, and so of latent
-    channels that are new; a network of images is a start for one of clips. ValueError if the weights belong to another
-    network."""
+    """Load the weights of `init`. What it is not told or shown there says nothing at first, so that the channels it
+    makes stay what they were; those it has not are made at random. A network of images is a start for one of clips.
+    ValueError if the weights belong to another network."""
     tensors, about = weights.load(init)
     mine = net.state_dict()
     tensors |= {k: padded(tensors[k], mine[k].shape) for k in CHANNELS if k in tensors and k in mine}
+    if WRITTEN in tensors and WRITTEN in mine:
+        tensors[WRITTEN] = written(tensors[WRITTEN])
     added = {k: torch.zeros_like(v) for k, v in mine.items() if k.startswith(ADDED) and k not in tensors}
     if getattr(net.config, "clips", False) and not about.get("model", {}).get("clips"):
         tensors = inflated(tensors, net)
     weights.fit(net, tensors | added, init, assign=False)
+
+
+def written(head: Tensor) -> Tensor:
+    """A head [cells, width] with its rows of zeros drawn as large as the others. A channel that is neither read nor
+    written has no gradient on either side: a saddle which the training must leave first."""
+    new = (head == 0).all(1)
+    return torch.where(new[:, None], torch.randn_like(head) * head[~new].std(), head) if new.any() else head
 
 
 def check_latents(recipe: DenoiserRecipe, model: Denoiser, vae: Whitened | None) -> None:

@@ -482,7 +482,12 @@ def test_a_denoiser_of_fewer_latent_channels_is_a_start(tmp_path: Path) -> None:
     x, t, text = torch.randn(2, 6, 3, 4, 4), torch.tensor([0.2, 0.8]), torch.randn(2, 5, 8)
     cond = {"text": text, "text_mask": torch.ones(2, 5, dtype=torch.bool), "text_pooled": text.mean(1)}
     y = many(x, t, cond)
-    assert torch.allclose(y[:, :4], few(x[:, :4], t, cond), atol=1e-5) and y[:, 4:].abs().max() == 0
+    assert torch.allclose(y[:, :4], few(x[:, :4], t, cond), atol=1e-5)
+    y[:, 4:].square().mean().backward()
+    new = many.patch_embed.weight.unflatten(1, (6, 4)), many.head.weight.unflatten(0, (6, 4))
+    assert new[0][:, 4:].abs().max() == 0 and new[1][4:].abs().amin() > 0
+    gradients = many.patch_embed.weight.grad.unflatten(1, (6, 4)), many.head.weight.grad.unflatten(0, (6, 4))
+    assert gradients[0][:, 4:].abs().amax(0).min() > 0 and gradients[1][4:].abs().amax(1).min() > 0
     weights.save(tmp_path / "many.safetensors", many.state_dict(), {"kind": "denoiser"})
     with pytest.raises(ValueError, match="does not fit into"):
         run_denoiser.begin(few, str(tmp_path / "many.safetensors"))
