@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .audio_stream import Stream
     from .modalities.audio import Audio
     from .modalities.image import Image
     from .modalities.video import Video
+    from .pipelines.audio_stream import Stream
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "audio", "image", "load", "models", "plan", "replay", "stream", "video"]
@@ -109,14 +109,14 @@ def stream(prompt: Any, *, seconds: float | None = None, model: str = "mini-audi
 
 
 def load(name_or_path: "str | Path", **options: Any) -> Any:
-    """A model by name or folder: an `image_pipeline.ImagePipeline`, `audio_pipeline.AudioPipeline` or
-    `video_pipeline.VideoPipeline`, which have `generate`, `vary`, `inpaint` and more.
+    """A model by name or folder: an `pipelines.image.ImagePipeline`, `pipelines.audio.AudioPipeline` or
+    `pipelines.video.VideoPipeline`, which have `generate`, `vary`, `inpaint` and more.
 
     >>> mediagen.load("stabilityai/stable-diffusion-xl-base-1.0", dtype="bfloat16", device="cuda", offload="model")
 
     options: dtype, device, offload, quantize and what else `families._loading.Loading` has. ValueError for what cannot
     be loaded, or not in this way."""
-    from .pipeline import load
+    from .pipelines.opening import load
 
     return load(name_or_path, **options)
 
@@ -131,7 +131,7 @@ def plan(name_or_path: "str | Path" = "mini-image", **options: Any) -> Any:
 
 def models() -> dict[str, "Path"]:
     """The models that ship inside: name -> folder with card and weights."""
-    from .pipeline import models
+    from .pipelines.opening import models
 
     return dict(models())
 

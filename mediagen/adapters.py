@@ -1,6 +1,6 @@
 """What is put on a model for one request and taken off after it: LoRA, learned words, control networks, image prompts.
 
-`pipeline.adapters` loads each file once. A request carries what it asked for as plain data (path, hash, weight), so
+`Pipeline.adapters` loads each file once. A request carries what it asked for as plain data (path, hash, weight), so
 that a replay asks for the same, and what was loaded for another request changes nothing.
 """
 

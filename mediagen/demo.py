@@ -8,7 +8,7 @@ from . import _cached, models
 from .modalities.audio import Audio
 from .modalities.image import Image, sheet
 from .modalities.video import Video
-from .pipeline import Event
+from .pipelines.base import Event
 
 PROMPTS = (
     "a cat left of a pizza",

@@ -19,7 +19,8 @@ from .families._loading import DTYPES
 from .families._outline import Part
 from .families._tiled import tiled
 from .families.model import Model
-from .pipeline import Pipeline, family_of, models, of
+from .pipelines.base import Pipeline
+from .pipelines.opening import family_of, models, of
 
 BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "nf4": 4.5}  # of a weight, its scales included
 FEWER = ("int8", "nf4")  # of the denoiser alone, the rest in bfloat16

@@ -15,8 +15,8 @@ from .modalities import audio as audio_modality
 from .modalities import image as image_modality
 from .modalities import video as video_modality
 from .modalities.audio_formats import FORMATS as SOUNDS
+from .pipelines.video_inputs import load_mask
 from .request import Request, Source
-from .video_inputs import load_mask
 
 GIVEN = ("size", "seconds", "between", "left", "right", "bars", "beats", "bpm", "alone", "lufs", "lyrics")
 GIVEN += ("fps", "motion", "factor", "seed", "sample", "negative", "strength", "regions")

@@ -69,8 +69,6 @@ class DiT(nn.Module):
 
     even = True  # a sample's numbers are the same, to the last bit, whatever is in its batch beside it (on a CPU)
 
-    even = True  # what a sample gets is the same, to the last bit, whatever is in its batch beside it (on a CPU)
-
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config

@@ -64,7 +64,7 @@ def streamed(pipeline: Any, *, seconds: float, **options: Any) -> float:
 def table(model: str = "mini-audio", *, repeats: int = 3) -> str:
     """The markdown table, each number beside what it must reach. model: a shipped model's name or a model folder."""
     fresh = command(model, repeats=repeats)
-    from mediagen.pipeline import load
+    from mediagen.pipelines.opening import load
 
     pipeline = load(model)
     one, live = clip(pipeline, repeats=repeats), streamed(pipeline, seconds=STREAMED, **LIVE)

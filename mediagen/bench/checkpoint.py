@@ -54,7 +54,7 @@ def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, 
     """Both sides of a folder in diffusers' layout, loaded once. options: of `mediagen.load`. ValueError for what is no
     such folder."""
     from mediagen.families import _loading, published
-    from mediagen.pipeline import of
+    from mediagen.pipelines.opening import of
 
     if not (Path(folder) / published.INDEX).is_file():
         raise ValueError(f"{folder} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")

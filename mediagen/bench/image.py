@@ -58,7 +58,7 @@ def _watched(pipeline: Any, count: int, steps: int) -> tuple[float, float, float
 def table(model: str = "mini-image", *, steps: int = STEPS, batch: int = BATCH, repeats: int = 3) -> str:
     """The markdown table, each number beside what it must reach. model: a shipped model's name or a model folder."""
     fresh = command(model, steps=steps, repeats=repeats)
-    from mediagen.pipeline import load
+    from mediagen.pipelines.opening import load
 
     pipeline = load(model)
     alone = pictures(pipeline, 1, steps=steps, repeats=repeats)

@@ -62,7 +62,7 @@ def continued(pipeline: Any, *, seconds: float = GOING_ON, **options: Any) -> fl
 def table(model: str = "mini-video", *, repeats: int = 3) -> str:
     """The markdown table, each number beside what it must reach. model: a shipped model's name or a model folder."""
     fresh = command(model, repeats=repeats)
-    from mediagen.pipeline import load
+    from mediagen.pipelines.opening import load
 
     pipeline = load(model)
     one, on = clip(pipeline, repeats=repeats), continued(pipeline)

@@ -12,7 +12,7 @@ from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed
 from .terminal import check_writable, open_model, save_all, tell, watched
 
 if TYPE_CHECKING:
-    from ..audio_stream import Stream
+    from ..pipelines.audio_stream import Stream
 
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="File to write: .flac, .wav, .mp3, .opus or .m4a. With -n, numbered.")

@@ -11,7 +11,7 @@ from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed
 from .terminal import check_writable, open_model, progress_bar, save_all, tell, watched
 
 if TYPE_CHECKING:
-    from ..video_stream import VideoStream
+    from ..pipelines.video_stream import VideoStream
 
 Out = Annotated[
     Path,

@@ -26,7 +26,11 @@ from typing import Any
 from .errors import Refused, reason
 
 LOG = logging.getLogger("mediagen.serve")
-HEAVY = ("mediagen.pipeline", "mediagen.serve.studio", "mediagen.serve.lab")  # what is loaded once, before it divides
+HEAVY = (
+    "mediagen.pipelines.base",
+    "mediagen.serve.studio",
+    "mediagen.serve.lab",
+)  # what is loaded once, before it divides
 CONTEXT = multiprocessing.get_context("forkserver")
 CALLS = 8  # that one process works at together
 PATIENCE = 10.0  # seconds in which a call that takes too long may leave of its own accord

@@ -11,9 +11,9 @@ import torch
 from tiny import scheduler
 
 import mediagen
-from mediagen.cascade import Cascade, ensemble
 from mediagen.generators.diffusion import Start
 from mediagen.modalities.image import Image
+from mediagen.pipelines.cascade import Cascade, ensemble
 
 diffusers = pytest.importorskip("diffusers")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mediagen.bench import audio, document, fresh, image, loop, video
-from mediagen.pipeline import load
+from mediagen.pipelines.opening import load
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mediagen.rollout import Window, rollout
+from mediagen.pipelines.rollout import Window, rollout
 
 
 def counted(seen: list[Window], axis: int = -1):

@@ -6,7 +6,7 @@ import torch
 
 from mediagen.autoencoders.base import LatentSpec
 from mediagen.metrics.drift import curve, drift, look, plotted
-from mediagen.video_canvas import FADE, canvas, covering, lost, placed, shown
+from mediagen.pipelines.video_canvas import FADE, canvas, covering, lost, placed, shown
 
 CAUSAL = LatentSpec(channels=4, stride=(4, 8, 8), causal=True)
 PLAIN = LatentSpec(channels=4, stride=(4, 8, 8))

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .autoencoders.base import LatentSpec
+from ..autoencoders.base import LatentSpec
 
 FADE = 4  # frames over which what the autoencoder lost of a kept frame fades out of the new ones beside it
 

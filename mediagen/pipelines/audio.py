@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..conditioners import beats
+from ..conditioners.base import Cond
+from ..families.model import Model
+from ..generators.diffusion import Box
+from ..modalities import audio as audio_modality
+from ..request import Request, Source
 from .audio_canvas import Canvas, canvas, round_resampled, told
 from .audio_checks import BPM, check_edits, check_measure
-from .conditioners import beats
-from .conditioners.base import Cond
-from .families.model import Model
-from .generators.diffusion import Box
-from .modalities import audio as audio_modality
-from .pipeline import Job, Pipeline, batch, noise_name, prompts_of, result_of
-from .request import Request, Source
+from .base import Job, Pipeline, batch, noise_name, result_of
+from .prompts import prompts_of
 from .timed import (
     LONGEST,
     check_between,
@@ -336,7 +337,7 @@ class AudioPipeline(Pipeline):
 
 def pipeline_of(model: Model) -> AudioPipeline:
     """That of a model of sound: one that writes codes has another."""
-    from .audio_codes_pipeline import CodesPipeline
+    from .audio_codes import CodesPipeline
 
     return CodesPipeline(model) if hasattr(model, "sampling") else AudioPipeline(model)
 

@@ -1,39 +1,33 @@
 """Pipeline: what was asked for -> media. The only place where the parts meet.
 
 What all media share is here: prompts, noise, conditions, the walk, decoding in tiles, the stream of events. What a
-picture, a sound or a clip has of its own is in `image_pipeline`, `audio_pipeline` and `video_pipeline`: sizes, sources,
+picture, a sound or a clip has of its own is in `image`, `audio` and `video`: sizes, sources,
 masks, the finished file.
 """
 
-import importlib
-import importlib.util
-import pkgutil
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import __version__, families
-from .adapters import NOTHING, Adapters, Shown
-from .autoencoders import tiling
-from .autoencoders.base import each_axis, in_strides
-from .conditioners.base import TOKENS, Cond, padded
-from .core.rng import Drawn, Given, Keyed, Noise
-from .core.solve import State
-from .families._loading import read
-from .families.model import Model
-from .generators.diffusion import Asked, Box, Start, Walk, generate
-from .request import Request, walk_of
+from .. import __version__
+from ..adapters import NOTHING, Adapters, Shown
+from ..autoencoders import tiling
+from ..autoencoders.base import each_axis, in_strides
+from ..conditioners.base import TOKENS, Cond, padded
+from ..core.rng import Drawn, Given, Keyed, Noise
+from ..core.solve import State
+from ..families.model import Model
+from ..generators.diffusion import Asked, Box, Start, Walk, generate
+from ..request import Request, walk_of
+from .prompts import Prompts
 
-Prompt = str | Sequence[str] | Sequence[tuple[str, float]]
-Prompts = tuple[tuple[str, float], ...]
 PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
 
 
@@ -349,18 +343,6 @@ def batch(request: Request, prompts: Sequence[Prompts], n: int) -> tuple[Request
     return tuple(request.numbered(request.sample + number, prompt) for number, prompt in enumerate(each))
 
 
-def prompts_of(prompt: Any) -> list[Prompts]:
-    """What was given as a prompt -> the (text, weight) pairs of each of the media."""
-    if isinstance(prompt, str):
-        return [((prompt, 1.0),)]
-    items = list(prompt) if isinstance(prompt, Sequence) else []
-    if items and all(isinstance(item, str) for item in items):
-        return [((text, 1.0),) for text in items]
-    if not items or not all(is_pair(item, str, (int, float)) for item in items):
-        raise ValueError(f"prompt must be a text, a list of texts, or a list of (text, weight), not {prompt!r}")
-    return [tuple((text, float(weight)) for text, weight in items)]
-
-
 def noise_name(noise: Any) -> str | None:
     """What a request says of noise that was handed in."""
     if isinstance(noise, torch.Generator):
@@ -370,52 +352,7 @@ def noise_name(noise: Any) -> str | None:
     return None
 
 
-def is_pair(item: Any, first: Any, second: Any) -> bool:
-    """Whether an item is a sequence of two values of these kinds."""
-    pair = isinstance(item, Sequence) and len(item) == 2
-    return pair and isinstance(item[0], first) and isinstance(item[1], second)
-
-
 def result_of(media: list[Any], prompt: Any) -> Any:
     """One of them itself; a list where several, or a list of prompts, were asked for."""
     listed = not isinstance(prompt, str) and isinstance(prompt[0], str)
     return media if listed or len(media) > 1 else media[0]
-
-
-def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
-    """A shipped model by name, a model folder, or a published checkpoint: a folder, a repository (owner/name, or
-    owner/name@revision) or a .safetensors file, as the pipeline of its modality. options: `families._loading.Loading`.
-    ValueError naming what ships if there is none."""
-    shipped, loading = models(), read(options)
-    source = shipped.get(str(name_or_path), name_or_path)
-    return of(family_of(source).load(source, loading))
-
-
-def family_of(source: str | Path) -> Any:
-    """The module that knows a model by its files. ValueError if there is none."""
-    for family in _families():
-        if family.claims(source):
-            return family
-    raise ValueError(
-        f"unknown model {str(source)!r}: neither a shipped model ({', '.join(models())}) nor a model folder"
-    )
-
-
-def of(model: Model) -> Pipeline:
-    """The pipeline of a model's modality: the class that `<modality>_pipeline.py` calls PIPELINE."""
-    name = f"{__package__}.{model.modality}_pipeline"
-    if importlib.util.find_spec(name) is None:
-        raise ValueError(f"the model {model.name} makes {model.modality!r}, which this version knows nothing of")
-    return importlib.import_module(name).PIPELINE(model)
-
-
-def models() -> Mapping[str, Path]:
-    """The shipped models: name -> folder."""
-    return {name: folder for family in _families() for name, folder in family.cards().items()}
-
-
-def _families() -> list[Any]:
-    """The modules that know models by their files."""
-    names = [m.name for m in pkgutil.iter_modules(families.__path__) if not m.name.startswith("_")]
-    found = [importlib.import_module(f"{families.__name__}.{name}") for name in names]
-    return [module for module in found if hasattr(module, "claims")]

@@ -14,10 +14,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .conditioners.base import Cond
-from .core.denoiser import Denoiser, latest
-from .families.model import Model
-from .pipeline import Pipeline, Prompt, load, of, prompts_of
+from ..conditioners.base import Cond
+from ..core.denoiser import Denoiser, latest
+from ..families.model import Model
+from .base import Pipeline
+from .opening import load, of
+from .prompts import Prompt, prompts_of
 
 EDGE = 1e-6  # a time of a table is on its own side of the boundary, whatever its rounding
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .autoencoders.base import LatentSpec
-from .modalities import audio as audio_modality
-from .modalities import image as image_modality
-from .modalities import video as video_modality
-from .request import Source
+from ..autoencoders.base import LatentSpec
+from ..modalities import audio as audio_modality
+from ..modalities import image as image_modality
+from ..modalities import video as video_modality
+from ..request import Source
 from .timed import check_between
 from .video_canvas import Canvas, canvas, placed
 from .video_checks import check_same_size, check_size

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .families.model import Model
-from .generators.diffusion import Box
-from .pipeline import Job, Pipeline, batch, noise_name, prompts_of, result_of
-from .request import Request
+from ..families.model import Model
+from ..generators.diffusion import Box
+from ..request import Request
+from .base import Job, Pipeline, batch, noise_name, result_of
+from .prompts import prompts_of
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
 from .video_checks import LARGEST, check_count, check_edits, check_size

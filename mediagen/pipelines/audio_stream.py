@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .audio_pipeline import AudioJob, AudioPipeline
-from .autoencoders.chunks import decode_blocks
-from .conditioners import beats
-from .generators.diffusion import Start
+from ..autoencoders.chunks import decode_blocks
+from ..conditioners import beats
+from ..generators.diffusion import Start
+from ..modalities.audio import Audio
+from ..request import Request
+from .audio import AudioJob, AudioPipeline
 from .live import Live
-from .modalities.audio import Audio
-from .request import Request
 from .rollout import Window, rollout
 
 CHUNK = 64  # latents that are decoded at once, some 3 s

@@ -6,8 +6,9 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
-from .pipeline import Pipeline, Prompts, prompts_of
-from .request import Request
+from ..request import Request
+from .base import Pipeline
+from .prompts import Prompts, prompts_of
 from .timed import split_timeline
 
 Clip = TypeVar("Clip")

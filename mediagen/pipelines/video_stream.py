@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..metrics.drift import Drift, Look, drift, look
+from ..request import Request
 from .live import Live
-from .metrics.drift import Drift, Look, drift, look
-from .pipeline import prompts_of
-from .request import Request
+from .prompts import prompts_of
 from .rollout import Window, rollout
 from .timed import check_seconds, split_timeline
+from .video import VideoJob, VideoPipeline
 from .video_canvas import Canvas, covering, placed
 from .video_inputs import Inputs, Video
-from .video_pipeline import VideoJob, VideoPipeline
 
 SHARE = 3  # one latent in so many of a window, two at least, is the end of the window before
 

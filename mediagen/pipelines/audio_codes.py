@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.rng import Drawn
+from ..generators import autoregressive
+from ..generators.autoregressive import Codes, Sampling
+from ..modalities import audio as audio_modality
+from ..request import Request, Source
+from .audio import AudioJob, AudioPipeline
 from .audio_canvas import Canvas
-from .audio_pipeline import AudioJob, AudioPipeline
-from .core.rng import Drawn
-from .generators import autoregressive
-from .generators.autoregressive import Codes, Sampling
-from .modalities import audio as audio_modality
-from .pipeline import Event, Job, batch, keyed, noise_name, prompts_of
-from .request import Request, Source
+from .base import Event, Job, batch, keyed, noise_name
+from .prompts import prompts_of
 from .timed import LONGEST, check_seconds
 
 OPTIONS = ("guidance", "seed", "sample", "negative", "lufs", "right")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .modalities.audio_signal import LOUDNESS
+from ..modalities.audio_signal import LOUDNESS
 from .timed import check_seconds
 
 MOST_BARS, MOST_BEATS, BPM = 256, 32, (20.0, 400.0)

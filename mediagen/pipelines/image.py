@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .modalities import image as image_modality
-from .pipeline import Job, Pipeline, Prompt, batch, noise_name, prompts_of, result_of
-from .request import Request, Source
+from ..modalities import image as image_modality
+from ..request import Request, Source
+from .base import Job, Pipeline, batch, noise_name, result_of
+from .prompts import Prompt, prompts_of
 
 Image = image_modality.Image
 LARGEST = 4096  # pixels a side

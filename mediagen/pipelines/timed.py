@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .pipeline import is_pair
+from .prompts import is_pair
 
 LONGEST = 600.0  # seconds of one piece; a stream has no end
 

@@ -1,0 +1,1 @@
+"""Requests -> media: the only place where the parts of the house meet."""
