@@ -47,6 +47,7 @@ class VideoAutoencoderRecipe:
     stills: float = 0.1
     init: str | None = None
     decoder_only: bool = False
+    levels: tuple[float, ...] = (1.0,)
     samples: int = 0
     model: VideoVAEConfig = field(default_factory=VideoVAEConfig)
     loss: ReconstructionLoss = field(default_factory=ReconstructionLoss)
@@ -68,6 +69,11 @@ class VideoAutoencoderRecipe:
             raise ValueError(f"tries must be 1 or more, not {self.tries}")
         if not self.init and (self.decoder_only or self.loss.drift):
             raise ValueError("decoder_only and drift hold on to the latents of other weights: name them as init")
+        if not self.levels or min(self.levels) <= 0 or self.model.frames.latent_channels % len(self.levels):
+            raise ValueError(
+                f"levels {list(self.levels)} must be above 0, and of equal parts of all "
+                f"{self.model.frames.latent_channels} channels"
+            )
 
 
 KINDS = {"video-autoencoder": VideoAutoencoderRecipe}
@@ -93,6 +99,8 @@ def run(recipe: VideoAutoencoderRecipe, out: Path) -> Iterator[Progress]:
                 lambda i: videos.whole(clips, range(8 * i, 8 * i + 8), recipe.frames).to(here.device),
                 count,
             )
+            part = len(final.std) // len(recipe.levels)
+            final.std.div_(torch.tensor(recipe.levels).repeat_interleave(part).to(final.std))
         about = {"kind": "video_vae", "step": step, "config": config.plain(recipe.model)}
         weights.save(out / "vae.safetensors", final.state_dict(), about)
         if show is not None:

@@ -240,6 +240,18 @@ def test_a_decoder_alone_keeps_the_latents(data: Path, vae: Path, tmp_path: Path
     assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("decoder"))
 
 
+def test_whitened_latents_have_the_levels_of_the_recipe(data: Path, tmp_path: Path) -> None:
+    schedule = Schedule(steps=2, **SHORT)
+    losses(autoencoder(data, levels=(1.0, 0.5), schedule=schedule), tmp_path)
+    clips = videos.source(str(data), "train", 16, 8)
+    z = weights.load_autoencoder(tmp_path / "vae.safetensors").encode(videos.whole(clips, range(len(clips)), 5))
+    first, second = z.transpose(0, 1).flatten(1).std(1).chunk(2)
+    assert torch.allclose(first, torch.ones_like(first), atol=0.2) and torch.allclose(second, first * 0.5, atol=0.1)
+    for wrong in ((), (1.0, 0.0), (1.0, 1.0, 1.0)):
+        with pytest.raises(ValueError, match="must be above 0, and of equal parts of all 4 channels"):
+            autoencoder(data, levels=wrong)
+
+
 def test_a_run_shows_frames_and_measures_flicker(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
