@@ -163,28 +163,23 @@ class AudioPipeline(Pipeline):
             **edits,
             **self._common(self._walking(options)),
         )
-        requests = batch(request, prompts_of(text), n)
-        if cover is None:
-            grid = self._grid(count, request)
-            drawn = self._noise(noise, (len(requests), self.model.spec.channels, *grid), request)
-            job = AudioJob(requests=requests, grid=grid, samples=count, previews=previews, noise=drawn)
-            if heard is None:
-                return job
-            padded = F.pad(heard[None], (0, grid[-1] * self.stride - count))
-            return replace(job, context=padded, mixed=None if edits["alone"] else heard)
-        known = cover.known(self.model.multiple)
+        job = AudioJob(requests=batch(request, prompts_of(text), n), grid=(), samples=count, previews=previews)
+        job = self._anew(job, heard) if cover is None else self._over(job, cover)
+        return replace(job, noise=self._noise(noise, (len(job.requests), self.model.spec.channels, *job.grid), request))
+
+    def _anew(self, job: AudioJob, heard: Tensor | None) -> AudioJob:
+        """The job on a grid of its own; heard: the clip [C, N] that it accompanies."""
+        grid, request = self._grid(job.samples, job.requests[0]), job.requests[0]
+        if heard is None:
+            return replace(job, grid=grid)
+        padded = F.pad(heard[None], (0, grid[-1] * self.stride - job.samples))
+        return replace(job, grid=grid, context=padded, mixed=None if request.alone else heard)
+
+    def _over(self, job: AudioJob, cover: Canvas) -> AudioJob:
+        """The job on the grid of a clip of which a part is kept."""
+        known, keep = cover.known(self.model.multiple), cover.keep(self.model.multiple)
         grid = self.model.spec.grid(known.shape[2:])
-        return AudioJob(
-            requests=requests,
-            grid=grid,
-            noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
-            known=known,
-            keep=cover.keep(self.model.multiple),
-            previews=previews,
-            samples=count,
-            first=cover.shown[0],
-            canvas=cover,
-        )
+        return replace(job, grid=grid, known=known, keep=keep, first=cover.shown[0], canvas=cover)
 
     # ---- what was asked for, in samples
 
