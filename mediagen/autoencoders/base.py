@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..nn.conv import earlier
+from ..nn.conv import earlier, fold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,16 @@ def in_strides(media: Tensor, spec: LatentSpec) -> Tensor:
     """Media [B, C, *size] whose sides are whole strides: in front of a causal time the first frame is repeated, so that
     what the first latent stands for is as long as the others."""
     return earlier(media, spec.stride[0] - 1) if spec.causal else media
+
+
+def on_grid(media: Tensor, spec: LatentSpec) -> Tensor:
+    """Media [B, C, *size] as channels on the latent grid [B, C prod(stride), *grid], nothing lost. Of a causal time
+    frames may be missing at the end, where the last one stays. ValueError unless the other sides are whole strides."""
+    short = -(media.shape[2] - 1) % spec.stride[0] if spec.causal else 0
+    if short:
+        media = torch.cat([media, media[:, :, -1:].expand(-1, -1, short, *media.shape[3:])], 2)
+    spec.grid(media.shape[2:])
+    return fold(in_strides(media, spec), spec.stride)
 
 
 def smaller(media: Tensor, factor: int | Sequence[int]) -> Tensor:

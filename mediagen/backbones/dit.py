@@ -18,6 +18,8 @@ from ..nn.embed import ScalarEmbed, TimeEmbed, VectorLinear, tokens, untokens
 from ..nn.norm import RMSNorm
 from ..nn.rope import positions, rotation
 
+Look = tuple[tuple[Tensor, Tensor], Groups | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
@@ -62,10 +64,28 @@ class DiTConfig:
         return max(self.patch)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Told:
+    """What all blocks are told. looks: what they attend to, in turn; modulation [B, 1 or N, PARTS, width]; text
+    [B, L, width], mask bool [B, L]; time [B, 1 or N, width]."""
+
+    looks: list[Look]
+    modulation: Tensor
+    text: Tensor
+    mask: Tensor
+    time: Tensor
+
+    def through(self, block: nn.Module, number: int, h: Tensor) -> Tensor:
+        """h [B, N, width] after the block that has this number."""
+        rope, groups = self.looks[number % len(self.looks)]
+        return block(h, self.modulation, rope, self.text, self.mask, self.time, groups)
+
+
 class DiT(nn.Module):
     """net(x, t, cond) -> y. cond: "text" [B, L, text], "text_mask" bool [B, L], "text_pooled" [B, text], a code of each
-    scalar [B, its width] and, optionally, signals [B, their channels, *grid] and "skip_layers" (a tuple of numbers of
-    blocks left out: the perturbed branch of skip-layer guidance)."""
+    scalar [B, its width] and, optionally, signals [B, their channels, *grid], "skip_layers" (a tuple of numbers of
+    blocks left out: the perturbed branch of skip-layer guidance) and "control" (a tuple of what is added after each of
+    the first blocks, [B, N, width]: `backbones.control`)."""
 
     even = True  # a sample's numbers are the same, to the last bit, whatever is in its batch beside it (on a CPU)
 
@@ -98,26 +118,35 @@ class DiT(nn.Module):
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         """x [B, C, *grid]; t [B], or [B, 1, *grid] for a time at each place (a token takes its patch's first)."""
         c = self.config
+        h, told = self.entered(x, t, cond)
+        skipped, added = cond.get("skip_layers", ()), cond.get("control", ())
+        for number, block in enumerate(self.blocks):
+            if number not in skipped:
+                h = told.through(block, number, h)
+            if number < len(added):
+                h = h + added[number]
+        scale, shift = self.final_embed(told.time).chunk(2, dim=-1)
+        return untokens(self.head(self.norm(h) * (1 + scale) + shift), x.shape[2:], c.patch)
+
+    def entered(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> tuple[Tensor, Told]:
+        """What comes before the blocks: the tokens [B, N, width], and what the blocks are told."""
+        c = self.config
         cells = [n // p for n, p in zip(x.shape[2:], c.patch, strict=True)]
         h = self.patch_embed(tokens(x, c.patch))
         for name, layer in self.signal_embed.items():
             if name in cond:
                 h = h + layer(tokens(cond[name].to(h.dtype), c.patch))
-        looks = self._looks(cells, x.device)
-        mask = cond["text_mask"]
         pooled = self.scalar_embed(self.pooled_embed(cond["text_pooled"].to(h.dtype)), cond)
         time = F.silu(self.time_embed(token_times(t, c.patch)) + pooled[:, None])
-        modulation = self.modulation_embed(time).unflatten(-1, (Block.PARTS, c.width))
-        text = self.text_embed(cond["text"].to(h.dtype))
-        skipped = cond.get("skip_layers", ())
-        for number, block in enumerate(self.blocks):
-            if number not in skipped:
-                rope, groups = looks[number % len(looks)]
-                h = block(h, modulation, rope, text, mask, time, groups)
-        scale, shift = self.final_embed(time).chunk(2, dim=-1)
-        return untokens(self.head(self.norm(h) * (1 + scale) + shift), x.shape[2:], c.patch)
+        return h, Told(
+            looks=self._looks(cells, x.device),
+            modulation=self.modulation_embed(time).unflatten(-1, (Block.PARTS, c.width)),
+            text=self.text_embed(cond["text"].to(h.dtype)),
+            mask=cond["text_mask"],
+            time=time,
+        )
 
-    def _looks(self, cells: list[int], device: torch.device) -> list[tuple[tuple[Tensor, Tensor], Groups | None]]:
+    def _looks(self, cells: list[int], device: torch.device) -> list[Look]:
         """What the blocks attend to, in turn: the rotations of tokens that see each other, and how they are grouped."""
         c = self.config
         rope = rotation(positions(cells, device), c.width // c.heads, clips=c.clips)

@@ -19,14 +19,15 @@ def train(
 ) -> None:
     """Train what a recipe says; run it again to resume."""
     from ..metrics import motion_reader_training, music_reader_training, reader_training
-    from ..training import recipes, run_audio_autoencoder, run_lora, run_video_autoencoder
+    from ..training import recipes, run_audio_autoencoder, run_control, run_lora, run_video_autoencoder
 
     readers = {
         "reader": (reader_training.ReaderRecipe, reader_training.run),
         "music-reader": (music_reader_training.MusicReaderRecipe, music_reader_training.run),
         "motion-reader": (motion_reader_training.MotionReaderRecipe, motion_reader_training.run),
     }
-    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **run_video_autoencoder.KINDS, **run_lora.KINDS}
+    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **run_video_autoencoder.KINDS}
+    kinds |= {**run_lora.KINDS, **run_control.KINDS}
     kinds |= {name: known for name, (known, _) in readers.items()}
     asked = recipes.read(recipe, kinds)
     if steps is not None:
@@ -38,6 +39,7 @@ def train(
     rooms = dict.fromkeys(run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run)
     rooms |= dict.fromkeys(run_video_autoencoder.KINDS.values(), run_video_autoencoder.run)
     rooms |= dict.fromkeys(run_lora.KINDS.values(), run_lora.run)
+    rooms |= dict.fromkeys(run_control.KINDS.values(), run_control.run)
     rooms |= dict(readers.values())
     draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
     tell(str(folder))

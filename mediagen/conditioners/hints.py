@@ -50,6 +50,13 @@ def find(name: str) -> Hint:
     raise ValueError(f"unknown hint {name!r}; known: {', '.join((*PLAIN, *(f'{kind}:FOLDER' for kind in ESTIMATED)))}")
 
 
+def each(hint: Hint, media: Tensor) -> Tensor:
+    """The hint of every picture [B, 3, H, W], or of every frame of clips [B, 3, F, H, W]; shaped alike."""
+    pictures = media.movedim(1, -3)
+    made = torch.stack([hint(picture) for picture in pictures.flatten(0, -4)])
+    return made.view(pictures.shape).movedim(-3, 1)
+
+
 def _bytes(picture: Tensor) -> np.ndarray:
     """[3, H, W] in [-1, 1] -> uint8 [H, W, 3]."""
     if picture.ndim != 3 or picture.shape[0] != 3:

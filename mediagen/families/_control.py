@@ -58,7 +58,7 @@ class ControlNet:
             self.network.to(place, dtype)
         there = {name: _cast(value, place, dtype) for name, value in cond.items()}
         own = self.kind.call(self.network, x.to(place), t.to(place), there, entry.to(place, dtype), weight)
-        return {name: _sum(cond.get(name), residuals) for name, residuals in own.items()}
+        return {name: summed(cond.get(name), residuals) for name, residuals in own.items()}
 
 
 def _cast(value: Any, place: torch.device, dtype: torch.dtype) -> Any:
@@ -67,7 +67,8 @@ def _cast(value: Any, place: torch.device, dtype: torch.dtype) -> Any:
     return value.to(place, dtype) if value.is_floating_point() else value.to(place)
 
 
-def _sum(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def summed(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The residuals of one control network and of those before it. ValueError unless they are as many."""
     if before is None:
         return tuple(more)
     if len(before) != len(more):

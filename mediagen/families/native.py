@@ -22,7 +22,8 @@ from ..training.weights import load_autoencoder
 from ._cards import SHIPPED, cards, read_card
 from ._loading import PLAIN, Loading, for_own
 from ._outline import Part, part_of
-from .model import Model
+from ._own_control import reader
+from .model import Adapts, Model
 
 __all__ = ["cards", "claims", "load", "read_card"]
 
@@ -60,6 +61,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
         token=tuple(getattr(denoiser.net.config, "patch", ())) if card.get("known") else None,
         rate=card.get("rate"),
         seconds=card.get("seconds"),
+        adapts=Adapts(control=reader(denoiser.net, autoencoder.spec)),
     )
 
 

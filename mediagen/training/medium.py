@@ -45,6 +45,10 @@ class Medium(Protocol):
         """Clean states [B, C, *grid] of what `cuts` gave, and the numbers of each."""
         ...
 
+    def media(self, cuts: Sequence[Any]) -> Tensor:
+        """The media themselves [B, channels, *size] in [-1, 1], whose states `states` gives."""
+        ...
+
     def signals(self, cuts: Sequence[Any]) -> Mapping[str, Tensor]:
         """What the network is shown beside the states of `cuts`, name -> [B, its channels, *grid]."""
         ...

@@ -93,6 +93,11 @@ class Sounds:
         }
         return rearrange(x0, "b n c -> b c n"), numbers
 
+    def media(self, cuts: Sequence[Cut]) -> Tensor:
+        step = self.vae.spec.stride[0]
+        waves = [sources.stretch(self.clips, cut.clip, cut.start * step, cut.count * step) for cut in cuts]
+        return torch.from_numpy(np.stack(waves))
+
     def signals(self, cuts: Sequence[Cut]) -> Mapping[str, Tensor]:
         """context: what plays beside the stems that are not alone; beats: of what has a beat, unless it is free of it;
         zeros for all others."""

@@ -46,6 +46,9 @@ class Pictures:
     def states(self, cuts: Sequence[Any]) -> tuple[Tensor, Numbers]:
         return images.whole(self.source, cuts) if self.latents is None else images.pick(self.latents, cuts), {}
 
+    def media(self, cuts: Sequence[Any]) -> Tensor:
+        return images.whole(self.source, cuts)
+
     def signals(self, cuts: Sequence[Any]) -> Mapping[str, Tensor]:
         """A picture is made from nothing but words."""
         return {}

@@ -89,6 +89,9 @@ class Films:
         }
         return rearrange(x0, "b n c h w -> b c n h w"), numbers
 
+    def media(self, cuts: Sequence[Cut]) -> Tensor:
+        return videos.scaled(np.stack([self._frames(cut) for cut in cuts]))
+
     def signals(self, cuts: Sequence[Cut]) -> Mapping[str, Tensor]:
         """A clip is made from words and numbers; what is known of it is shown in its place."""
         return {}
@@ -110,6 +113,14 @@ class Films:
     def card(self) -> dict[str, Any]:
         rate, size = self.clips.rate, self.recipe.size
         return {"modality": "video", "rate": rate, "seconds": self.recipe.frames / rate, "size": [size, size]}
+
+    def _frames(self, cut: Cut) -> np.ndarray:
+        """uint8 [F, H, W, 3]."""
+        count = len(self.stretches)
+        if cut.example >= count:
+            return self.pictures.images(cut.example - count)[None]
+        clip, start = self.stretches[cut.example]
+        return self.clips[clip][start : start + (1 if cut.still else self.recipe.frames)]
 
     def _latents(self, cut: Cut) -> np.ndarray:
         """float16 [n, C, h, w]."""

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from .. import config
-from ..conditioners.scalar import Scalar
-from ..conditioners.text import TextEncoder
-from ..core import timing
 from ..modalities.replacing import replacing
 from ..nn import lora
-from . import denoise, medium, run_denoiser, weights
-from .denoise import Conditioning
+from . import frozen, weights
 from .ema import EMA
 from .journal import Journal
-from .recipes import SHIPPED_TEXT, DenoiserRecipe
-from .trainer import Progress, Schedule, place, train
+from .trainer import Progress, Schedule, train
 
-SHIPPED = Path(SHIPPED_TEXT).parent
 FILE, ABOUT = "adapter_model.safetensors", "adapter_config.json"  # of peft's folders
 
 
@@ -64,58 +57,17 @@ KINDS: dict[str, type] = {"lora": LoraRecipe}
 def run(recipe: LoraRecipe, out: Path) -> Iterator[Progress]:
     """Train, writing `out/adapter_model.safetensors` (averaged weights) and `out/adapter_config.json` at each
     checkpoint; resumes what is there."""
-    here, base = place(), based(recipe)
-    torch.manual_seed(recipe.schedule.seed)
-    model = run_denoiser.start(base).to(here.device).requires_grad_(False)
-    layers = chosen(model.net, recipe.layers)
+    there = frozen.opened(recipe)
+    layers = chosen(there.model.net, recipe.layers)
     adapters = nn.ModuleDict({key_of(name): fresh(layer, name, recipe) for name, layer in layers.items()})
-    adapters.to(here.device)
-    vae = None if base.vae is None else weights.load_autoencoder(base.vae).to(here.device)
-    media = medium.find(base, vae, model.net.config.multiple, here)
-    text = TextEncoder.load(base.text).to(here.device)
-    condition = Conditioning(text=text, scalars=base.scalars)
-    batch = run_denoiser.batches(base, media, here, getattr(model.net.config, "patch", ()))
-    density, seed = timing.find(**recipe.density), here.seed(recipe.schedule.seed)
-    player = denoise.player(model, condition, batch, density, recipe.dropout, seed)
+    adapters.to(there.here.device)
+    player = there.player("lora", adapters)
 
     def keep(step: int, ema: EMA) -> None:
         save(out, ema.weights, list(layers), recipe, step)
 
     with lora.attached({layer: adapters[key_of(name)] for name, layer in layers.items()}):
-        players = [replace(player, name="lora", module=adapters)]
-        yield from train(players, recipe.schedule, out, keep, Journal(out, recipe.schedule.log_every))
-
-
-def based(recipe: LoraRecipe) -> DenoiserRecipe:
-    """The recipe that goes on with the model's own denoiser, whose sizes, path and prediction its weights say."""
-    folder = SHIPPED / recipe.model if (SHIPPED / recipe.model).is_dir() else Path(recipe.model)
-    card = _card(folder)
-    denoiser = folder / card["denoiser"]
-    _, about = weights.load(denoiser)
-    model = {name: value for name, value in about["model"].items() if name != "scalars"}
-    scalars = tuple(config.build(Scalar, each, f"{folder / 'card.yaml'}: scalars") for each in card.get("scalars", ()))
-    named = ("data", "size", "frames", "rate", "seconds", "density", "dropout", "batch", "schedule")
-    return DenoiserRecipe(
-        modality=card["modality"],
-        vae=str(folder / card["autoencoder"]) if card.get("autoencoder") else None,
-        text=str(folder / card["text"]) if card.get("text") else SHIPPED_TEXT,
-        scalars=scalars,
-        backbone=about["backbone"],
-        model=model,
-        path=about["path"],
-        prediction=about["prediction"],
-        init=str(denoiser),
-        **{name: getattr(recipe, name) for name in named},
-    )
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        return yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{folder} is no shipped model and holds no readable card.yaml: {error}") from error
+        yield from train([player], recipe.schedule, out, keep, Journal(out, recipe.schedule.log_every))
 
 
 def chosen(net: nn.Module, ends: tuple[str, ...]) -> dict[str, nn.Module]:
