@@ -129,17 +129,18 @@ def windowed(
         raise ValueError("windows with their own denoisers cannot run together; leave out per_window or together")
 
     def walk(x: Tensor, t: Any) -> Tensor:
-        length = min(size, x.shape[axis])
+        if x.shape[axis] <= size:
+            return (denoise(0) if per_window else denoise)(x, t)  # pyright: ignore[reportCallIssue, reportArgumentType]
         begins = starts(x.shape[axis], size, overlap)
-        parts = [x.narrow(axis, start, length) for start in begins]
-        times = [_cut(t, axis, start, length) for start in begins]
+        parts = [x.narrow(axis, start, size) for start in begins]
+        times = [_cut(t, axis, start, size) for start in begins]
         ones: Any = [denoise(i) if per_window else denoise for i in range(len(parts))]  # pyright: ignore[reportCallIssue]
         done = (
             _at_once(ones[0], parts, times)
             if together
             else [one(*seen) for one, *seen in zip(ones, parts, times, strict=True)]
         )
-        return _overlapped(x, done, begins, weights(length, overlap).to(x), axis)
+        return _overlapped(x, done, begins, weights(size, overlap).to(x), axis)
 
     return walk
 

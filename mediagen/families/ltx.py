@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from einops import rearrange
 from torch import Tensor
 
 from . import _adapters as adapters
@@ -74,7 +73,7 @@ def call(
 ) -> Tensor:
     frames, rows, columns = x.shape[2:]
     y = transformer(
-        hidden_states=rearrange(x, "b c f h w -> b (f h w) c"),
+        hidden_states=x.flatten(2).mT,  # [B, positions, C]: in each step, where einops takes 10 us
         timestep=t if t.ndim == 1 else t.flatten(1),
         encoder_hidden_states=cond["text"],
         encoder_attention_mask=cond["text_mask"],
@@ -84,4 +83,4 @@ def call(
         **places(x),
         return_dict=False,
     )[0]
-    return rearrange(y, "b (f h w) c -> b c f h w", f=frames, h=rows)
+    return y.mT.unflatten(2, x.shape[2:])

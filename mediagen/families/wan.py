@@ -5,6 +5,7 @@ token, so that pictures to begin with stay as they are: they are shown to it at 
 """
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,6 +79,8 @@ def seen_image(transformer: Any, cond: Mapping[str, Any]) -> Tensor | None:
 
 def each_token(t: Tensor, x: Tensor, token: tuple[int, ...]) -> Tensor:
     """Times [B] or [B, 1, F, h, w] -> [B, tokens]."""
-    times = t.view(-1, 1, 1, 1, 1).expand(-1, 1, *x.shape[2:]) if t.ndim == 1 else t
+    if t.ndim == 1:
+        sides = (-(-side // cells) for side, cells in zip(x.shape[2:], token, strict=True))
+        return t[:, None].expand(-1, math.prod(sides))
     frames, down, across = token
-    return times[:, 0, ::frames, ::down, ::across].flatten(1)
+    return t[:, 0, ::frames, ::down, ::across].flatten(1)
