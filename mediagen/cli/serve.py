@@ -28,6 +28,10 @@ def serve(  # noqa: PLR0913 (one argument an option)
         Path | None,
         typer.Option(help="Folder of low-rank adapters that requests may name.", file_okay=False, exists=True),
     ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Where models compute: cpu, cuda:0, ... Repeat: a process for each, also of the same one."),
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy's URL, instead of SQLite in the folder.")] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="Another limit: NAME=NUMBER, see docs/server.md. Repeat.")
@@ -62,6 +66,7 @@ def serve(  # noqa: PLR0913 (one argument an option)
         hosts=hosts,
         limits=read_limits(limit or ()),
         grace=grace,
+        devices=tuple(device or ("cpu",)),
     )
     _log()
     app = create(settings)

@@ -104,8 +104,9 @@ def read(options: Mapping[str, Any]) -> Loading:
 def for_own(loading: Loading) -> None:
     """ValueError for what a model of this project does not take."""
     given = [one.name for one in fields(Loading) if getattr(loading, one.name) not in (None, False, {})]
-    if wrong := [name for name in given if name != "dtype"]:
-        raise ValueError(f"{wrong[0]} is for published checkpoints: a model of mediagen's own takes a dtype only")
+    if wrong := [name for name in given if name not in ("dtype", "device")]:
+        said = "is for published checkpoints: a model of mediagen's own takes a dtype and a device"
+        raise ValueError(f"{wrong[0]} {said}")
 
 
 def device_of(name: Any) -> torch.device:
@@ -137,10 +138,14 @@ def multiplies_bfloat16(kind: str) -> bool:
     """Whether a kind of device has instructions for bfloat16; where nothing is known, no."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and any(has_instruction(word) for word in INSTRUCTIONS)
+
+
+@cache
+def has_instruction(word: str) -> bool:
+    """Whether this machine's processor lists it; where nothing is known, no."""
     listed = Path("/proc/cpuinfo")
-    if kind != "cpu" or not listed.is_file():
-        return False
-    return any(word in INSTRUCTIONS for word in listed.read_text(encoding="utf-8", errors="ignore").split())
+    return listed.is_file() and word in listed.read_text(encoding="utf-8", errors="ignore").split()
 
 
 PLAIN = Loading()

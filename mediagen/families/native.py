@@ -19,6 +19,7 @@ from ..core import path as paths
 from ..core.denoiser import Denoiser
 from ..training import weights
 from ..training.weights import load_autoencoder
+from . import _elsewhere
 from ._cards import SHIPPED, cards, read_card
 from ._loading import PLAIN, Loading, for_own
 from ._outline import Part, part_of
@@ -42,6 +43,9 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     denoiser, multiple = load_denoiser(folder / card["denoiser"])
     denoiser = denoiser.to(loading.torch_dtype) if loading.dtype is not None else denoiser
     autoencoder = load_autoencoder(folder / card["autoencoder"]) if card.get("autoencoder") else Pixels()
+    if loading.place.type != "cpu":
+        _elsewhere.put(denoiser.net, loading.place)
+        _elsewhere.put_coder(autoencoder, loading.place)
     files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
     multiple *= autoencoder.spec.stride[-1]
     return Model(

@@ -39,7 +39,7 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPI(**about, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.metrics, app.state.streams = service, metrics, live.Streams(service, metrics)
     app.state.runner = Runner(app, service)
-    service.worker.watch = lambda record, state: _counted(metrics, service, record, state)
+    service.workers.watched_by(lambda record, state: _counted(metrics, service, record, state))
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
     for room in (images, music, videos, files, jobs, batches, loras, live, page):
@@ -69,9 +69,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @router.get("/health")
 async def health(request: Request) -> Response:
-    """Whether the server works: 200, or 503 when its worker does not. Asks neither a database nor a model."""
-    well = request.app.state.service.worker.alive
-    return JSONResponse({"status": "ok" if well else "broken", "version": __version__}, 200 if well else 503)
+    """Whether the server works: 200, or 503 when it works on no device any more. Asks neither a database nor a
+    model. process: of the models: whether it runs, or is being started (again)."""
+    workers = request.app.state.service.workers
+    devices = [
+        {
+            "device": worker.device,
+            "status": "ok" if worker.alive else "broken",
+            "process": "running" if worker.studio.alive else "starting",
+            "jobs": worker.working,
+            "streams": worker.streams,
+            "models": sorted(worker.warm),
+        }
+        for worker in workers
+    ]
+    well = [worker.alive for worker in workers]
+    status = "ok" if all(well) else "degraded" if any(well) else "broken"
+    body = {"status": status, "version": __version__, "devices": devices}
+    return JSONResponse(body, 200 if any(well) else 503)
 
 
 @router.get("/metrics", response_class=Response)
@@ -81,6 +96,10 @@ def metrics(request: Request) -> Response:
     counts = request.app.state.service.store.counts()
     for state in STATES:
         kept.queue.labels(state).set(counts.get(state, 0))
+    for number, worker in enumerate(request.app.state.service.workers):
+        kept.running.labels(worker.device, number).set(worker.working)
+        kept.processes.labels(worker.device, number).set(worker.studio.alive)
+        kept.deaths.labels(worker.device, number).set(worker.studio.deaths)
     return Response(generate_latest(kept.registry), media_type=CONTENT_TYPE_LATEST)
 
 

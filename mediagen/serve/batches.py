@@ -1,6 +1,5 @@
 """OpenAI's batches: a file of many requests, worked off while there is room, answered with a file."""
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .batch_records import Batch
 from .errors import Refused, missing
-from .fields import documented, read
+from .fields import documented, parsed, read
 from .limits import Limits
 from .service import Service
 
@@ -154,11 +153,8 @@ def read_lines(
 
 
 def _line(row: bytes, endpoint: str) -> tuple[str, Mapping[str, Any]]:
-    try:
-        said = json.loads(row)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("the line is no JSON") from error
-    if not isinstance(said, dict) or set(said) - {"custom_id", "method", "url", "body"}:
+    said = parsed(row, "the line")
+    if set(said) - {"custom_id", "method", "url", "body"}:
         raise ValueError("a line is an object with custom_id, method, url and body")
     custom, asked = said.get("custom_id"), said.get("body")
     if not isinstance(custom, str) or not 0 < len(custom) <= 512 or not custom.isprintable():

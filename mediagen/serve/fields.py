@@ -1,18 +1,23 @@
 """Bodies of requests: the fields that all media share, read from JSON or from a form, and what they mean here."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.datastructures import UploadFile
 
 from .errors import Refused
+from .gate import too_large
 
+VALUES = 10_000  # of a JSON text at most: each takes time that nobody else has meanwhile
+FIELDS = 64  # of a form
 Given = Any
-Body = TypeVar("Body", bound="Common")
+Body = TypeVar("Body", bound=BaseModel)
 Words = Annotated[str, Field(max_length=100_000)]
-Timeline = list[tuple[float, Words]]
+Timeline = Annotated[list[tuple[float, Words]], Field(fail_fast=True)]
 GIVEN_JSON = {
     "description": "A file of a form; or the id of a file or of a job; or a data: URL in base64.",
     "anyOf": [{"type": "string"}, {"type": "object", "properties": {"file_id": {"type": "string"}}}],
@@ -93,8 +98,11 @@ def size_of(size: str | None) -> list[int] | None:
 
 async def read(request: Request, kind: type[Body]) -> Body:
     """The body of a request, JSON or a form. Refused, with the field that is wrong."""
-    if "json" in request.headers.get("content-type", "application/json"):
+    written = request.headers.get("content-type", "application/json")
+    if "json" in written:
         values = await _json(request)
+    elif "urlencoded" in written:
+        values = _collected(_pairs(await _text(request)))
     else:
         values = await _form(request, kind)
     return fitted(kind, values)
@@ -119,19 +127,59 @@ def refusal(errors: Sequence[Mapping[str, Any]]) -> Refused:
 
 async def _json(request: Request) -> Mapping[str, Any]:
     try:
-        values = await request.json()
-    except (ValueError, RecursionError, UnicodeDecodeError) as error:
-        raise Refused(message="the body is no JSON", code="invalid_json") from error
-    if not isinstance(values, dict):
-        raise Refused(message="the body must be a JSON object", code="invalid_json")
-    return values
+        return parsed(await _text(request))
+    except ValueError as error:
+        raise Refused(message=str(error), code="invalid_json") from error
+
+
+async def _text(request: Request) -> bytes:
+    """A body that is read in one go, where no one else is served meanwhile: it has a limit of its own."""
+    most, parts, size = request.app.state.service.limits.text, [], 0
+    if int(request.headers.get("content-length", 0)) > most:
+        raise too_large(most, "send what is larger as a file of a form")
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large(most, "send what is larger as a file of a form")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def parsed(text: bytes, what: str = "the body") -> dict[str, Any]:
+    """A JSON object. ValueError for what is none, or has more than `VALUES` values: they are counted before they are
+    read."""
+    if sum(map(text.count, (b",", b"[", b"{"))) > VALUES:
+        raise ValueError(f"{what} is no JSON that is read here: it has more than {VALUES} values")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is no JSON") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a JSON object")
+    return value
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    """The fields of a form without files."""
+    try:
+        return parse_qsl(text.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS)
+    except ValueError as error:
+        raise Refused(message=f"the form has more than {FIELDS} fields", code="invalid_form") from error
 
 
 async def _form(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
+    form = await request.form(max_files=4, max_fields=FIELDS, max_part_size=1_000_000)
+    values = _collected(form.multi_items())
+    for name, value in values.items():
+        if isinstance(value, UploadFile) and not _takes_files(kind, name):
+            raise Refused(message=f"{name[:80]} is no file here", param=name[:80])
+    return values
+
+
+def _collected(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """A form's fields; `image[]` is `image`, `video[id]` is {"id": ...}. Each may be there once."""
-    form = await request.form(max_files=4, max_fields=64, max_part_size=1_000_000)
     values: dict[str, Any] = {}
-    for key, value in form.multi_items():
+    for key, value in items:
         name, _, inner = key.partition("[")
         inner = inner.rstrip("]")
         if name in values and not (inner and isinstance(values[name], dict)):
@@ -140,9 +188,6 @@ async def _form(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
             values.setdefault(name, {})[inner] = value
         else:
             values[name] = value
-    for name, value in values.items():
-        if isinstance(value, UploadFile) and not _takes_files(kind, name):
-            raise Refused(message=f"{name[:80]} is no file here", param=name[:80])
     return values
 
 

@@ -3,7 +3,7 @@
 import secrets
 import time
 from pathlib import Path as Place
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -62,10 +62,12 @@ def listed(
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     purpose: Annotated[str | None, Query(max_length=32)] = None,
+    order: Literal["asc", "desc"] = "desc",
 ) -> Any:
-    """The newest first, after the one named `after`."""
-    kept = request.app.state.service.store.all_kept(after=after, limit=limit + 1)
-    data = [_object(one) for one in kept[:limit] if purpose in (None, one.purpose)]
+    """The newest first, or the oldest (asc), after the one named `after`."""
+    wanted = {"purpose": purpose, "after": after, "limit": limit + 1, "oldest": order == "asc"}
+    kept = request.app.state.service.store.all_kept(**wanted)
+    data = [_object(one) for one in kept[:limit]]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return {"object": "list", "data": data, "has_more": len(kept) > limit, **ends}
 

@@ -36,6 +36,10 @@ class Metrics:
         )
         self.queue = Gauge("mediagen_jobs_kept", "Jobs in the table, by state.", ("state",), **own)
         self.streams = Gauge("mediagen_streams", "Live streams that are running.", **own)
+        device = ("device", "number")
+        self.running = Gauge("mediagen_device_jobs", "Jobs that are made on a device now.", device, **own)
+        self.processes = Gauge("mediagen_device_up", "1 if the process of a device runs.", device, **own)
+        self.deaths = Gauge("mediagen_device_deaths", "How often the process of a device has died.", device, **own)
 
 
 class Gate:
@@ -118,8 +122,9 @@ def _measured(receive: Receive, most: int) -> Receive:
     return counted
 
 
-def too_large(most: int) -> Refused:
-    return Refused(message=f"the request is larger than {most} bytes", status=413, code="request_too_large")
+def too_large(most: int, instead: str = "") -> Refused:
+    said = f"the request is larger than {most} bytes" + (f": {instead}" if instead else "")
+    return Refused(message=said, status=413, code="request_too_large")
 
 
 async def _answer(scope: Scope, send: Send, error: Refused) -> None:

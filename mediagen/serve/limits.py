@@ -10,14 +10,16 @@ from .errors import Refused
 class Limits:
     """All the limits of a server.
 
-    body: bytes of a request. prompt: characters of all its texts together. count: media of one job. pixels: of a
-    picture, or of a frame. frames: pixels of all frames of a job's clips. sound, film: seconds of one clip. steps: of
-    the walk. upload_pixels, upload_seconds: of a picture or a frame that is given, of a clip. queue: jobs that wait or
-    run. time: seconds of work that a job may take. batch: media that are made at once. streams: live ones at once.
-    stream_seconds: of one of them. files: bytes of all the files that are kept for clients. lines: of a batch.
+    body: bytes of a request. text: of one that is no form with files. prompt: characters of all its texts together.
+    count: media of one job. pixels: of a picture, or of a frame. frames: pixels of all frames of a job's clips. sound,
+    film: seconds of one clip. steps: of the walk. upload_pixels, upload_seconds: of a picture or a frame that is given,
+    of a clip. queue: jobs that wait or run. time: seconds of work that a job may take. batch: media that are made at
+    once. streams: live ones at once. stream_seconds: of one of them. files: bytes of all the files that are kept for
+    clients. lines: of a batch.
     """
 
     body: int = 64_000_000
+    text: int = 8_000_000
     prompt: int = 4_000
     count: int = 10
     pixels: int = 1_048_576

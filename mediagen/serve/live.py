@@ -1,7 +1,6 @@
 """Music that streams and follows its prompt while it is heard: chunked over HTTP, or over a WebSocket."""
 
 import asyncio
-import json
 import logging
 import secrets
 import time
@@ -16,12 +15,13 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import Refused, missing
-from .fields import Common, Timeline, Words, documented, fitted, read
+from .fields import Common, Timeline, Words, documented, fitted, parsed, read
 from .gate import Metrics
 from .limits import check_words
 from .media import TYPES
-from .process import Broken, Gone, Process
+from .process import Broken, Gone
 from .service import Service
+from .worker import Worker
 
 router = APIRouter(prefix="/v1", tags=["live"])
 Name = Annotated[str, Path(max_length=64)]
@@ -52,11 +52,11 @@ class Change(BaseModel):
 
 @dataclass(kw_only=True, eq=False)
 class Running:
-    """A stream that someone hears; it is made in the process of the models. facts: how it was when that was last heard
-    of; ahead: seconds that are made before they are heard."""
+    """A stream that someone hears; a worker's process makes it. facts: how it was when that was last heard of;
+    ahead: seconds that are made before they are heard."""
 
     id: str
-    studio: Process
+    worker: Worker
     facts: dict[str, Any]
     ahead: float
     began: float = field(default_factory=time.monotonic)
@@ -101,7 +101,7 @@ class Running:
 
     async def _call(self, name: str, *args: Any) -> Any:
         try:
-            value = await run_in_threadpool(self.studio.call, name, self.id, *args, again=False)
+            value = await run_in_threadpool(self.worker.studio.call, name, self.id, *args, again=False)
         except Gone as error:
             said = "the stream ended with the process that made it: begin another"
             raise Refused(message=said, status=503, code="stream_lost", after=5) from error
@@ -130,14 +130,16 @@ class Streams:
         except BaseException:
             del self._running[name]
             raise
+        running.worker.streams += 1
         self._running[name] = running
         self._metrics.streams.set(len(self._running))
         return running
 
     def end(self, running: Running) -> None:
         running.stop.set()
-        self._service.studio.tell("close_stream", running.id)
-        self._running.pop(running.id, None)
+        running.worker.studio.tell("close_stream", running.id)
+        if self._running.pop(running.id, None) is not None:  # it may end twice: for its client, and for being stuck
+            running.worker.streams -= 1
         self._metrics.streams.set(len(self._running))
 
     def find(self, name: str) -> Running:
@@ -170,11 +172,13 @@ class Streams:
         options |= {"seconds": asked.seconds or limits.stream_seconds, "bpm": asked.bpm}
         called = (name, offer.name, asked.prompt, asked.output_format, options)
         try:
-            facts = service.studio.call("open_stream", *called)
+            worker = service.workers.for_streams(offer.name)
+            facts = worker.studio.call("open_stream", *called)
+            worker.warmed(offer.name)
         except Gone as error:
             said = "the process of the models ended and is started again: try again"
             raise Refused(message=said, status=503, code="restarting", after=5) from error
-        return Running(id=name, studio=service.studio, facts=facts, ahead=service.settings.ahead)
+        return Running(id=name, worker=worker, facts=facts, ahead=service.settings.ahead)
 
 
 # ---- HTTP
@@ -204,12 +208,12 @@ async def shown(request: Request, stream_id: Name) -> Any:
     return request.app.state.streams.find(stream_id).shown()
 
 
-@router.post("/audio/stream/{stream_id}")
-async def changed(request: Request, stream_id: Name, change: Change) -> Any:
+@router.post("/audio/stream/{stream_id}", openapi_extra=documented(Change))
+async def changed(request: Request, stream_id: Name) -> Any:
     """Another prompt, guidance or tempo, heard from the next window on."""
     streams: Streams = request.app.state.streams
     running = streams.find(stream_id)
-    await streams.change(running, change)
+    await streams.change(running, await read(request, Change))
     return running.shown()
 
 
@@ -280,12 +284,10 @@ async def _message(socket: WebSocket) -> dict[str, Any]:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
     try:
-        said = json.loads(message.get("text") or "")
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        raise Refused(message='say it as a JSON object, such as {"prompt": "slow jazz"}', code="invalid_json")
-    return said
+        return parsed((message.get("text") or "").encode())
+    except ValueError as error:
+        said = f'{error}: say it as a JSON object, such as {{"prompt": "slow jazz"}}'
+        raise Refused(message=said, code="invalid_json") from error
 
 
 async def _closed(socket: WebSocket, last: dict[str, Any]) -> None:

@@ -56,10 +56,10 @@ class Offers:
 
 
 class Models:
-    """Each loaded when it is first asked for, and kept. folders: name -> folder."""
+    """Each loaded when it is first asked for, and kept. folders: name -> folder; device: where they compute."""
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
-        self._folders, self._lock = folders, Lock()
+    def __init__(self, folders: Mapping[str, Path], device: str = "cpu") -> None:
+        self._folders, self._device, self._lock = folders, device, Lock()
         self._loaded: dict[tuple[str, bool], Any] = {}
 
     def open(self, name: str, *, adapted: bool = False) -> Any:
@@ -69,7 +69,7 @@ class Models:
             if (name, adapted) not in self._loaded:
                 if name not in self._folders:
                     raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
-                self._loaded[name, adapted] = _load(name, self._folders[name])
+                self._loaded[name, adapted] = _load(name, self._folders[name], self._device)
             return self._loaded[name, adapted]
 
 
@@ -78,12 +78,12 @@ def _offer(name: str, folder: Path) -> Offer:
     return Offer(name=name, folder=folder, modality=card["modality"], card=card)
 
 
-def _load(name: str, folder: Path) -> Any:
+def _load(name: str, folder: Path, device: str) -> Any:
     """What is wrong with a folder is for who runs the server, in its log."""
     from .. import load
 
-    try:
-        return load(folder)
+    try:  # models lie on the CPU unless they are told otherwise
+        return load(folder, **({} if device.partition(":")[0] == "cpu" else {"device": device}))
     except Exception as error:
         LOG.exception("the model %s cannot be loaded", name)
         said = f"the model {name} cannot be loaded; the server's log says why"

@@ -73,11 +73,13 @@ class Process:
         self._name, self._build, self._args = name, build, args
         self._lock = Lock()
         self._link: _Link | None = None
+        self.deaths = 0  # of its own accord, that were noticed so far
 
     def start(self) -> "_Link":
         """The process that runs."""
         with self._lock:
             if self._link is None or self._link.dead:
+                self.deaths += self._link is not None
                 CONTEXT.set_forkserver_preload(list(HEAVY))
                 self._link = _Link(self._name, self._build, self._args)
             return self._link
@@ -104,6 +106,11 @@ class Process:
         if self._link is not None and not self._link.dead:
             with suppress(Gone):
                 self._link.ask(name, args).forget()
+
+    @property
+    def alive(self) -> bool:
+        """False before it is first started, and from its death until it is started again."""
+        return self._link is not None and not self._link.dead
 
     def stop(self) -> None:
         with self._lock:

@@ -19,11 +19,11 @@ from .lab import Lab
 from .limits import Limits, check_words, full
 from .media import Media
 from .models import Offers
-from .process import Gone, Process
+from .process import Broken, Gone, Process
 from .records import Record
 from .store import Full, Store
 from .studio import Studio
-from .worker import Worker
+from .workers import Workers
 
 LETTERS = {"image": "img", "audio": "audio", "video": "video"}
 AGAIN = 15.0  # seconds after which those who watch are told the same again: proxies drop what is silent
@@ -36,7 +36,8 @@ class Settings:
     SQLite in `data`. loras: a folder of low-rank adapters that requests may name, None for none. key: what clients must
     name, None for nothing. hosts: the names that it may be called by (against DNS rebinding), none for any. grace:
     seconds in which a running job may end when the server does. ahead: seconds of a live stream that are made before
-    they are heard."""
+    they are heard. devices: where models compute, as PyTorch names them, a process for each; one device may be named
+    several times."""
 
     data: Path
     models: Mapping[str, Path]
@@ -47,6 +48,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     grace: float = 10.0
     ahead: float = 8.0
+    devices: Sequence[str] = ("cpu",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class Asked:
 
 
 class Service:
-    """studio: what works in the process of the models."""
+    """studio: what works in the processes of the models."""
 
     def __init__(self, settings: Settings, studio: type[Studio] = Studio) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -76,9 +78,25 @@ class Service:
         self.batches = Batches(self.store)
         self.board = Board()
         self.lab = Process("mediagen-lab", Lab, self.media, self.limits)
+        self.workers = Workers(self.store, self.media, self.board, self.limits, self._studios(studio))
+
+    def _studios(self, studio: type[Studio]) -> list[tuple[str, Process]]:
+        """(the name of its device, a process of the models) each. ValueError for a device that is not there."""
+        settings, devices = self.settings, list(self.settings.devices)
         models = {name: Path(folder).absolute() for name, folder in settings.models.items()}
-        self.studio = Process("mediagen-studio", studio, models, self.media, self.limits, settings.loras)
-        self.worker = Worker(self.store, self.media, self.studio, self.board, self.limits)
+        sharing = sum(_is_cpu(device) for device in devices)
+        made = []
+        for number, device in enumerate(devices):
+            about = (models, self.media, self.limits, settings.loras, device, sharing if _is_cpu(device) else 1)
+            made.append((device, Process(f"mediagen-studio-{number}", studio, *about)))
+        if devices == ["cpu"]:  # which is there
+            return made
+        try:
+            return [(process.call("place"), process) for _, process in made]
+        except (Broken, Gone) as error:
+            for _, process in made:
+                process.stop()
+            raise ValueError(str(error)) from error
 
     def start(self) -> int:
         """Go on with what was queued; what was interrupted runs again. How many those are."""
@@ -86,11 +104,11 @@ class Service:
         for place in self.media.given():
             if place not in wanted:  # of a request that was never answered
                 self.media.remove(place)
-        self.worker.start()
+        self.workers.start()
         return again
 
     def stop(self) -> None:
-        self.worker.stop(self.settings.grace)
+        self.workers.stop(self.settings.grace)
         self.lab.stop()
         self.store.close()
         self._lock.close()
@@ -100,7 +118,7 @@ class Service:
     async def submit(self, asked: Asked) -> Record:
         """A job in the queue, once everything about it is known to be right. Refused for what is not."""
         record = await run_in_threadpool(self._checked, asked)
-        self.worker.wake()
+        self.workers.wake()
         return record
 
     def _checked(self, asked: Asked) -> Record:
@@ -119,7 +137,10 @@ class Service:
             about=dict(asked.about),
         )
         try:
-            return self.store.add(self.studio.call("plan", record, again=False), self.limits.queue)
+            planner = self.workers.for_plans(record.model)
+            planned = planner.studio.call("plan", record, again=False)
+            planner.warmed(record.model)
+            return self.store.add(planned, self.limits.queue)
         except Full as error:
             raise full(error.waiting, self.limits, self.wait_of(error.waiting)) from error
         except Gone as error:
@@ -128,13 +149,13 @@ class Service:
 
     def wait_of(self, waiting: int) -> int:
         """Seconds until the queue will have room: a tenth of it, at the pace of late."""
-        return max(1, min(60, round(waiting * self.worker.pace / 10)))
+        return max(1, min(60, round(waiting * self.workers.pace / 10)))
 
     async def cancel(self, name: str) -> bool:
         """Before its next step. False if it was over already."""
         changed = await run_in_threadpool(self.store.cancel, name)
         if changed:
-            self.worker.cancel(name)
+            self.workers.cancel(name)
             self.board.show(name, Progress(state="cancelled"))
         return changed
 
@@ -200,6 +221,10 @@ def done(record: Record | None) -> Record:
     if record.state != "done":
         raise Refused(message=f"the job is {record.state}: it has no results yet", status=409, code="not_ready")
     return record
+
+
+def _is_cpu(device: str) -> bool:
+    return device.partition(":")[0] == "cpu"
 
 
 def _only(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """Jobs and files in a database: SQLite beside the media, or whatever SQLAlchemy opens."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Lock
@@ -25,6 +25,9 @@ from sqlalchemy import (
 from .records import ACTIVE, FILES, JOBS, OVER, TABLES, Kept, Record
 
 WAIT = 10_000  # milliseconds that a writer of SQLite waits for another
+Choice = Callable[[Sequence[Row]], Row | None]
+"""Of the jobs that wait (id, model, created), the longest waiting first, one or none."""
+_WAITING = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.number)
 
 
 class Full(Exception):
@@ -86,30 +89,31 @@ class Store:
         modality: str | None = None,
         after: str | None = None,
         limit: int = 20,
+        oldest: bool = False,
     ) -> list[Record]:
-        """The newest first, from the one after `after` on."""
+        """The newest first, or the oldest, from the one after `after` on."""
         if after is not None and not is_name(after):
             return []
-        query = select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
+        query = _ordered(JOBS, after, oldest).limit(limit)
         query = query.where(JOBS.c.endpoint.in_(endpoints)) if endpoints else query
         query = query.where(JOBS.c.state == state) if state else query
         query = query.where(JOBS.c.modality == modality) if modality else query
-        if after is not None:
-            query = query.where(JOBS.c.number < _number(JOBS, after))
         with self.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def take(self, most: int) -> list[Record]:
-        """The job that has waited longest, and others like it for as many media as are made at once: running now."""
+    def take(self, most: int, choose: Choice | None = None, sharing: int = 1) -> list[Record]:
+        """The job that has waited longest, or the one that is chosen of all that wait, and others like it for as many
+        media as are made at once: running now. sharing: how many are free to make those that are alike."""
         with self.changing() as connection:
-            waiting = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.number)
-            first = connection.execute(waiting.limit(1)).first()
+            first = _first(connection, choose)
             if first is None:
                 return []
             rows = [first]
             if first.alike:
-                same = waiting.where(JOBS.c.alike == first.alike, JOBS.c.model == first.model)
-                rows = _fitting(list(connection.execute(same.limit(most))), most)
+                same = _WAITING.where(JOBS.c.alike == first.alike, JOBS.c.model == first.model)
+                alike = list(connection.execute(same.limit(most * sharing)))
+                most = min(most, -(-sum(row.count for row in alike) // sharing))
+                rows = _fitting([first, *(row for row in alike if row.id != first.id)], most)
             now = time.time()
             mine = [row for row in rows if self._moved(connection, row.id, ("queued",), state="running", started=now)]
             return [_record(row, state="running", started=now) for row in mine]
@@ -185,12 +189,13 @@ class Store:
             row = connection.execute(select(FILES).where(FILES.c.id == name)).first()
         return None if row is None else _kept(row)
 
-    def all_kept(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+    def all_kept(
+        self, *, purpose: str | None = None, after: str | None = None, limit: int = 100, oldest: bool = False
+    ) -> list[Kept]:
         if after is not None and not is_name(after):
             return []
-        query = select(FILES).order_by(FILES.c.number.desc()).limit(limit)
-        if after is not None:
-            query = query.where(FILES.c.number < _number(FILES, after))
+        query = _ordered(FILES, after, oldest).limit(limit)
+        query = query.where(FILES.c.purpose == purpose) if purpose else query
         with self.reading() as connection:
             return [_kept(row) for row in connection.execute(query)]
 
@@ -230,12 +235,26 @@ def _begun(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes", True) else "BEGIN")
 
 
+def _first(connection: Connection, choose: Choice | None) -> Row | None:
+    """The job that is taken next."""
+    if choose is None:
+        return connection.execute(_WAITING.limit(1)).first()
+    named = select(JOBS.c.id, JOBS.c.model, JOBS.c.created).where(JOBS.c.state == "queued").order_by(JOBS.c.number)
+    job = choose(connection.execute(named).all())
+    return None if job is None else connection.execute(select(JOBS).where(JOBS.c.id == job.id)).first()
+
+
 def _counting(states: Sequence[str]) -> Select:
     return select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(states))
 
 
-def _number(table: Table, name: str) -> Any:
-    return select(table.c.number).where(table.c.id == name).scalar_subquery()
+def _ordered(table: Table, after: str | None, oldest: bool) -> Select:
+    """The rows in the order in which they came, or the other way round, from the one after that of this id on."""
+    query = select(table).order_by(table.c.number if oldest else table.c.number.desc())
+    if after is None:
+        return query
+    last = select(table.c.number).where(table.c.id == after).scalar_subquery()
+    return query.where(table.c.number > last if oldest else table.c.number < last)
 
 
 def _fitting(rows: Sequence[Row], most: int) -> list[Row]:

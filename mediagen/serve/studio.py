@@ -38,14 +38,37 @@ class News:
 
 
 class Studio:
-    def __init__(self, models: Mapping[str, Path], media: Media, limits: Limits, loras: Path | None = None) -> None:
-        """loras: the folder of adapters. This process works in it, so that requests carry their names alone."""
-        self._models, self._media, self._limits = Models(models), media, limits
+    def __init__(
+        self,
+        models: Mapping[str, Path],
+        media: Media,
+        limits: Limits,
+        loras: Path | None = None,
+        device: str = "cpu",
+        sharing: int = 1,
+    ) -> None:
+        """loras: the folder of adapters. This process works in it, so that requests carry their names alone. device:
+        where it computes, as PyTorch names it; sharing: how many processes share the cores of the CPU."""
+        self._models, self._media, self._limits = Models(models, device), media, limits
+        self._device = device
+        if sharing > 1:
+            _share_cores(sharing)
         self._loras = loras
         if loras is not None:
             os.chdir(loras)
             self._loras = Path()
         self._streams: dict[str, tuple[Any, Iterator[bytes]]] = {}
+
+    def place(self) -> str:
+        """Where it computes, as PyTorch says it. ValueError for a device that is not known or not there."""
+        import torch
+
+        try:
+            one = torch.empty(1, device=self._device)
+            one.cpu()  # of the device "meta" nothing comes back
+        except Exception as error:  # each kind of device has errors of its own
+            raise ValueError(f"there is no device {self._device!r} here: {reason(error)[:200]}") from error
+        return str(one.device)
 
     # ---- jobs
 
@@ -139,6 +162,13 @@ class Studio:
             said = "the stream ended with the process that made it: begin another"
             raise Refused(message=said, status=503, code="stream_lost", after=5)
         return self._streams[name]
+
+
+def _share_cores(processes: int) -> None:
+    """More threads than there are cores would wait for each other."""
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
 
 
 def shown(sound: Any) -> dict[str, Any]:

@@ -85,11 +85,11 @@ def listed(
     request: Request,
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["desc"] = "desc",
+    order: Literal["asc", "desc"] = "desc",
 ) -> Any:
-    """The newest first, after the one named `after`."""
+    """The newest first, or the oldest (asc), after the one named `after`."""
     service: Service = request.app.state.service
-    records = service.store.all(endpoints=ENDPOINTS, after=after, limit=limit + 1)
+    records = service.store.all(endpoints=ENDPOINTS, after=after, limit=limit + 1, oldest=order == "asc")
     data = [video_object(service, record) for record in records[:limit]]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return {"object": "list", "data": data, "has_more": len(records) > limit, **ends}

@@ -1,4 +1,4 @@
-"""The worker of a device: takes jobs from the store, those that are alike together, and sees them through."""
+"""The worker of a device: takes jobs that wait, those that are alike together, and sees them through."""
 
 import logging
 import time
@@ -23,11 +23,26 @@ LIVES = 2  # processes that a job may take with it before it is given up: one ma
 
 class Worker:
     """One thread, and the process of a studio that makes what it takes. A job that fails fails alone: what a batch
-    breaks on is found by making its jobs one by one."""
+    breaks on is found by making its jobs one by one.
 
-    def __init__(self, store: Store, media: Media, studio: Process, board: Board, limits: Limits) -> None:
-        self._store, self._media, self.studio = store, media, studio
-        self._board, self._limits = board, limits
+    device: the name of where its process computes; take: the jobs that are its own from now on; free: whether it waits
+    for some; streams: live ones that its process makes."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        studio: Process,
+        store: Store,
+        media: Media,
+        board: Board,
+        limits: Limits,
+        take: Callable[["Worker"], list[Record]],
+    ) -> None:
+        self.device, self.studio, self._take = device, studio, take
+        self._store, self._media, self._board, self._limits = store, media, board, limits
+        self.free, self.streams = False, 0
+        self._warm: dict[str, int | None] = {}
         self._wake, self._ending, self._now = Event(), Event(), Event()
         self._lock = Lock()
         self._running: set[str] = set()
@@ -45,6 +60,20 @@ class Worker:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def working(self) -> int:
+        """How many jobs it makes now."""
+        return len(self._running)
+
+    @property
+    def warm(self) -> set[str]:
+        """The models that its process has loaded."""
+        return {model for model, pid in list(self._warm.items()) if pid == self.studio.pid}
+
+    def warmed(self, model: str) -> None:
+        """Its process has loaded this one."""
+        self._warm[model] = self.studio.pid
 
     def wake(self) -> None:
         self._wake.set()
@@ -73,10 +102,11 @@ class Worker:
         while not self._ending.is_set():
             try:
                 self.studio.start()
-                taken = self._store.take(self._limits.batch)
+                self.free = True
+                taken = self._take(self)
             except Exception:  # a database that is away for a while
                 LOG.exception("cannot take jobs")
-                taken = []
+                self.free, taken = False, []
             if taken:
                 self._seen_through(taken)
                 continue
@@ -134,6 +164,7 @@ class Worker:
             if self._now.is_set() or not self._wanted(batch):
                 break
             if call.until == began + LOADING:  # the models are there: what follows is the work of these jobs
+                self.warmed(batch[0].model)
                 began = time.monotonic()
                 call.until = began + self._limits.time
             if news.stage == "step":

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -13,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ pytest.importorskip("httpx")
 
 import httpx
 from PIL import Image as Pil
-from serving import served, settings
+from serving import served, settings, with_preview
 
 KEY = "correct horse"
 
@@ -30,7 +32,7 @@ KEY = "correct horse"
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     data = tmp_path_factory.mktemp("data")
-    limits = {"upload_pixels": 300_000, "body": 2_000_000, "files": 10_000}
+    limits = {"upload_pixels": 300_000, "body": 2_000_000, "text": 900_000, "files": 10_000}
     options = {"key": KEY, "hosts": ["127.0.0.1"], "limits": limits}
     with served(settings(data, {"tiny": tiny_model}, **options)) as running:
         yield running
@@ -85,6 +87,50 @@ def test_bodies_that_are_too_large(http: Any) -> None:
     assert refused(http.post("/v1/images/generations", content=chunks), 413)
     files = {"image": ("a.png", b"x" * 2_100_000)}
     assert refused(http.post("/v1/images/variations", files=files), 413)
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b'{"prompt": "' + b"a" * 1_000_000 + b'"}', {}, 413),  # a text has less room than a file
+        (b'{"prompt": [' + b"1," * 100_000 + b"1]}", {}, 400),
+        (b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, 400),
+        (b'{"prompt": "a", "lora": [' + b'{"name": 1},' * 5_000 + b"1]}", {}, 400),
+        (b'{"prompt": [' + b"1," * 9_000 + b"1]}", {}, 400),  # as many as are read, each of them wrong
+        (b"prompt=" + b"a" * 1_000_000, FORM, 413),
+        (b"a=&" * 100_000, FORM, 400),
+    ],
+)
+def test_texts_that_take_long_to_read_are_not_read(http: Any, content: bytes, headers: dict, status: int) -> None:
+    """Whoever asks for something else meanwhile does not wait for them."""
+    for address in ("images/generations", "videos", "audio/stream", "batches"):
+        refused(http.post(f"/v1/{address}", content=content, headers=headers), status)
+    chunks = (content[n : n + 50_000] for n in range(0, len(content), 50_000))  # no length is told
+    refused(http.post("/v1/images/generations", content=chunks, headers=headers), status)
+
+
+def test_health_answers_while_texts_are_refused(server: tuple[str, Any], http: Any) -> None:
+    wrong = b'{"prompt": [' + b"1," * 9_000 + b"1]}"
+    over, codes, times = Event(), set(), []
+
+    def flood() -> None:
+        while not over.is_set():
+            codes.add(http.post("/v1/videos", content=wrong).status_code)
+
+    threads = [Thread(target=flood) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        began = time.perf_counter()
+        assert httpx.get(f"{server[0]}/health").status_code == 200
+        times.append(time.perf_counter() - began)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert codes == {400} and sorted(times)[5] < 1
 
 
 BODIES = [
@@ -157,7 +203,7 @@ def test_uploads_that_are_no_pictures(http: Any, name: str) -> None:
         form = {"purpose": "vision"} | ({} if kind is None else {"kind": kind})
         refused(http.post("/v1/files", files={"file": ("a", content)}, data=form), 400, 413)
     url = "data:image/png;base64," + base64.b64encode(content).decode()
-    if len(url) < 1_000_000:
+    if len(url) < 800_000:
         refused(http.post("/v1/images/variations", json={"image": url}), 400)
 
 
@@ -314,13 +360,19 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_load_test_measures_what_it_says(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_test_measures_what_it_says(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mediagen.bench import server as bench
 
-    for name, value in (("CLIENTS", 12), ("QUEUE", 6), ("MANY", 6), ("SEVERAL", 4), ("WARM", 2)):
+    for name, value in (("CLIENTS", 12), ("QUEUE", 6), ("MANY", 10), ("SEVERAL", 4), ("WARM", 2)):
         monkeypatch.setattr(bench, name, value)
-    table = bench.table("--no-shipped", "--model", f"tiny={tiny_model}")
-    assert "first picture" in table and "200" in table and "MB" in table
+    table = bench.table("--no-shipped", "--model", f"tiny={with_preview(tiny_model, tmp_path / 'tiny')}")
+    rows = [row.split(" | ") for row in table.splitlines()]
+    assert {len(row) for row in rows} == {3} and "goal" in rows[0][2], table
+    found = {what.strip("| "): figure for what, figure, _ in rows}
+    codes = re.findall(r"(\d+) x (200|429)", found["12 clients at once, 6 may wait"])
+    assert sum(int(count) for count, _ in codes) == 12, table
+    assert found["previews of one picture"].startswith("4 in 4 steps"), table
+    assert len(found["memory of all processes after 2, 4, 6, 8, 10 jobs"].split(",")) == 5, table
     [answered] = [line for line in table.splitlines() if "clients at once" in line]
     counts = [int(part.split(" x ")[0]) for part in answered.split("|")[2].split(",")]
     assert sum(counts) == 12  # nothing is lost

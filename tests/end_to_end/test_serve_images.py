@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,29 @@ def test_a_variation_in_another_size_of_a_kept_file(client: Any, http: Any) -> N
     assert client.files.delete(kept.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve(kept.id)
+
+
+def test_an_edit_is_streamed_too(client: Any) -> None:
+    extra = {"seed": 2, "steps": 4, "strength": 1.0}
+    asked: dict[str, Any] = {"image": ("in.png", png((64, 64))), "prompt": "a cat", "extra_body": extra}
+    events = list(client.images.edit(**asked, stream=True, partial_images=2))
+    assert [event.type for event in events] == ["image_edit.partial_image"] * 2 + ["image_edit.completed"]
+    whole = client.images.edit(**asked, n=2)
+    assert len(whole.data) == 2 and (pixels(whole.data[0].b64_json) == pixels(events[-1].b64_json)).all()
+
+
+def test_a_zip_behind_a_picture_is_not_kept(client: Any) -> None:
+    hidden = io.BytesIO()
+    with zipfile.ZipFile(hidden, "w") as packed:
+        packed.writestr("page.html", "<script>")
+    kept = client.files.create(file=("a.png", png((50, 40)) + hidden.getvalue()), purpose="vision")
+    content = client.files.content(kept.id).read()
+    assert b"PK" not in content and b"page.html" not in content and pixels(content).shape == (40, 50, 3)
+    other = client.files.create(file=("b.png", png((8, 8))), purpose="user_data")
+    assert [file.id for file in client.files.list(order="asc")] == [kept.id, other.id]
+    assert [file.id for file in client.files.list(purpose="vision")] == [kept.id]
+    for file in (kept, other):
+        client.files.delete(file.id)
 
 
 def test_openais_own_variation(client: Any) -> None:

@@ -36,7 +36,7 @@ from mediagen.serve.service import Service
 
 service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}))
 service.start()
-print(service.studio.start().process.pid, flush=True)
+print(service.workers[0].studio.start().process.pid, flush=True)
 for steps, seed in ((2, 1), ({many}, 2), (3, 3), (3, 4)):
     print(asyncio.run(service.submit(asked(steps=steps, seed=seed))).id, flush=True)
 time.sleep(120)
@@ -198,7 +198,7 @@ def test_the_queue_has_an_end(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="at most 3") as caught:
         submit(service)
     assert caught.value.status == 429 and int(caught.value.headers["retry-after"]) >= 1
-    service.studio.stop()
+    service.workers[0].studio.stop()
     service.store.close()
 
 
@@ -279,7 +279,7 @@ def test_a_model_that_cannot_be_loaded_is_told_without_its_folder(tiny_model: Pa
     with pytest.raises(Refused, match="the server's log says why") as caught:
         submit(service)
     assert caught.value.status == 500 and str(tmp_path) not in caught.value.message
-    service.studio.stop()
+    service.workers[0].studio.stop()
     service.store.close()
 
 

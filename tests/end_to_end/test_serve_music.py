@@ -256,9 +256,31 @@ def test_videos_with_openais_own_helpers(client: Any, tmp_path: Path, tiny_video
         time.sleep(0.02)
     assert other.status == "completed" and other.remixed_from_video_id == made.id
     assert [one.id for one in client.videos.list(limit=1)][:2] == [other.id, made.id]
+    oldest = [one.id for one in client.videos.list(limit=1, order="asc")]
+    assert oldest.index(made.id) == oldest.index(other.id) - 1
     assert client.videos.delete(made.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(made.id)
+
+
+def test_films_and_sounds_without_end_are_left(http: Any, tmp_path: Path) -> None:
+    """Twenty seconds are read; what their heads say of their length does not matter."""
+    from mediagen.modalities.video import Video
+
+    frames = np.zeros((8 * 25, 32, 32, 3), np.uint8)
+    film = Video(frames, 8.0, None).save(tmp_path / "long.mp4").read_bytes()
+    wave = audio.Audio(np.zeros((1, 8000 * 25), np.float32), 8000).save(tmp_path / "long.wav").read_bytes()
+    unended = wave[:4] + b"\xff" * 4 + wave[8:40] + b"\xff" * 4 + wave[44:]
+    raw = b"\xff\xfb\x90\x00" * 400_000  # heads of frames of MP3 and nothing else
+    for content, kinds in ((film, ("video",)), (wave, ("audio",)), (unended, ("audio",)), (raw, ("audio", "video"))):
+        for kind in kinds:
+            answer = http.post("/v1/files", files={"file": ("a", content)}, data={"kind": kind})
+            assert answer.status_code == 400, answer.text
+            error = answer.json()["error"]
+            assert content is raw or (error["code"] == "file_too_large" and "longer than 20 s" in error["message"])
+    fits = Video(frames[:8], 8.0, None).save(tmp_path / "short.mp4").read_bytes()
+    kept = http.post("/v1/files", files={"file": ("a", fits)}, data={"kind": "video"})
+    assert kept.status_code == 200 and http.delete(f"/v1/files/{kept.json()['id']}").status_code == 200
 
 
 def test_a_video_begins_with_a_picture(client: Any, tmp_path: Path) -> None:
@@ -327,7 +349,7 @@ def test_a_stream_that_breaks_says_so_and_gives_its_place_back(server: tuple[str
                 if isinstance(message, str):
                     told.append(json.loads(message))
                 elif len(told) == 1:  # it is heard: now what makes it is killed
-                    os.kill(server[1].state.service.studio.pid, signal.SIGKILL)
+                    os.kill(server[1].state.service.workers[0].studio.pid, signal.SIGKILL)
         return told
 
     for _ in range(2):  # there is one place

@@ -1,0 +1,148 @@
+"""A process of the models for each device: two on the CPU work together, and one that is killed leaves the other."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+import httpx
+from serving import MANY, Breaking, asked, served, settings, until
+
+import mediagen
+from mediagen.modalities import image
+from mediagen.serve.records import Record
+from mediagen.serve.service import Service
+from mediagen.serve.store import Store
+from mediagen.serve.workers import TURN, chosen
+
+TWO = ("cpu", "cpu")
+
+
+@pytest.fixture
+def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, devices=TWO), Breaking)
+    service.start()
+    yield service
+    service.stop()
+
+
+def submit(service: Service, **options: Any) -> Record:
+    return asyncio.run(service.submit(asked(**options)))
+
+
+def both_running(service: Service, *jobs: Record) -> None:
+    """Wait until each of two jobs is at its second step at least, in a process of its own."""
+    end = time.monotonic() + 60
+    while min(service.board.last(service.store.get(job.id)).step for job in jobs) < 2:
+        assert time.monotonic() < end, [service.store.get(job.id).state for job in jobs]
+        time.sleep(0.01)
+    assert [worker.working for worker in service.workers] == [1, 1]
+
+
+def is_right(service: Service, record: Record, tiny_model: Path) -> bool:
+    """Whether it is what the library makes of the same seed."""
+    kept = image.load(service.media.folder / record.results[0]).pixels
+    options = {name: record.asked[name] for name in ("seed", "steps")}
+    return bool(np.array_equal(kept, mediagen.load(tiny_model).generate(record.asked["prompt"], **options).pixels))
+
+
+def test_two_jobs_are_made_at_once_and_cancelled_one_by_one(service: Service, tiny_model: Path) -> None:
+    jobs = [submit(service, seed=seed, steps=MANY + seed) for seed in (1, 2)]
+    both_running(service, *jobs)
+    assert len({worker.studio.pid for worker in service.workers}) == 2
+    assert asyncio.run(service.cancel(jobs[0].id))
+    short = until(service, submit(service, seed=3, steps=2).id)  # on the device that is free again
+    assert short.state == "done" and service.store.get(jobs[1].id).state == "running"
+    assert asyncio.run(service.cancel(jobs[1].id)) and is_right(service, short, tiny_model)
+
+
+def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
+    service: Service, tiny_model: Path
+) -> None:
+    jobs = [submit(service, seed=seed, steps=120 + seed) for seed in (1, 2)]
+    both_running(service, *jobs)
+    killed, other = service.workers
+    before = other.studio.pid
+    os.kill(killed.studio.pid, signal.SIGKILL)
+    made = [until(service, job.id) for job in jobs]
+    assert [job.state for job in made] == ["done", "done"]
+    assert all(is_right(service, job, tiny_model) for job in made)
+    assert other.studio.pid == before and killed.studio.deaths == 1 and other.studio.deaths == 0
+
+
+def test_what_breaks_on_one_device_fails_alone(service: Service) -> None:
+    well = submit(service, seed=1, steps=150)
+    broken = submit(service, seed=13, prompt="killed", steps=3)
+    assert until(service, broken.id).code == "process_died"
+    assert until(service, well.id).state == "done"
+
+
+def test_stopping_finishes_or_requeues_on_each_device(tiny_model: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=3.0))
+    service.start()
+    slow, quick = submit(service, seed=1, steps=1000), submit(service, seed=2, steps=40)
+    both_running(service, slow, quick)
+    began = time.monotonic()
+    service.stop()
+    assert time.monotonic() - began < 12
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    assert [store.get(job.id).state for job in (slow, quick)] == ["queued", "done"]
+    store.close()
+
+
+def test_each_device_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    with served(settings(tmp_path, {"tiny": tiny_model}, devices=("cpu", "cpu:0"))) as (address, _):
+        made = httpx.post(f"{address}/v1/images/generations", json={"prompt": "a cat", "steps": 1}, timeout=60)
+        assert made.status_code == 200, made.text
+        health, metrics = httpx.get(f"{address}/health").json(), httpx.get(f"{address}/metrics").text
+    assert health["status"] == "ok" and [one["status"] for one in health["devices"]] == ["ok", "ok"]
+    assert all(one["device"] == "cpu" and one["process"] == "running" for one in health["devices"])
+    assert sorted(one["models"] for one in health["devices"]) == [[], ["tiny"]]  # loaded where it is used, only
+    for number in (0, 1):
+        assert f'mediagen_device_up{{device="cpu",number="{number}"}} 1.0' in metrics
+        assert f'mediagen_device_jobs{{device="cpu",number="{number}"}} 0.0' in metrics
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_served(tiny_model: Path, tmp_path: Path) -> None:
+    for name in ("cuda:99", "toaster", "meta"):
+        with pytest.raises(ValueError, match=f"there is no device '{name}' here"):
+            Service(settings(tmp_path / name, {"tiny": tiny_model}, devices=("cpu", name)))
+
+
+def test_a_job_goes_where_its_model_is_and_none_waits_for_that_alone() -> None:
+    now = time.time()
+
+    def choose(models: str, *, warm: str = "", others: str = "", age: float = 0.0) -> Any:
+        waiting = [SimpleNamespace(model=model, created=now - age, id=n) for n, model in enumerate(models)]
+        job = chosen(waiting, warm=set(warm), others=set(others))
+        return None if job is None else job.id
+
+    assert choose("ab") == 0  # nobody has anything
+    assert choose("ab", others="a") == 1  # the first is for who has its model and is free
+    assert choose("aa", others="a") is None
+    assert choose("aa", warm="a", others="a") == 0
+    assert choose("ab", warm="b") == 1  # needs no loading
+    assert choose("ab", warm="b", age=TURN + 1) == 0  # but the first does not wait for that for long
+    assert choose("", warm="a") is None
+
+
+def test_free_devices_share_what_could_be_one_batch(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    about: dict[str, Any] = {"modality": "image", "model": "m", "asked": {}, "sources": {}, "endpoint": "images"}
+    for n in range(6):
+        store.add(Record(id=f"job{n}", alike="same", **about), most=9)
+    assert [job.id for job in store.take(8, sharing=2)] == ["job0", "job1", "job2"]
+    assert [job.id for job in store.take(2, lambda waiting: waiting[-1])] == ["job5", "job3"]
+    assert store.take(8, lambda waiting: None) == []
+    assert [job.id for job in store.take(8)] == ["job4"]
+    store.close()
