@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from .. import __version__
 from . import batches, files, images, jobs, live, loras, music, page, videos
-from .errors import Refused
+from .errors import Refused, is_full, storage_full
 from .fields import refusal
 from .gate import Gate, Metrics
 from .process import Broken, Gone
@@ -48,6 +48,7 @@ def create(settings: Settings) -> FastAPI:
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(OSError, _disk)
     for kind, answer in ((Gone, _gone), (OperationalError, _busy), (NoConnection, _busy)):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, _broken)
@@ -148,6 +149,14 @@ async def _busy(request: Request, error: Exception) -> Response:
     LOG.error("the database: %s", " ".join(str(error).split())[:300])
     said = "the database does not answer: try again"
     return await _refused(request, Refused(message=said, status=503, code="storage_busy", after=5))
+
+
+async def _disk(request: Request, error: Any) -> Response:
+    """A disk that is full is told; all else that a disk does is an error of ours."""
+    if not is_full(error):
+        raise error
+    LOG.error("the disk is full: %s", error)
+    return await _refused(request, storage_full("that"))
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """What is refused, in the shape in which OpenAI's API says it."""
 
 from dataclasses import asdict, dataclass
+from errno import EDQUOT, ENOSPC
 from typing import Any
 
 
@@ -48,6 +49,15 @@ def kind(status: int) -> str:
 def written(text: str) -> str:
     """What a client wrote and is told again, with nothing in it that cannot be written: halves of letters, zeros."""
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def storage_full(what: str) -> Refused:
+    return Refused(message=f"there is no room for {what}", status=507, code="storage_full")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, or someone's part of it, has no room."""
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
 
 
 def missing(what: str, name: str) -> Refused:

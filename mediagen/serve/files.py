@@ -113,8 +113,11 @@ def _stored(service: Service, content: bytes) -> str:
         raise Refused(message=said, code="invalid_file", param="file") from error
     place = service.media.new(".jsonl")
     part = place.with_name(f".{place.name}.partial")
-    part.write_bytes(content)
-    part.replace(place)
+    try:
+        part.write_bytes(content)
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
     return place.name
 
 

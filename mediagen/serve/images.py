@@ -36,6 +36,7 @@ class Pictures(Common):
     quality: Annotated[str | None, Field(max_length=20)] = None
     moderation: Literal["auto", "low"] | None = None
     style: Annotated[str | None, Field(max_length=20)] = None
+    complexity: Annotated[str | None, Field(max_length=20)] = None
 
     @field_validator("output_format", "response_format", "stream", "partial_images", mode="before")
     @classmethod

@@ -4,11 +4,10 @@ written in the other formats that they are asked for in. A file that breaks a de
 
 import time
 from collections.abc import Callable
-from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
+from .errors import Refused, is_full, storage_full
 from .limits import Limits
 from .media import Media
 
@@ -28,8 +27,8 @@ class Lab:
         except Refused:
             raise
         except Exception as error:  # decoders of hostile bytes may raise anything
-            if isinstance(error, OSError) and error.errno == ENOSPC:
-                raise Refused(message="there is no room for uploads", status=507, code="storage_full") from error
+            if is_full(error):
+                raise storage_full("uploads") from error
             why = "it is broken or of an unknown kind"
             if isinstance(error, ValueError):  # the words of our own readers, which name the file first
                 why = str(error).replace(str(raw), "the file").rpartition(": ")[2][:200]
@@ -44,7 +43,10 @@ class Lab:
         if picture.pixels.shape[2] == 3 or picture.pixels[..., 3].min() == 255:
             return source if mask else None
         place = self._media.new(".png")
-        Image((255 - picture.pixels[..., 3:]).repeat(3, 2)).save(place)
+        try:
+            Image((255 - picture.pixels[..., 3:]).repeat(3, 2)).save(place)
+        except OSError as error:
+            raise storage_full("the mask") from error
         return place.name
 
     def write(self, place: str, format: str, quality: int | None) -> None:
@@ -60,13 +62,15 @@ class Lab:
         except ValueError as error:
             raise Refused(message=self._media.hidden(str(error))) from error
         except OSError as error:
-            said = "there is no room for another format of it"
-            raise Refused(message=said, status=507, code="storage_full") from error
+            raise storage_full("another format of it") from error
 
     def draw(self, place: str, variant: str) -> None:
         """The thumbnail of a clip, or frames of it side by side with their times."""
         clip, path = self._media.load(place), self._media.still(place, variant)
-        (clip.image(0) if variant == "thumbnail" else clip.sheet()).save(path)
+        try:
+            (clip.image(0) if variant == "thumbnail" else clip.sheet()).save(path)
+        except OSError as error:
+            raise storage_full(f"its {variant}") from error
 
 
 def picture(raw: Path, place: Path, limits: Limits) -> None:

@@ -71,7 +71,7 @@ class Runner:
         LOG.info("batch", extra={"about": {"id": batch.id, "status": end}})
 
     async def _lines(self, batch: Batch, lines: list[Line]) -> None:
-        """As many at once as are made together."""
+        """As many at once as are made together, on all devices."""
         rest = iter(lines)
 
         async def some() -> None:
@@ -79,7 +79,7 @@ class Runner:
                 await self._line(batch, line)
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(len(lines), self._service.limits.batch)):
+            for _ in range(min(len(lines), self._service.limits.batch * len(self._service.workers))):
                 tasks.create_task(some())
 
     async def _line(self, batch: Batch, line: Line) -> None:
@@ -154,13 +154,16 @@ class Runner:
             return name
         place = self._service.media.new(".jsonl")
         part = place.with_name(f".{place.name}.partial")
-        with part.open("wb") as file:
-            for line in lines:
-                status, answer = line.status or 0, line.answer
-                if line.status == 200:
-                    status, _, answer = await self._ask(batch, "GET", f"/v1/jobs/{line.job}/answer")
-                await run_in_threadpool(file.write, _written(line, status, answer))
-        part.replace(place)
+        try:
+            with part.open("wb") as file:
+                for line in lines:
+                    status, answer = line.status or 0, line.answer
+                    if line.status == 200:
+                        status, _, answer = await self._ask(batch, "GET", f"/v1/jobs/{line.job}/answer")
+                    await run_in_threadpool(file.write, _written(line, status, answer))
+            part.replace(place)
+        finally:  # where there is no room for it, it is tried again later
+            part.unlink(missing_ok=True)
         about = {"purpose": "batch_output", "bytes": place.stat().st_size, "created": time.time()}
         await run_in_threadpool(store.keep, Kept(id=name, name=f"{batch.id}-{what}.jsonl", place=place.name, **about))
         return name

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
-from .errors import Refused, missing
+from .errors import Refused, missing, storage_full
 from .media import GIVEN, MODALITY
 from .process import Gone
 from .records import Record
@@ -95,7 +95,7 @@ def _stored(service: Service, content: bytes, modality: str, param: str) -> str:
         said = f"{param} cannot be read: it breaks what reads it"
         raise Refused(message=said, code="invalid_file", param=param) from error
     except OSError as error:
-        raise Refused(message="there is no room for uploads", status=507, code="storage_full") from error
+        raise storage_full("uploads") from error
     finally:
         raw.unlink(missing_ok=True)
     return place.name
