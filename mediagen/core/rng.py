@@ -8,8 +8,8 @@ for bit on CPU and GPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import torch
@@ -32,10 +32,18 @@ class Keyed:
     purpose: str = "noise"
 
     def __call__(self, step: int, like: Tensor) -> Tensor:
-        if len(like) != len(self.samples):
-            raise ValueError(f"noise is keyed for {len(self.samples)} samples, x has {len(like)}")
-        key = {"seed": self.seed, "sample": self.samples, "step": step, "purpose": self.purpose}
-        return normal(like.shape[1:], **key, device=like.device, dtype=like.dtype)
+        [drawn] = self.steps([step], like)
+        return drawn
+
+    def steps(self, steps: Sequence[int], like: Tensor) -> Sequence[Tensor]:
+        """The noise of each of these steps, drawn at once."""
+        n = len(self.samples)
+        if len(like) != n:
+            raise ValueError(f"noise is keyed for {n} samples, x has {len(like)}")
+        seeds = [self.seed] * n if isinstance(self.seed, int) else list(self.seed)
+        key = {"seed": seeds * len(steps), "sample": [*self.samples] * len(steps), "purpose": self.purpose}
+        each = [step for step in steps for _ in range(n)]
+        return normal(like.shape[1:], **key, step=each, device=like.device, dtype=like.dtype).split(n)
 
     def of(self, purpose: str) -> Keyed:
         """The same samples' noise for another purpose."""
@@ -74,6 +82,33 @@ class Given:
         return self.steps.of(purpose)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ahead:
+    """The noise of `keyed`, the same numbers, drawn for several of `total` steps at once where the state is small: a
+    draw takes some hundred kernels, whatever its size.
+    """
+
+    keyed: Keyed
+    total: int
+    kept: dict[int, Tensor] = field(default_factory=dict, init=False)
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        if step not in self.kept:
+            self.kept.clear()
+            steps = range(step, max(min(self.total, step + AT_ONCE // like.numel()), step + 1))
+            self.kept.update(zip(steps, self.keyed.steps(steps, like), strict=True))
+        return self.kept.pop(step)
+
+
+AT_ONCE = 2**16
+"""Numbers that are drawn ahead."""
+
+
+def ahead(noise: Noise, total: int) -> Callable[[int, Tensor], Tensor]:
+    """The noise of a walk of `total` steps, each of which is asked for once."""
+    return Ahead(keyed=noise, total=total) if isinstance(noise, Keyed) else noise
+
+
 Noise = Keyed | Drawn | Given
 """(step, like) -> standard normal numbers shaped as `like` [B, ...]; `of(purpose)`, those for something else."""
 
@@ -83,7 +118,7 @@ def normal(
     *,
     seed: int | Sequence[int],
     sample: int | Sequence[int] = 0,
-    step: int = 0,
+    step: int | Sequence[int] = 0,
     purpose: str = "noise",
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -102,7 +137,7 @@ def uniform(
     *,
     seed: int | Sequence[int],
     sample: int | Sequence[int] = 0,
-    step: int = 0,
+    step: int | Sequence[int] = 0,
     purpose: str = "uniform",
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -119,7 +154,7 @@ def bits(
     *,
     seed: int | Sequence[int],
     sample: int | Sequence[int] = 0,
-    step: int = 0,
+    step: int | Sequence[int] = 0,
     purpose: str = "bits",
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -127,29 +162,27 @@ def bits(
     sample, purpose).
     """
     samples = [sample] if isinstance(sample, int) else list(sample)
-    seeds = [seed] * len(samples) if isinstance(seed, int) else list(seed)
-    _check(seeds, samples, step, count)
-    column = torch.tensor([[s & _WORD, s >> 32, n] for s, n in zip(seeds, samples, strict=True)], device=device)
+    seeds, steps = ([v] * len(samples) if isinstance(v, int) else list(v) for v in (seed, step))
+    _check(seeds, samples, steps, count)
+    rows = [(s & _WORD, s >> 32, i, n, crc32(purpose.encode())) for s, i, n in zip(seeds, steps, samples, strict=True)]
+    low, high, *others = torch.tensor(rows, device=device).unsqueeze(-1).unbind(1)
     block = torch.arange(-(-count // 4), device=device).expand(len(samples), -1)
-    counter = [
-        block,
-        torch.full_like(block, step),
-        column[:, 2:].expand_as(block),
-        torch.full_like(block, crc32(purpose.encode())),
-    ]
-    return torch.stack(_philox(counter, [column[:, :1], column[:, 1:2]]), -1).flatten(1)
+    counter = [block, *(other.expand_as(block) for other in others)]
+    return torch.stack(_philox(counter, [low, high]), -1).flatten(1)
 
 
-def _check(seeds: Sequence[int], samples: Sequence[int], step: int, count: int) -> None:
+def _check(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[int], count: int) -> None:
     if len(seeds) != len(samples):
         raise ValueError(f"{len(seeds)} seeds for {len(samples)} samples; give one seed, or one per sample")
+    if len(steps) != len(samples):
+        raise ValueError(f"{len(steps)} steps for {len(samples)} samples; give one step, or one per sample")
     if not all(0 <= s < 2**64 for s in seeds):
         raise ValueError(f"a seed must be in 0 .. 2^64 - 1, not {next(s for s in seeds if not 0 <= s < 2**64)}")
-    if not all(0 <= n < 2**32 for n in (*samples, step, count)):
-        raise ValueError(f"sample, step and count must be in 0 .. 2^32 - 1, not {(*samples, step, count)}")
+    if not all(0 <= n < 2**32 for n in (*samples, *steps, count)):
+        raise ValueError(f"sample, step and count must be in 0 .. 2^32 - 1, not {(*samples, *steps, count)}")
 
 
-def _philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
+def _philox(counter: Sequence[Tensor], key: Sequence[Tensor]) -> list[Tensor]:
     """Ten rounds on four 32-bit counters and two key words, held in int64. A product wraps at 2^64; its halves are
     still right.
     """
@@ -157,8 +190,9 @@ def _philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
     k, m = key
     for _ in range(10):
         first, second = a * _MULTIPLY[0], c * _MULTIPLY[1]
-        a, b = (second >> 32 & _WORD) ^ b ^ k, second & _WORD
-        c, d = (first >> 32 & _WORD) ^ d ^ m, first & _WORD
+        a = (second >> 32).bitwise_and_(_WORD).bitwise_xor_(b).bitwise_xor_(k)
+        c = (first >> 32).bitwise_and_(_WORD).bitwise_xor_(d).bitwise_xor_(m)
+        b, d = second.bitwise_and_(_WORD), first.bitwise_and_(_WORD)
         k, m = k + _WEYL[0] & _WORD, m + _WEYL[1] & _WORD
     return [a, b, c, d]
 
@@ -196,7 +230,7 @@ def _series(x: Tensor, terms: Sequence[float]) -> Tensor:
     """
     total = torch.full_like(x, terms[-1])
     for term in reversed(terms[:-1]):
-        total = total * x + term
+        total.mul_(x).add_(term)
     return total
 
 

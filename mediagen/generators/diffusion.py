@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core import edit, guidance, solve, timing
+from ..core import edit, guidance, rng, solve, timing
 from ..core.denoiser import Cond, Denoise, Denoiser
 from ..core.path import Path
 from ..core.rng import Noise
@@ -145,7 +145,8 @@ def generate(
         denoise = _held(denoise, start)
     if walk.reuse:
         denoise = edit.reuse(denoise, threshold=walk.reuse)
-    steps = noise.of("step") if asked.widened is None else asked.widened(noise.of("step"), path, times)
+    steps: Any = rng.ahead(noise.of("step"), len(times) - (times.ndim == 1))
+    steps = steps if asked.widened is None else asked.widened(steps, path, times)
     return solve.sample(denoise, x, path, times, rule=walk.solver, eta=walk.eta, noise=steps)
 
 

@@ -89,3 +89,15 @@ def test_noise_that_is_handed_in():
     drawn, same = Drawn(generator=torch.Generator().manual_seed(5)), torch.Generator().manual_seed(5)
     for _ in range(2):
         assert torch.equal(drawn.of("step")(0, like), torch.randn(2, 3, generator=same))
+
+
+@pytest.mark.parametrize("side", [3, 200])
+def test_noise_drawn_ahead_is_that_of_each_step(side):
+    """Of a small state several steps at once, of a large one each by itself; steps may be left out."""
+    keyed, like = Keyed(seed=[3, 2**63], samples=[7, 0]), torch.zeros(2, 1, side, side)
+    drawn = rng.ahead(keyed, 6)
+    for step in (0, 1, 3, 4, 5):
+        assert torch.equal(drawn(step, like), keyed(step, like))
+    assert len(drawn.kept) <= 1
+    given = Given(start=like, steps=keyed)
+    assert rng.ahead(given, 6) is given
