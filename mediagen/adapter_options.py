@@ -16,7 +16,9 @@ NAMES = ("lora", "words", "control", "image_prompt")
 @dataclass(frozen=True, kw_only=True)
 class ControlAsked:
     """model: a control network; image: what it is shown; hint: what is made of the image first, a name of
-    `conditioners.hints`; start, end: the part of the walk in which it acts, 0 its first step and 1 its end."""
+    `conditioners.hints`; start, end: the part of the walk in which it acts, 0 its first step and 1 its end; mode: the
+    number of the kind of picture that a union network is shown; guess: it leads what is asked for and not what guidance
+    leads away from, and its fine levels less, so that it does without a prompt."""
 
     model: Any
     image: Any
@@ -24,11 +26,15 @@ class ControlAsked:
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    mode: int | None = None
+    guess: bool = False
 
     def __post_init__(self) -> None:
         _check_weight(self.weight, "control")
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"control acts from start to end, 0 <= start < end <= 1, not {self.start} to {self.end}")
+        if not isinstance(self.guess, bool) or isinstance(self.mode, bool) or not isinstance(self.mode, int | None):
+            raise ValueError(f"mode must be a whole number and guess true or false, not {self.mode!r}, {self.guess!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,9 @@ def again(request: Request) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "lora": [(one.path, one.weight) for one in request.lora],
         "words": {one.word: one.path for one in request.words},
-        "control": [_again(one, "model", ("hint", "weight", "start", "end")) for one in request.control],
+        "control": [
+            _again(one, "model", ("hint", "weight", "start", "end", "mode", "guess")) for one in request.control
+        ],
         "image_prompt": [_again(one, "adapter", ("weight", "encoder")) for one in request.image_prompt],
     }
     return {name: given for name, given in asked.items() if given}

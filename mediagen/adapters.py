@@ -131,8 +131,11 @@ class Adapters:
         if one.hint is not None:
             hints.find(one.hint)
         how = {"hint": one.hint, "weight": float(one.weight), "start": float(one.start), "end": float(one.end)}
-        hash = self._controls.read(str(one.model)).hash
-        return Control(path=str(one.model), hash=hash, image=_source(picture), **how)
+        network = self._controls.read(str(one.model))
+        how |= {"mode": one.mode, "guess": one.guess}
+        record = Control(path=str(one.model), hash=network.hash, image=_source(picture), **how)
+        network.check(record)
+        return record
 
     def _prompt(self, one: asked.ImagePromptAsked, picture: Any) -> ImagePrompt:
         encoder = None if one.encoder is None else str(one.encoder)
@@ -201,6 +204,11 @@ class Adapters:
         for number, (one, picture) in enumerate(zip(request.control, shown.edges, strict=True)):
             found[f"hint {number}"] = self._controls.of(one).shown(_fitted(picture, one, request)[None])
         return found
+
+    def unled(self, request: Request, null: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The entries of control networks that do not lead what guidance leads away from, zeros, of its condition."""
+        alone = [f"hint {i}" for i, one in enumerate(request.control) if self._controls.of(one).alone(one)]
+        return {name: torch.zeros_like(null[name]) for name in alone}
 
     def controls(self, request: Request) -> list[Controlled]:
         """What control networks add in their part of the walk."""
@@ -271,7 +279,7 @@ def _fitted(media: Any, one: Control, request: Request) -> Tensor:
 
 def _controlled(network: Any, number: int, one: Control) -> Controlled:
     def residuals(x: Tensor, told: Tensor, cond: Mapping[str, Any]) -> dict[str, Any]:
-        return network(x, told, cond, cond[f"hint {number}"], one.weight)
+        return network(x, told, cond, cond[f"hint {number}"], one)
 
     return Controlled(residuals=residuals, begin=one.start, end=one.end)
 

@@ -42,7 +42,8 @@ class Word:
 @dataclass(frozen=True, kw_only=True)
 class Control:
     """A control network, and the picture that it is shown, or what `hint` makes of it. start, end: the part of the walk
-    in which it acts, in 0 .. 1."""
+    in which it acts, in 0 .. 1; mode: of union networks, the number of the kind of picture; guess: it leads only what
+    is asked for, and its fine levels less."""
 
     path: str
     hash: str
@@ -51,6 +52,8 @@ class Control:
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    mode: int | None = None
+    guess: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ Control = Annotated[
     list[str] | None, typer.Option(help="A control network and its picture: MODEL=PICTURE, or MODEL=PICTURE:WEIGHT.")
 ]
 Hint = Annotated[str | None, typer.Option(help="With --control: what is made of its picture first, such as canny.")]
+Mode = Annotated[int | None, typer.Option(help="With --control: what a union network is shown, a number.")]
+Guess = Annotated[bool, typer.Option(help="With --control: it leads alone, also without a prompt.")]
 ImagePrompt = Annotated[
     list[str] | None, typer.Option(help="An IP-Adapter and its picture: FILE=PICTURE, or FILE=PICTURE:WEIGHT.")
 ]

@@ -35,6 +35,8 @@ def image(  # noqa: PLR0913 (one argument an option)
     word: adapted.Word = None,
     control: adapted.Control = None,
     hint: adapted.Hint = None,
+    mode: adapted.Mode = None,
+    guess: adapted.Guess = False,
     image_prompt: adapted.ImagePrompt = None,
 ) -> None:
     """Make a picture from text (or from a picture and text)."""
@@ -46,7 +48,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
     asked |= {"window": read_size(window), "lora": adapted.loras(lora), "words": adapted.words(word)}
-    asked["control"] = adapted.shown(control, "control", "model", hint=hint)
+    asked["control"] = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
     asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
     if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")

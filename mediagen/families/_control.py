@@ -16,23 +16,31 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..nn.conv import fold, unfold
-from .published import fingerprint
+from ..request import Control
+from ._control_files import read
 
 Residuals = dict[str, tuple[Tensor, ...]]
-Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, float], Residuals]
+Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, Control], Residuals]
+
+UNION = "control_add_embedding.linear_1.weight"  # a key of networks that were trained for several kinds of pictures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
     """A family's control networks. name: their class in diffusers; alike: settings that they have in common with the
-    denoiser; call: (network, x, t, cond, entry, weight) -> residuals by name; code: (picture [1, 3, H, W] in [-1, 1],
-    settings) -> its entry of the condition [1, C, h, w]; plain: settings and the only values that are supported."""
+    denoiser; call: (network, x, t, cond, entry, what was asked for) -> residuals by name; code: (picture [1, 3, H, W]
+    in [-1, 1], settings) -> its entry of the condition [1, C, h, w]; plain: settings and the only values that are
+    supported; mark: a key of their files that others have not; modes: the setting that says how many kinds of pictures
+    a union network knows; unet: whether they are a U-Net's."""
 
     name: str
     alike: tuple[str, ...]
     call: Call
     code: Callable[[Tensor, Mapping[str, Any]], Tensor]
     plain: Mapping[str, Any]
+    mark: str = ""
+    modes: str = ""
+    unet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,20 +53,67 @@ class ControlNet:
     kind: Kind
     net: Any
 
+    def check(self, asked: Control) -> None:
+        """ValueError unless the network can be asked for this."""
+        modes = self.network.config.get(self.kind.modes) or 0
+        if modes and (asked.mode is None or not 0 <= asked.mode < modes):
+            raise ValueError(
+                f"{self.path} is a union network: mode must say what it is shown, 0 to {modes - 1}, not {asked.mode}"
+            )
+        if asked.mode is not None and not modes:
+            raise ValueError(f"{self.path} is no union network: leave out mode")
+        if asked.guess and not self.kind.unet:
+            raise ValueError(f"guess is for control networks of U-Nets, and {self.path} is a {self.kind.name}")
+
+    def alone(self, asked: Control) -> bool:
+        """Whether it leads only what is asked for, and not what guidance leads away from."""
+        return asked.guess or self._pooled
+
+    @property
+    def _pooled(self) -> bool:
+        """Whether its residuals have no place, being means over the picture."""
+        return bool(self.network.config.get("global_pool_conditions"))
+
     @torch.no_grad()
     def shown(self, picture: Tensor) -> Tensor:
         """A picture [1, 3, H, W], or a clip [1, 3, F, H, W], in [-1, 1] -> its entry of the condition [1, C, *grid]."""
         return self.kind.code(picture, self.network.config)
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
+    def __call__(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Control) -> Residuals:
         """Its residuals, and those that the condition has already, added up."""
         place, dtype = self.net.place, x.dtype
         first = next(self.network.parameters())
         if first.dtype != dtype or first.device != place:
             self.network.to(place, dtype)
         there = {name: _cast(value, place, dtype) for name, value in cond.items()}
-        own = self.kind.call(self.network, x.to(place), t.to(place), there, entry.to(place, dtype), weight)
+        own = self._own(x.to(place), t.to(place), there, entry.to(place, dtype), asked)
         return {name: summed(cond.get(name), residuals) for name, residuals in own.items()}
+
+    def _own(self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Control) -> Residuals:
+        if not self.alone(asked):
+            return self.kind.call(self.network, x, t, cond, entry, asked)
+        led = entry.flatten(1).any(1)  # what guidance leads away from is shown zeros (`Adapters.unled`)
+        if not led.any():
+            return {}
+        some = {name: value[led] for name, value in cond.items() if isinstance(value, Tensor) and value.ndim}
+        found = self.kind.call(self.network, x[led], t[led], some, entry[led], asked)
+        found = found if self._pooled else fading(found)
+        return {name: tuple(_spread(value, led) for value in values) for name, values in found.items()}
+
+
+def fading(residuals: Residuals) -> Residuals:
+    """Residuals of a network that guesses: those of fine levels are weakest, a tenth (arXiv:2302.05543, 3.4)."""
+    down = residuals["down"]
+    scales = torch.logspace(-1, 0, len(down) + 1).tolist()
+    return residuals | {"down": tuple(each * scale for each, scale in zip(down, scales, strict=False))}
+
+
+def _spread(value: Tensor, rows: Tensor) -> Tensor:
+    """Rows [n k, ...] of the n true ones of `rows`, bool [N], k each -> [N k, ...] with zeros for the others."""
+    every = rows.repeat_interleave(len(value) // int(rows.sum()))
+    whole = value.new_zeros(len(every), *value.shape[1:])
+    whole[every] = value
+    return whole
 
 
 def _cast(value: Any, place: torch.device, dtype: torch.dtype) -> Any:
@@ -76,80 +131,64 @@ def summed(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Ten
     return tuple(a + b for a, b in zip(before, more, strict=True))
 
 
-def reader(denoiser: nn.Module, net: Any, kind: Kind) -> Callable[[str], ControlNet]:
-    """path -> the control network that lies there, for this network of diffusers in our `net`."""
+def reader(denoiser: nn.Module, net: Any, *kinds: Kind) -> Callable[[str], ControlNet]:
+    """path -> the control network that lies there, for this network of diffusers in our `net`; the first kind is that
+    of files without the mark of another."""
 
-    def read(path: str) -> ControlNet:
-        network, hash = _load(path, kind, denoiser.config)
+    def found(path: str) -> ControlNet:
+        network, kind, hash = read(path, kinds, denoiser.config)
         return ControlNet(path=str(path), hash=hash, network=network, kind=kind, net=net)
 
-    return read
-
-
-def _load(path: str, kind: Kind, denoiser: Mapping[str, Any]) -> tuple[nn.Module, str]:
-    import diffusers
-
-    from ._adapters import quiet
-    from ._adapting import place_of
-
-    folder = place_of(path, "a control network")
-    files = sorted(f for f in folder.glob("*.safetensors") if "." not in f.stem) if folder.is_dir() else []
-    if not files or not (folder / "config.json").is_file():
-        raise ValueError(f"a control network is a folder with config.json and .safetensors weights, and {path} is not")
-    made = getattr(diffusers, kind.name)
-    try:
-        with quiet():
-            _check(made.load_config(folder, local_files_only=True), kind, denoiser, path)
-            network = made.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except ValueError:
-        raise
-    except Exception as error:  # diffusers and safetensors each raise their own
-        raise ValueError(f"cannot load the control network {path}: {str(error).splitlines()[0]}") from error
-    return network.eval().requires_grad_(False), fingerprint(files)
-
-
-def _check(config: Mapping[str, Any], kind: Kind, denoiser: Mapping[str, Any], path: str) -> None:
-    if (name := config.get("_class_name")) != kind.name:
-        raise ValueError(f"{path} is a {name}; the model takes control networks of the class {kind.name}")
-    for setting in kind.alike:
-        own, other = (_listed(each.get(setting)) for each in (config, denoiser))
-        if own != other:
-            raise ValueError(
-                f"the control network {path} was made for another model: its {setting} is {own}, not {other}"
-            )
-    for setting, value in kind.plain.items():
-        if (own := config.get(setting, value)) != value:
-            raise ValueError(f"the control network {path} has {setting}={own!r}: only {value!r} is supported")
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, list | tuple) else value
+    return found
 
 
 def of_unet(vae: Any, told: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda cond: {}) -> Kind:
     """Those of a U-Net. told: cond -> what else they are told."""
     stride = (2 ** (len(vae.config.block_out_channels) - 1),) * 2
 
-    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
-        side = math.isqrt(entry.shape[1] // 3)
-        picture = unfold(entry, (side, side)).add(1).div(2)
-        options = {"encoder_hidden_states": cond["text"], "controlnet_cond": picture, "conditioning_scale": weight}
-        down, middle = network(x, t, **options, **told(cond), return_dict=False)
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Control) -> Residuals:
+        options = {"encoder_hidden_states": cond["text"], "conditioning_scale": asked.weight, **told(cond)}
+        down, middle = network(x, t, controlnet_cond=_picture(entry), **options, return_dict=False)
         return {"down": tuple(down), "middle": (middle,)}
 
-    alike, plain = ("cross_attention_dim", "block_out_channels"), {"global_pool_conditions": False}
     return Kind(
-        name="ControlNetModel", alike=alike, call=call, code=lambda picture, _: fold(picture, stride), plain=plain
+        name="ControlNetModel",
+        alike=("cross_attention_dim", "block_out_channels"),
+        call=call,
+        code=lambda picture, _: fold(picture, stride),
+        plain={},
+        unet=True,
     )
+
+
+def of_union(vae: Any, told: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Kind:
+    """Those of a U-Net that were trained for several kinds of pictures, of which each request shows one."""
+
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Control) -> Residuals:
+        options = {"encoder_hidden_states": cond["text"], "conditioning_scale": asked.weight, **told(cond)}
+        mode = torch.zeros(len(x), network.config.num_control_type, dtype=x.dtype, device=x.device)
+        mode[:, asked.mode] = 1
+        options |= {"control_type": mode, "control_type_idx": [asked.mode]}
+        down, middle = network(x, t, controlnet_cond=[_picture(entry)], **options, return_dict=False)
+        return {"down": tuple(down), "middle": (middle,)}
+
+    plain = of_unet(vae, told)
+    return replace(plain, name="ControlNetUnionModel", call=call, mark=UNION, modes="num_control_type")
+
+
+def _picture(entry: Tensor) -> Tensor:
+    """An entry of the condition -> the picture [B, 3, H, W] in 0 .. 1."""
+    side = math.isqrt(entry.shape[1] // 3)
+    return unfold(entry, (side, side)).add(1).div(2)
 
 
 def of_frames(vae: Any) -> Kind:
     """Those of a U-Net of pictures, which see the frames of a clip [B, C, F, h, w] one by one."""
     one = of_unet(vae)
 
-    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float) -> Residuals:
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Control) -> Residuals:
         count, told = x.shape[2], {"text": cond["text"].repeat_interleave(x.shape[2], 0)}
-        return one.call(network, _frames(x), t.repeat_interleave(count), told, _frames(entry), weight)
+        return one.call(network, _frames(x), t.repeat_interleave(count), told, _frames(entry), asked)
 
     def code(clip: Tensor, settings: Mapping[str, Any]) -> Tensor:
         return rearrange(one.code(_frames(clip), settings), "(b f) c h w -> b c f h w", b=len(clip))

@@ -14,6 +14,7 @@ from .. import config
 from ..autoencoders.base import LatentSpec, on_grid
 from ..backbones.control import FILE, Control
 from ..backbones.dit import DiT, DiTConfig
+from ..request import Control as Asked
 from ..training import weights
 from ._adapting import place_of
 from ._control import summed
@@ -30,20 +31,29 @@ class OwnControl:
     net: DiT
     spec: LatentSpec
 
+    def check(self, asked: Asked) -> None:
+        """ValueError unless the branch can be asked for this."""
+        if asked.mode is not None or asked.guess:
+            raise ValueError(f"{self.path} is a control branch of this project's: leave out mode and guess")
+
+    def alone(self, asked: Asked) -> bool:
+        """It leads what guidance leads away from too."""
+        return False
+
     @torch.no_grad()
     def shown(self, picture: Tensor) -> Tensor:
         """A picture [1, 3, H, W], or a clip [1, 3, F, H, W], in [-1, 1] -> its entry of the condition [1, C, *grid]."""
         return on_grid(picture, self.spec)
 
     def __call__(
-        self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float
+        self, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: Asked
     ) -> dict[str, tuple[Tensor, ...]]:
         """What is added after the first blocks, and what the condition has already, added up."""
         first, there = next(self.branch.parameters()), next(self.net.parameters())
         if first.dtype != there.dtype or first.device != there.device:
             self.branch.to(there.device, there.dtype)
         added = self.branch(self.net, x, t, cond, entry.to(there.device))
-        return {"control": summed(cond.get("control"), tuple(each * weight for each in added))}
+        return {"control": summed(cond.get("control"), tuple(each * asked.weight for each in added))}
 
 
 def reader(net: nn.Module, spec: LatentSpec) -> Callable[[str], OwnControl] | None:
@@ -54,6 +64,8 @@ def reader(net: nn.Module, spec: LatentSpec) -> Callable[[str], OwnControl] | No
     def read(path: str) -> OwnControl:
         place = place_of(path, "a control network")
         file = place / FILE if place.is_dir() else Path(place)
+        if not file.is_file():
+            raise ValueError(f"a control network of this model is a folder with {FILE}, and {path} is none")
         branch = _load(file, net.config)
         return OwnControl(path=str(path), hash=fingerprint([file]), branch=branch, net=net, spec=spec)
 

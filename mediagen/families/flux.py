@@ -80,17 +80,22 @@ def control(pipe: Any) -> controls.Kind:
     vae = adapters.picture_vae(pipe.vae)
 
     def residuals(
-        network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float
+        network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: controls.Control
     ) -> controls.Residuals:
         guidance = cond.get("scale") if network.config.guidance_embeds else None
-        options = {"guidance": guidance, "conditioning_scale": weight, "return_dict": False}
+        options = {"guidance": guidance, "conditioning_scale": asked.weight, "return_dict": False}
+        if asked.mode is not None:
+            options["controlnet_mode"] = torch.full((len(x), 1), asked.mode, device=x.device)
         blocks, singles = network(tokens(x), tokens(entry), **options, **told(x, t, cond))
         return {"blocks": tuple(blocks or ()), "singles": tuple(singles or ())}
 
-    alike, plain = ("in_channels", "joint_attention_dim", "pooled_projection_dim"), {"num_mode": None}
-    plain["conditioning_embedding_channels"] = None
     return controls.Kind(
-        name="FluxControlNetModel", alike=alike, call=residuals, code=lambda z, _: vae.encode(z), plain=plain
+        name="FluxControlNetModel",
+        alike=("in_channels", "joint_attention_dim", "pooled_projection_dim"),
+        call=residuals,
+        code=lambda z, _: vae.encode(z),
+        plain={"conditioning_embedding_channels": None},
+        modes="num_mode",
     )
 
 

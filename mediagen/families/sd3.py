@@ -55,12 +55,12 @@ def control(pipe: Any) -> controls.Kind:
         return z + shift if settings["force_zeros_for_pooled_projection"] else z
 
     def residuals(
-        network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, weight: float
+        network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: controls.Control
     ) -> controls.Residuals:
         bare, reads = network.config.force_zeros_for_pooled_projection, network.config.joint_attention_dim is not None
         told = {"pooled_projections": cond["pooled"] * 0 if bare else cond["pooled"], "timestep": t}
         told["encoder_hidden_states"] = cond["text"] if reads else None
-        blocks = network(x, entry, conditioning_scale=weight, **told, return_dict=False)[0]
+        blocks = network(x, entry, conditioning_scale=asked.weight, **told, return_dict=False)[0]
         return {"blocks": tuple(blocks)}
 
     plain = {"extra_conditioning_channels": 0}

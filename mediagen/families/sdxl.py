@@ -23,6 +23,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     width = pipe.unet.config.time_cond_proj_dim
     fits(pipe, shown)
     net = adapters.Net(pipe.unet, call)
+    kinds = (controls.of_unet(pipe.vae, sizes), controls.of_union(pipe.vae, sizes))
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         text, _, pooled, _ = pipe.encode_prompt(
@@ -45,7 +46,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
-        adapts={"control": controls.reader(pipe.unet, net, controls.of_unet(pipe.vae, sizes))},
+        adapts={"control": controls.reader(pipe.unet, net, *kinds)},
     )
 
 

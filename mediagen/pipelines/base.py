@@ -189,6 +189,7 @@ class Pipeline:
             read = self.model.against([first.negative or ""])
             null |= {name: value.expand(n, *value.shape[1:]) for name, value in read.items()}
         null = self.model.contrast(null) if self.model.contrast else null
+        null |= self.adapters.unled(first, null)
         count, around = len(first.prompts), self._around(job)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],

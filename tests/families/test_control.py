@@ -274,7 +274,7 @@ def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
         (("nobody/nothing", picture(1)), "no such repository can be fetched: it is not in the cache"),
         (
             {"model": nets[0]},
-            r"control must be \(model, image\), or a mapping of model, image, hint, weight, start, end",
+            r"control must be \(model, image\), or a mapping of model, image, hint, weight, start, end, mode, guess",
         ),
         ({"model": nets[0], "image": picture(1), "scale": 1}, "control has no 'scale'"),
         ({"model": nets[0], "image": picture(1), "start": 0.5, "end": 0.5}, "0 <= start < end <= 1, not 0.5 to 0.5"),
@@ -284,7 +284,7 @@ def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
             pipe.job(PROMPT, control=asked)
     with pytest.raises(ValueError, match="leave out control, or loop"):
         pipe.job(PROMPT, control=(nets[0], picture(1)), loop=(-1,))
-    with pytest.raises(ValueError, match="the model mini-image takes no control networks"):
+    with pytest.raises(ValueError, match="a control network of this model is a folder with control.safetensors, and"):
         mediagen.load("mini-image").job(PROMPT, control=(nets[0], picture(1)))
 
 
