@@ -284,7 +284,7 @@ def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
             pipe.job(PROMPT, control=asked)
     with pytest.raises(ValueError, match="leave out control, or loop"):
         pipe.job(PROMPT, control=(nets[0], picture(1)), loop=(-1,))
-    with pytest.raises(ValueError, match="a control network of this model is a folder with control.safetensors, and"):
+    with pytest.raises(ValueError, match=r"a control network of this model is a folder with control.safetensors, and"):
         mediagen.load("mini-image").job(PROMPT, control=(nets[0], picture(1)))
 
 
