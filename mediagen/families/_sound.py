@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..autoencoders import tiling
 from ..autoencoders.base import LatentSpec
@@ -22,9 +22,11 @@ from ..autoencoders.reach import Interval
 from ..conditioners.base import Cond
 from ..conditioners.prompt import parse
 from . import _adapters as adapters
+from ._tiled import Stage, over_tiles
 
 DILATIONS = (1, 3, 9)  # of the residual units of each block, which are 7 wide
-CHUNK = 128  # latents that are coded at once: 47 s of stereo stay under 1.5 GB
+CHUNK = 128  # latents that are coded at once
+PIECE = 32  # latents whose finer levels are coded at once, of Oobleck: 47 s of stereo stay under 1.5 GB
 UNPLANNED = "published models of sound are not counted without their weights yet; load it"  # `mediagen plan`
 PICTURED = {16_000: (1024, 160)}  # sampling rate -> samples of a frame and its hop, as AudioLDM's training cut them
 
@@ -64,29 +66,43 @@ class _Whole:
         self.encode, self.decode = vae.encode_whole, vae.decode_whole
 
 
-def oobleck(vae: Any, chunk: int = CHUNK) -> Chunked:
-    """An `AutoencoderOobleck`, convolutions alone. ValueError for a stride that is odd: its output would be shorter
-    than its latents say."""
+def oobleck(vae: Any, chunk: int = CHUNK, piece: int = PIECE) -> Chunked:
+    """An `AutoencoderOobleck`, convolutions alone. Of a chunk its coarsest level, whose weights are most of them and
+    which looks far, is gone through at once; the finer ones in pieces of so many latents. ValueError for a stride that
+    is odd: its output would be shorter than its latents say."""
     config = vae.config
     strides = tuple(config.downsampling_ratios)
     if odd := [stride for stride in strides if stride % 2]:
         raise ValueError(f"the autoencoder has a stride of {odd[0]}: only even ones are supported")
     channels = {"channels": config.decoder_input_channels, "media_channels": config.audio_channels}
     spec = LatentSpec(stride=(math.prod(strides),), **channels)
+    _in_pieces(vae, strides, piece)
     return Chunked(vae, spec, reach=heard(strides), encoder_reach=listened(strides), chunk=chunk)
 
 
-def same(vae: Any, chunk: int = CHUNK) -> Chunked:
-    """An `AutoencoderSAME`, whose layers look `sliding_window` positions of their level to either side."""
-    config = vae.config
-    spec = LatentSpec(
-        channels=config.latent_dim, stride=(vae.downsampling_ratio,), media_channels=config.audio_channels
-    )
-    finer, far = 1, 0.0
-    for depth, stride in reversed(list(zip(config.encoder_transformer_depths, config.encoder_strides, strict=True))):
-        far, finer = far + depth * config.sliding_window / finer, finer * stride
-    reach = math.ceil(far) + 1
-    return Chunked(vae, spec, reach=reach, encoder_reach=reach, chunk=chunk)
+def _in_pieces(vae: Any, strides: Sequence[int], piece: int) -> None:
+    """Its networks with the finer levels in pieces."""
+    coarse, finer, up, down = strides[-1], strides[:-1], vae.decoder, vae.encoder
+    made = Stage(layers=[*up.block[1:], up.snake1, up.conv2], reach=heard(finer), finer=math.prod(finer))
+    read = Stage(layers=[down.conv1, *down.block[:-1]], reach=listened(finer), finer=1 / math.prod(finer))
+    held = any(hasattr(vae, name) for name in ("offloaded_from", "_hf_hook"))  # by hooks, which know weights by name
+
+    def decoder(z: Tensor) -> Tensor:
+        _joined(up, held)
+        return over_tiles(made, up.block[0](up.conv1(z)), piece * coarse)
+
+    def encoder(x: Tensor) -> Tensor:
+        _joined(down, held)
+        return down.conv2(down.snake1(down.block[-1](over_tiles(read, x, piece * coarse))))
+
+    up.forward, down.forward = decoder, encoder
+
+
+def _joined(network: nn.Module, held: bool) -> None:
+    """Each layer's weight made of its direction and its length once, when it is first needed, not kept beside them and
+    made again in each piece."""
+    for layer in [] if held else [one for one in network.modules() if hasattr(one, "weight_g")]:
+        nn.utils.remove_weight_norm(layer)
 
 
 def heard(strides: Sequence[int]) -> int:

@@ -1,0 +1,44 @@
+"""Stable Audio's autoencoder at its published size: 47 s of stereo in little memory, in a process of its own."""
+
+import re
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+
+@pytest.mark.slow
+def test_47_seconds_stay_under_a_gigabyte_and_a_half() -> None:
+    """The peak of the whole process, its libraries and the autoencoder's weights among it."""
+    from mediagen.bench.oobleck import table
+
+    told = table(47)
+    peak = float(re.search(r"peak memory of the process ([\d.]+) GB", told)[1])
+    assert "47.0 s of stereo" in told and peak < 1.5, told
+
+
+@pytest.mark.slow
+def test_pieces_are_the_whole_at_the_published_size() -> None:
+    """Within 1e-4 of the loudest sample, over more than one piece."""
+    from mediagen.bench.oobleck import apart, published
+
+    far, loudest = apart(published(), seconds=3.0)
+    assert far < 1e-4 * max(loudest, 1.0) and loudest > 0.01
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length() -> None:
+    """Counted on the meta device, at the published size: what is held beside weights, of 12 s and of 24 s."""
+    import diffusers
+
+    from mediagen.bench.oobleck import PUBLISHED
+    from mediagen.counting import count
+    from mediagen.families._sound import oobleck
+
+    with torch.device("meta"):
+        vae = diffusers.AutoencoderOobleck(**PUBLISHED)
+        z = torch.empty(1, 64, 512)
+    whole, ours = count(lambda: vae.decode(z)), oobleck(vae)
+    short, long = count(lambda: ours.decode(z[..., :256])), count(lambda: ours.decode(z))
+    assert long.peak < 1.1 * short.peak < 0.4e9 < 2e9 < whole.peak and long.flops < 1.3 * whole.flops
