@@ -105,6 +105,19 @@ def _joined(network: nn.Module, held: bool) -> None:
         nn.utils.remove_weight_norm(layer)
 
 
+def same(vae: Any, chunk: int = CHUNK) -> Chunked:
+    """An `AutoencoderSAME`, whose layers look `sliding_window` positions of their level to either side."""
+    config = vae.config
+    spec = LatentSpec(
+        channels=config.latent_dim, stride=(vae.downsampling_ratio,), media_channels=config.audio_channels
+    )
+    finer, far = 1, 0.0
+    for depth, stride in reversed(list(zip(config.encoder_transformer_depths, config.encoder_strides, strict=True))):
+        far, finer = far + depth * config.sliding_window / finer, finer * stride
+    reach = math.ceil(far) + 1
+    return Chunked(vae, spec, reach=reach, encoder_reach=reach, chunk=chunk)
+
+
 def heard(strides: Sequence[int]) -> int:
     """Latents that a decoded sample feels to either side. strides: of the encoder, from the samples on."""
     whole = math.prod(strides)
