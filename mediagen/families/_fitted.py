@@ -25,7 +25,7 @@ def fitted(model: Model, loading: Loading) -> Model:
     if loading.parallel is not None:
         from ._parallel import split
 
-        split(networks(model), loading.parallel)
+        split(networks(model), loading.parallel, loading.attention)
     if loading.compiled:
         for network in networks(model):
             _compiled(network)
