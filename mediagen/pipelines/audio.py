@@ -38,6 +38,7 @@ SHORTEST = 0.1  # seconds
 BPM_OF_LOOP = 120.0  # where neither an argument nor the prompt says it
 AROUND = 2.0  # seconds past each end of a loop that the model is shown, if it is shown its beats
 BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
+LOUD = 3.0  # what a latent is at most where it is drawn, in deviations
 EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs", "lyrics")
 
 
@@ -314,6 +315,14 @@ class AudioPipeline(Pipeline):
         if job.requests[0].bars is None or beats.NAME not in self.model.signals:
             return 0
         return min(round(AROUND * self.rate / self.stride), job.grid[-1])
+
+    def _preview(self, x0: Tensor, job: Job) -> Tensor | None:
+        """The latents themselves [B, 3, rows, positions]: time to the right, a row for each of the channels, warm where
+        they are above 0 and cold where they are below. To decode them would take longer than a step."""
+        if not job.previews:
+            return None
+        warm = (x0.flatten(1, -2) / LOUD).clamp(-1, 1)
+        return 2 * torch.stack([warm.relu(), warm.abs() / 2, (-warm).relu()], 1) - 1
 
     def _finished(self, media: Tensor, job: Job) -> list[Audio]:
         return [self._made(sound, request, job) for sound, request in zip(media, job.requests, strict=True)]

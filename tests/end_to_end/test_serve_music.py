@@ -98,6 +98,20 @@ def test_the_names_that_others_use_answer_with_a_file(
     assert answer.headers["x-seed"].isdigit() and answer.headers["x-job-id"].startswith("audio_")
 
 
+def test_progress_shows_what_will_be_heard(http: Any) -> None:
+    body = {"prompt": "rain", "seconds": 1, "steps": 6, "n": 2, "wait": False}
+    job = http.post("/v1/audio/generations", json=body).json()["id"]
+    seen = []
+    with http.stream("GET", f"/v1/jobs/{job}/events") as events:
+        for line in events.iter_lines():
+            if line.startswith("data: ") and '"preview"' in line:
+                progress = json.loads(line[6:])
+                picture = http.get(progress["preview"])  # it is over by then, or it is a picture
+                seen.append((progress["previews"], picture.status_code, picture.content[:4]))
+    assert len(seen) >= 4 and {previews for previews, _, _ in seen} == {2}
+    assert {(code, head) for _, code, head in seen if code == 200} <= {(200, b"\x89PNG")}
+
+
 def test_a_loop_of_bars(http: Any, tmp_path: Path) -> None:
     body = {"prompt": "house drums", "bars": 1, "bpm": 120, "steps": 1}
     assert clip(http.post("/v1/audio/generations", json=body), tmp_path).seconds == 2
