@@ -26,6 +26,7 @@ from ._placing import runs_on
 from .model import Model
 
 Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any]], Tensor]
+Ready = Callable[[dict[str, Any]], dict[str, Any]]
 KEPT = 8  # conditions that a network keeps as it was told them, for the branches of a walk
 
 
@@ -39,14 +40,15 @@ class About:
 
 class Net(nn.Module):
     """A published network as `net(x, t, cond) -> y`. call: (network, x, t, cond) -> y hands it what it asks for; what
-    it is told has the network's dtype, times stay in float32. skips: whether it can leave layers out.
+    it is told has the network's dtype, times stay in float32. skips: whether it can leave layers out. ready: a
+    condition -> what is made of it for `call`, once for all steps.
 
     It may lie on another device than the state, which is small and goes back and forth.
     """
 
-    def __init__(self, network: nn.Module, call: Call, *, skips: bool = False) -> None:
+    def __init__(self, network: nn.Module, call: Call, *, skips: bool = False, ready: Ready = dict) -> None:
         super().__init__()
-        self.network, self.call, self.skips = network, call, skips
+        self.network, self.call, self.skips, self.ready = network, call, skips, ready
         self.dtype: torch.dtype | None = None  # what it computes in, where its weights do not say: they are quantised
         self._place: torch.device | None = None
         self._told: dict[int, tuple[Any, torch.dtype, dict[str, Any]]] = {}
@@ -75,7 +77,7 @@ class Net(nn.Module):
         """A condition in this dtype, where the network runs: brought there once, since a walk tells it in each step."""
         given, kind, told = self._told.get(id(cond), (None, None, {}))
         if given is not cond or kind != dtype:
-            told = {name: _cast(value, dtype, self.place) for name, value in cond.items()}
+            told = self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
             if len(self._told) >= KEPT:
                 self._told.clear()
             self._told[id(cond)] = (cond, dtype, told)

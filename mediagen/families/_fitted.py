@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from . import _caching as caching
+from . import _constant as constant
 from ._loading import Loading
 from ._preview import preview
 from ._tiled import tiled
@@ -32,6 +33,8 @@ def fitted(model: Model, loading: Loading) -> Model:
     if loading.tile is not None:
         tiled(getattr(model.autoencoder, "vae", None), loading.tile)
     model = replace(model, preview=preview(loading.preview, model))
+    if not (loading.compiled or loading.offload or loading.device_map):  # what is compiled has no place for it
+        model = replace(model, during=constant.during([model.denoiser.net]))
     if loading.cache is None:
         return model
     net = model.denoiser.net

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,7 @@ class Model:
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
     begin: called with the number of steps before each walk, of a model that keeps something over its steps.
+    during: the context that each walk is in, of a model that keeps in it what is the same in all steps.
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
     even: whether a sample's latents are the same, to the last bit, whatever is in its batch beside it.
     drawn: (torch.Generator, request) -> the noise that the published pipeline draws from it, of one that does not draw
@@ -141,6 +143,7 @@ class Model:
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     whole: bool = False
     begin: Callable[[int], None] | None = None
+    during: Callable[[], AbstractContextManager[Any]] = nullcontext
     even: bool = False
     drawn: Callable[[Any, Request], Any] | None = None
     adapts: Adapts = field(default_factory=Adapts)

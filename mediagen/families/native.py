@@ -19,6 +19,7 @@ from ..core import path as paths
 from ..core.denoiser import Denoiser
 from ..training import weights
 from ..training.weights import load_autoencoder
+from . import _constant as constant
 from . import _elsewhere
 from ._cards import SHIPPED, cards, read_card
 from ._loading import PLAIN, Loading, for_own
@@ -66,6 +67,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
         rate=card.get("rate"),
         seconds=card.get("seconds"),
         adapts=Adapts(control=reader(denoiser.net, autoencoder.spec)),
+        during=constant.during([denoiser.net]),
     )
 
 

@@ -55,7 +55,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         return {"text": pipe.encode_prompt(texts, pipe.text_encoder.device, False)}
 
     span = adapters.Span(tokenizer=pipe.tokenizer, length=pipe.tokenizer.model_max_length)
-    net = adapters.Net(pipe.transformer, Call(pipe.rotary_embed_dim))
+    net = adapters.Net(pipe.transformer, Call(pipe.rotary_embed_dim), ready=ready)
     schedule = schedules.schedule_of(plan)
     made = adapters.model(
         pipe,
@@ -100,6 +100,13 @@ def drawn(generator: torch.Generator, request: Any, scheduler: Any, schedule: An
     return Brownian(generator=generator, levels=levels, low=config.sigma_min, high=config.sigma_max)
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """The tokens that the transformer is told, those of the text and both times, and the facts, in one token."""
+    times = [cond[name][:, None] for name in ("start", "seconds")]
+    facts = torch.cat((cond["start_fact"], cond["seconds_fact"]), -1)[:, None]
+    return cond | {"tokens": torch.cat((cond["text"], *times), 1), "facts": facts}
+
+
 class Call:
     """How the transformer is called. width: of its rotary embedding; the state has one more position, for the facts."""
 
@@ -108,13 +115,11 @@ class Call:
         self.rotary = lru_cache(maxsize=8)(self._rotary)
 
     def __call__(self, transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        seconds, start = cond["seconds"], cond["start"]
-        facts = torch.cat((cond["start_fact"], cond["seconds_fact"]), -1)[:, None]
         return transformer(
             x,
             t,
-            encoder_hidden_states=torch.cat((cond["text"], start[:, None], seconds[:, None]), 1),
-            global_hidden_states=facts,
+            encoder_hidden_states=cond["tokens"],
+            global_hidden_states=cond["facts"],
             rotary_embedding=tuple(each.to(x) for each in self.rotary(x.shape[2] + 1)),
             return_dict=False,
         )[0]

@@ -124,7 +124,12 @@ class Pipeline:
         noise = noise if self.model.opens is None else self.model.opens(job, noise)
         if self.model.begin is not None:
             self.model.begin(settings.steps)
-        return self.adapters.during(generate(self.model.denoiser, asked, like, noise, settings, start), first)
+        states = generate(self.model.denoiser, asked, like, noise, settings, start)
+        return self.adapters.during(self._within(states), first)
+
+    def _within(self, states: Iterator[State]) -> Iterator[State]:
+        with self.model.during():
+            yield from states
 
     def _settings(self, walk: Walk, job: Job) -> Walk:
         """The walk in the network's own units: windows in latent positions, the schedule that the model was published
