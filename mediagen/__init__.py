@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "audio", "image", "load", "models", "plan", "replay", "stream", "video"]
 
-_loaded: dict[str, Any] = {}
+_loaded: dict[tuple[Any, ...], Any] = {}
 
 
 def image(  # noqa: PLR0913 (the public face names what most calls use)
@@ -144,11 +144,13 @@ def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
     return replay(path, model)
 
 
-def _cached(name: str, modality: str | None = None) -> Any:
-    """Pipelines stay loaded: the second picture does not pay for loading. ValueError for another modality's model."""
-    if name not in _loaded:
-        _loaded[name] = load(name)
-    made = _loaded[name].model.modality
+def _cached(name: str, modality: str | None = None, **options: Any) -> Any:
+    """Pipelines stay loaded: the second picture does not pay for loading. options: of `load`. ValueError for another
+    modality's model."""
+    key = (name, *sorted(options.items()))
+    if key not in _loaded:
+        _loaded[key] = load(name, **options)
+    made = _loaded[key].model.modality
     if modality not in (None, made):
         raise ValueError(f"the model {name} makes {made}, not {modality}")
-    return _loaded[name]
+    return _loaded[key]

@@ -77,7 +77,7 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
     request = _request(before, path)
     if request.noise:
         raise ValueError(f"{path} was made of noise that was handed in ({request.noise}): make it again with noise=")
-    pipeline = _cached(str(model or request.model))
+    pipeline = _cached(str(model or request.model), **_loaded(request))
     after = _streamed(pipeline, request, before) if request.task == "stream" else _made(pipeline, request, modality)
     made = json.loads(before.metadata).get("samples" if modality is audio_modality else "pixels")
     difference = _difference(after, before)
@@ -88,6 +88,12 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
         difference=difference,
         same_model=pipeline.model.hash == request.model_hash,
     )
+
+
+def _loaded(request: Request) -> dict[str, str]:
+    """In which dtype its model computed, which the hash of a checkpoint that is no float32 says."""
+    said = [word for word in request.model_hash.split("-")[1:] if word in ("bfloat16", "float16")]
+    return {"dtype": said[0]} if said else {}
 
 
 def _made(pipeline: Any, request: Request, modality: Any) -> Any:

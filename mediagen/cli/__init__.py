@@ -59,8 +59,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent, oobleck or "
-            "server; or the folder of a published checkpoint."
+            help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent, oobleck, "
+            "sd-cpu or server; or the folder of a published checkpoint."
         ),
     ] = "image",
     size: Annotated[str | None, typer.Option(help="Of a checkpoint: pixels a side, or WIDTHxHEIGHT.")] = None,
@@ -68,8 +68,8 @@ def bench(
     dtype: Annotated[str | None, typer.Option(help="Of a checkpoint: float32, bfloat16, float16 or auto.")] = None,
 ) -> None:
     """Measure: image, audio, video (times, memory), loop (against diffusers), orders (of solvers), quality (of
-    pictures), music-quality, motion-quality, pixel-latent, oobleck (memory of decoding sound), server (under load); or
-    a published checkpoint by our loop and by diffusers' own."""
+    pictures), music-quality, motion-quality, pixel-latent, oobleck (memory of decoding sound), sd-cpu (Stable
+    Diffusion's size on this CPU), server (under load); or a published checkpoint by our loop and by diffusers' own."""
     from importlib import import_module
 
     if Path(what).is_dir():
@@ -81,7 +81,7 @@ def bench(
         raise ValueError("--size, --seconds and --dtype are of a checkpoint's bench: give its folder")
 
     measured = ("quality", "music-quality", "motion-quality")
-    rooms = ("image", "audio", "video", "loop", "orders", *measured, "pixel-latent", "oobleck", "server")
+    rooms = ("image", "audio", "video", "loop", "orders", *measured, "pixel-latent", "oobleck", "sd-cpu", "server")
     if what not in rooms:
         raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}, or the folder of a checkpoint")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
 from .terminal import check_writable, open_model, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     eta: Eta = None,
     n: Count = 1,
     model: Model = "mini-audio",
+    dtype: Dtype = None,
     then: Then = None,
     window: Window = None,
     source: Annotated[str | None, typer.Option("--from", help="A clip to vary, mend, extend or accompany.")] = None,
@@ -51,6 +52,12 @@ def audio(  # noqa: PLR0913 (one argument an option)
     beats: Annotated[int | None, typer.Option(help="With --bars: beats of a bar, 4 if left out.")] = None,
     bpm: Annotated[float | None, typer.Option(help="Beats a minute; else the prompt's, and with --bars 120.")] = None,
     lufs: Annotated[float | None, typer.Option(help="Bring it to this loudness, such as -14.")] = None,
+    lyrics: Annotated[str | None, typer.Option(help="What a model that sings sings, or @FILE with it.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of a model that writes codes: 0 takes the likeliest.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Of such a model: drawn of so many codes, 0 of all.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Of such a model: of as few as hold so much probability.")] = None,
 ) -> None:
     """Make music or sound from text (or from a clip and text)."""
     from ..modalities.audio_formats import check_suffix
@@ -59,6 +66,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "window": window, "lufs": lufs, "left": left, "right": right}
     asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
+    asked |= {"lyrics": read_lyrics(lyrics), "temperature": temperature, "top_k": top_k, "top_p": top_p}
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
     if alone and not accompany:
@@ -70,7 +78,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     elif source is not None:
         whole = asked["between"] is left is right is None
         asked["strength"] = strength if strength is not None else (0.6 if whole else 1.0)
-    pipeline = open_model(model, "audio")
+    pipeline = open_model(model, "audio", dtype)
     job = pipeline.job(read_timeline(prompt, then), seconds=seconds, n=n, **asked)
     save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
 
@@ -87,6 +95,7 @@ def live(  # noqa: PLR0913 (one argument an option)
     negative: Negative = None,
     eta: Eta = None,
     model: Model = "mini-audio",
+    dtype: Dtype = None,
     then: Then = None,
     window: Window = None,
 ) -> None:
@@ -99,7 +108,7 @@ def live(  # noqa: PLR0913 (one argument an option)
         check_writable(Path(out), audio_formats.check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "window": window}
-    stream = open_model(model, "audio").live(read_timeline(prompt, then), seconds=seconds, **asked)
+    stream = open_model(model, "audio", dtype).live(read_timeline(prompt, then), seconds=seconds, **asked)
     with told(stream):
         (play if out is None else pour if out == "-" else record)(stream, out)
     if out not in (None, "-"):
@@ -178,6 +187,16 @@ def read_between(start: float | None, end: float | None) -> tuple[float, float] 
 def read_timeline(prompt: str, then: list[str] | None) -> Any:
     """A prompt and its followers, "20 drums enter" -> a timeline; the prompt itself if there are none."""
     return [(0.0, prompt), *map(read_then, then)] if then else prompt
+
+
+def read_lyrics(text: str | None) -> str | None:
+    """Lyrics themselves, or those of the file that is named after an @."""
+    if text is None or not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--lyrics is {text!r}, and {text[1:]} is no readable text file: {error}") from error
 
 
 def read_then(text: str) -> tuple[float, str]:

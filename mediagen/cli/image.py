@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from . import adapted
-from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
 from .terminal import check_writable, open_model, save_all, watched
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .jpg or .webp. With -n, numbered.")]
@@ -26,6 +26,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     eta: Eta = None,
     n: Count = 1,
     model: Model = "mini-image",
+    dtype: Dtype = None,
     start: Annotated[str | None, typer.Option("--from", help="A picture to vary, inpaint or enlarge.")] = None,
     mask: Annotated[str | None, typer.Option(help="With --from: white is made anew, black stays.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the picture, 1 nothing of it.")] = None,
@@ -52,7 +53,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
     if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")
-    pipeline = open_model(model, "image")
+    pipeline = open_model(model, "image", dtype)
     if strength is not None or (start and pipeline.model.enlarges is None):
         asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
     job = pipeline.job(prompt, size=read_size(size), n=n, **asked)

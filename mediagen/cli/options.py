@@ -14,3 +14,6 @@ Negative = Annotated[str | None, typer.Option(help="What to lead away from.")]
 Eta = Annotated[float | None, typer.Option(help="Noise added at each step, 0 to 1.")]
 Count = Annotated[int, typer.Option("-n", help="How many, in one batch.")]
 Model = Annotated[str, typer.Option(help="A shipped model, or a folder.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16, float16; of published checkpoints auto, if unsaid.")
+]

@@ -14,11 +14,13 @@ def tell(line: str, *, aside: bool = False) -> None:
     typer.echo(line, err=aside)
 
 
-def open_model(name: str, modality: str) -> Any:
-    """A shipped model, or a folder. ValueError if it makes something else."""
+def open_model(name: str, modality: str, dtype: str | None = None) -> Any:
+    """A shipped model, a folder or a published checkpoint. dtype: None for what its family loads for a command.
+    ValueError if it makes something else."""
     from .. import _cached
+    from ..pipelines.opening import commanded
 
-    return _cached(name, modality)
+    return _cached(name, modality, **(commanded(name) if dtype is None else {"dtype": dtype}))
 
 
 def check_writable(file: Path, check_suffix: Callable[[Path], Any]) -> None:

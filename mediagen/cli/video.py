@@ -7,7 +7,7 @@ import typer
 
 from .audio import Then, read_between, read_timeline, until_stopped
 from .image import read_size
-from .options import Count, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
 from .terminal import check_writable, open_model, progress_bar, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def video(  # noqa: PLR0913 (one argument an option)
     eta: Eta = None,
     n: Count = 1,
     model: Model = "mini-video",
+    dtype: Dtype = None,
     then: Then = None,
     window: Annotated[float | None, typer.Option(help="Seconds of the windows that a longer clip is made in.")] = None,
     continued: Annotated[
@@ -76,9 +77,9 @@ def video(  # noqa: PLR0913 (one argument an option)
     text = read_timeline(prompt, then)
     if continued:
         refuse({**edit, "n": n if n != 1 else None})
-        go_on(open_model(model, "video").live(text, **clip, **walk), out)
+        go_on(open_model(model, "video", dtype).live(text, **clip, **walk), out)
         return
-    pipeline = open_model(model, "video")
+    pipeline = open_model(model, "video", dtype)
     job = pipeline.job(text, n=n, **clip, **edit, **walk)
     if job.sound is not None and check_suffix(out).sound is None:
         raise ValueError(f"{out}: {check_suffix(out).name} holds no sound: write .mp4, .webm or .mkv, or add --mute")

@@ -10,6 +10,7 @@ from torch import nn
 
 from . import _caching as caching
 from . import _constant as constant
+from . import _cpu as cpu
 from ._loading import Loading
 from ._preview import preview
 from ._tiled import tiled
@@ -20,7 +21,7 @@ def fitted(model: Model, loading: Loading) -> Model:
     """ValueError for what this checkpoint's parts cannot do."""
     if loading.quantize is not None or loading.parts:
         model.denoiser.net.dtype = loading.torch_dtype
-    if loading.attention is not None:
+    if loading.attention not in (None, cpu.NAME):
         for network in networks(model):
             _attending(network, loading.attention)
     if loading.parallel is not None:
@@ -30,6 +31,7 @@ def fitted(model: Model, loading: Loading) -> Model:
     if loading.compiled:
         for network in networks(model):
             _compiled(network)
+    cpu.fit(model, loading)
     if loading.tile is not None:
         tiled(getattr(model.autoencoder, "vae", None), loading.tile)
     model = replace(model, preview=preview(loading.preview, model))
@@ -55,7 +57,7 @@ def _attending(network: Any, backend: str) -> None:
 
     known = sorted(name.value for name in AttentionBackendName)
     if backend not in known:
-        raise ValueError(f"attention is {backend!r}; diffusers has {', '.join(known)}")
+        raise ValueError(f"attention is {backend!r}; diffusers has {', '.join(known)}; the CPU also {cpu.NAME}")
     try:
         network.set_attention_backend(backend)
     except Exception as error:  # a backend's packages are looked for by each in its own way

@@ -31,6 +31,7 @@ from .model import Model
 INDEX = "model_index.json"
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 LIBRARIES = ("diffusers", "transformers")  # whose classes a checkpoint may name
+COMMANDED = {"dtype": "auto"}  # how commands load them, where nothing is said; Python's `load` is exact
 SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
 
 

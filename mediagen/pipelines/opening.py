@@ -22,6 +22,11 @@ def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
     return of(family_of(source).load(source, loading))
 
 
+def commanded(name_or_path: str | Path) -> Mapping[str, Any]:
+    """What a command loads a model with where its user says nothing: its family may have COMMANDED."""
+    return getattr(family_of(models().get(str(name_or_path), name_or_path)), "COMMANDED", {})
+
+
 def family_of(source: str | Path) -> Any:
     """The module that knows a model by its files. ValueError if there is none."""
     for family in _families():

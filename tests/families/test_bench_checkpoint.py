@@ -57,3 +57,19 @@ def test_other_families(family: str, tmp_path: Path) -> None:
     folder = getattr(tiny, family)(tmp_path, scheduler(name, **options))
     both = checkpoint.pair(folder, size=32, **({"seconds": 5 / 16} if family in ("wan", "ltx") else {}))
     assert checkpoint.apart(both) < 1e-4
+
+
+@pytest.mark.slow
+def test_stable_diffusion_on_a_cpu() -> None:
+    """Smaller networks: three sides in processes of their own, near to each other."""
+    from mediagen.bench import sd_cpu
+
+    unet = {"block_out_channels": (32, 64), "layers_per_block": 1, "attention_head_dim": 4}
+    unet |= {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D")}
+    unet |= {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
+    vae = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
+    text = sd_cpu.table(2, 1, unet=unet, vae=vae, text={"num_hidden_layers": 1})
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 4 and all(row.count("|") == 7 for row in rows)
+    errors = [float(row.split("|")[5].removesuffix(" % ")) for row in rows[2:]]
+    assert all(0 <= error < 2 for error in errors) and " 0.00 %" in rows[1]
