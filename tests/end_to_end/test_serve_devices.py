@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +22,29 @@ from serving import MANY, Breaking, asked, served, settings, until
 
 import mediagen
 from mediagen.modalities import image
+from mediagen.serve.board import Board
+from mediagen.serve.limits import Limits
+from mediagen.serve.media import Media
+from mediagen.serve.process import Process
 from mediagen.serve.records import Record
 from mediagen.serve.service import Service
 from mediagen.serve.store import Store
-from mediagen.serve.workers import TURN, chosen
+from mediagen.serve.workers import TURN, Workers, chosen
 
 TWO = ("cpu", "cpu")
+CHILD = """
+import asyncio, sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from serving import asked, settings
+from mediagen.serve.service import Service
+
+service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}, devices=("cpu", "cpu")))
+service.start()
+for seed in (1, 2):
+    print(asyncio.run(service.submit(asked(steps=150 + seed, seed=seed))).id, flush=True)
+time.sleep(120)
+"""
 
 
 @pytest.fixture
@@ -78,6 +97,24 @@ def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
     assert [job.state for job in made] == ["done", "done"]
     assert all(is_right(service, job, tiny_model) for job in made)
     assert other.studio.pid == before and killed.studio.deaths == 1 and other.studio.deaths == 0
+
+
+def test_a_killed_server_loses_nothing_of_any_device(tiny_model: Path, tmp_path: Path) -> None:
+    code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(tmp_path), model=str(tiny_model))
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    names = [child.stdout.readline().strip() for _ in range(2)]
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    while [store.get(name).state for name in names] != ["running", "running"]:
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    store.close()
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO))
+    assert service.start() == 2  # were interrupted
+    made = [until(service, name) for name in names]
+    service.stop()
+    assert all(job.state == "done" and is_right(service, job, tiny_model) for job in made)
 
 
 def test_what_breaks_on_one_device_fails_alone(service: Service) -> None:
@@ -134,6 +171,22 @@ def test_a_job_goes_where_its_model_is_and_none_waits_for_that_alone() -> None:
     assert choose("ab", warm="b") == 1  # needs no loading
     assert choose("ab", warm="b", age=TURN + 1) == 0  # but the first does not wait for that for long
     assert choose("", warm="a") is None
+
+
+def test_plans_go_to_who_has_the_model_and_streams_to_who_makes_the_fewest(tmp_path: Path) -> None:
+    studios = [("cpu", Process(f"studio-{n}", Breaking)) for n in range(2)]
+    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    workers = Workers(store, Media(tmp_path), Board(), Limits(), studios)
+    first, second = workers
+    assert workers.for_plans("m") is first and workers.for_streams("m") is first
+    second.warmed("m")
+    assert workers.for_plans("m") is second and workers.for_plans("other") is first
+    assert workers.for_streams("m") is second
+    second.streams = 1
+    assert workers.for_streams("m") is first
+    first.free, first.pace, second.pace = True, 1.0, 0.5
+    assert workers.for_plans("other") is first and workers.pace == pytest.approx(1 / 3)
+    store.close()
 
 
 def test_free_devices_share_what_could_be_one_batch(tmp_path: Path) -> None:
