@@ -116,7 +116,8 @@ def _asked(
     """What `attend` is asked; None for what it does not do."""
     plain = not is_causal and dropout_p == 0.0 and query.ndim == 4 and query.shape[:2] == key.shape[:2]
     masked = attn_mask is not None and (attn_mask.ndim != 4 or attn_mask.shape[-1] != key.shape[2])
-    if not plain or masked or query.device.type != "cpu" or (torch.is_grad_enabled() and query.requires_grad):
+    learns = torch.is_grad_enabled() and any(one.requires_grad for one in (query, key, value))
+    if not plain or masked or learns or query.device.type != "cpu":
         return None
     return query, key, value, attn_mask, scale
 

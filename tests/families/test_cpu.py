@@ -93,7 +93,9 @@ def test_who_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
         F.scaled_dot_product_attention(q, k, v, is_causal=True)
         F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)
         F.scaled_dot_product_attention(q[0], k[0], v[0])
-        F.scaled_dot_product_attention(q.clone().requires_grad_(), k, v).sum().backward()
+        for learns in range(3):
+            given = [one.clone().requires_grad_(number == learns) for number, one in enumerate((q, k, v))]
+            F.scaled_dot_product_attention(*given).sum().backward()
     assert asked == [torch.bfloat16]
     F.scaled_dot_product_attention(q, k, v)
     with _cpu.Quick(always=True):
