@@ -106,7 +106,7 @@ def plan(
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
     source = models().get(str(name_or_path), name_or_path)
-    model, parts, denoiser = family_of(source).outline(source, revision)
+    model, parts, denoiser = family_of(source, revision).outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
     job = pipeline.job("a", **{option: value for option, value in given.items() if value is not None})
@@ -144,7 +144,8 @@ def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
 
 def _weightless(model: Model, dtype: torch.dtype) -> None:
     """The denoiser and the autoencoder to the meta device, in one dtype."""
-    for module in (model.denoiser, getattr(model.autoencoder, "vae", model.autoencoder)):
+    coders = [getattr(model.autoencoder, name, None) for name in ("vae", "vocoder")]
+    for module in (model.denoiser, model.autoencoder, *coders):
         if isinstance(module, nn.Module):
             nn.Module.to(module, "meta", dtype)  # diffusers' own would warn of a dtype for layers that have no weights
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from . import _hub as hub
 from .model import Adapts
 
 PARTS = ("unet", "transformer", "text_encoder")  # begin the names of what LoRA goes on
@@ -51,12 +52,11 @@ def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json",
 
 
 def _fetched(path: str, what: str, patterns: tuple[str, ...]) -> Path:
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     from .published import _reason
 
-    repository, _, revision = path.partition("@")
-    where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+    repository, where = hub.where(path)
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns), **where))
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,26 @@ class Reader(nn.Module):
     def device(self) -> torch.device:
         return self.none.device
 
-    def forward(self, input_ids: Tensor, *_: Any, **__: Any) -> Any:
-        """Token numbers [B, L] -> states [B, L, D], the same for each layer, and pooled [B, D]."""
+    def get_text_features(self, input_ids: Tensor, **_: Any) -> Tensor:
+        """Token numbers [B, L] -> CLAP's one vector [B, D]."""
+        return torch.zeros(len(input_ids), self.config.projection_dim)
+
+    def get_input_embeddings(self) -> Callable[[Tensor], Tensor]:
+        """Token numbers [B, L] -> [B, L, D]."""
+        return lambda input_ids: torch.zeros(*input_ids.shape, self.config.hidden_size)
+
+    def _update_model_kwargs_for_generation(self, output: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Of a language model: what it is told next."""
+        return kwargs
+
+    def forward(self, input_ids: Any = None, *_: Any, inputs_embeds: Any = None, **__: Any) -> Any:
+        """Token numbers [B, L], or their embeddings -> states [B, L, D], the same for each layer, and pooled [B, D]."""
         from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
         from transformers.models.clip.modeling_clip import CLIPTextModelOutput
 
         config = getattr(self.config, "text_config", self.config)
-        states = torch.zeros(*input_ids.shape, config.hidden_size)
+        shape = input_ids.shape if inputs_embeds is None else inputs_embeds.shape[:2]
+        states = torch.zeros(*shape, config.hidden_size)
         layers = (states,) * (1 + config.num_hidden_layers)
         if self.projected:
             pooled = torch.zeros(len(states), config.projection_dim)
@@ -59,16 +72,24 @@ class Reader(nn.Module):
         return BaseModelOutput(states, hidden_states=layers)
 
 
-def outline(kind: Any, folder: Path, index: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, list[Part]]:
+def outline(
+    kind: Any,
+    folder: Path,
+    index: Mapping[str, Any],
+    options: Mapping[str, Any],
+    read: Mapping[str, Callable[[nn.Module], nn.Module]],
+) -> tuple[Any, list[Part]]:
     """(diffusers' pipeline of a class, its parts); a pipeline without weights, whose text encoders are `Reader`s. Of
-    the folder only configurations and tokenizers are read."""
+    the folder only configurations and tokenizers are read. read: what stands in the place of other parts that prompts
+    pass through."""
     made: dict[str, Any] = {name: None for name, given in index.items() if isinstance(given, list)}
     parts: list[Part] = []
     for name, given in index.items():
         if name in options or not isinstance(given, list) or None in given:
             continue
-        made[name], part = _made(name, getattr(importlib.import_module(given[0]), given[1]), folder / name)
+        made[name], part = _made(name, getattr(_library(given[0]), given[1]), folder / name)
         parts += [part] if part is not None else []
+        made[name] = read[name](made[name]) if name in read else made[name]
     known = inspect.signature(kind.__init__).parameters
     plain = {k: v for k, v in index.items() if k in known and not isinstance(v, list)}
     return kind(**(made | plain | {k: v for k, v in options.items() if k in known})), parts
@@ -88,6 +109,19 @@ def size(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def zeros(part: nn.Module) -> nn.Module:
+    """A small part that is run as it is, with weights that are all zero."""
+    part = part.to_empty(device="cpu")
+    for weights in part.parameters():
+        nn.init.zeros_(weights)
+    return part
+
+
+def _library(name: str) -> Any:
+    """diffusers, transformers, or diffusers' own module beside its pipelines."""
+    return importlib.import_module(name if name in ("diffusers", "transformers") else f"diffusers.pipelines.{name}")
+
+
 def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
     """(a part, what is counted of it)."""
     from accelerate import init_empty_weights
@@ -100,5 +134,6 @@ def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
             return module, part_of(name, module)
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
         module = kind(config)
-    reads = name.startswith("text_encoder")
+        module.tie_weights()  # which are counted once
+    reads = name.startswith(("text_encoder", "language_model"))
     return Reader(config, kind.__name__.endswith("WithProjection")) if reads else module, part_of(name, module)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autoencoders.base import Autoencoder, smaller
+from . import _hub as hub
 from .model import Model
 
 SHOWN, SIDE = 8, 16  # pictures that it is fitted on, and latents a side of each
@@ -76,9 +77,8 @@ def tiny(source: str | Path, channels: int) -> Callable[[Tensor], Tensor]:
     """A folder or repository of an AutoencoderTiny (TAESD), whose latents are whitened as ours are. ValueError for
     another one, or one of other latents."""
     import diffusers
-    from huggingface_hub import constants
 
-    local = Path(source).exists() or constants.HF_HUB_OFFLINE
+    local = Path(source).exists() or not hub.answers()
     try:
         vae = diffusers.AutoencoderTiny.from_pretrained(source, use_safetensors=True, local_files_only=local)
     except Exception as error:  # of several libraries

@@ -27,7 +27,6 @@ from ._tiled import Stage, over_tiles
 DILATIONS = (1, 3, 9)  # of the residual units of each block, which are 7 wide
 CHUNK = 128  # latents that are coded at once
 PIECE = 32  # latents whose finer levels are coded at once, of Oobleck: 47 s of stereo stay under 1.5 GB
-UNPLANNED = "published models of sound are not counted without their weights yet; load it"  # `mediagen plan`
 PICTURED = {16_000: (1024, 160)}  # sampling rate -> samples of a frame and its hop, as AudioLDM's training cut them
 
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..conditioners.base import Cond
 from . import _adapters as adapters
 from . import _schedule as schedules
-from ._sound import UNPLANNED, Chunked, Turned, Unweighted, oobleck
+from ._sound import Chunked, Turned, Unweighted, oobleck
 from .model import Model
 
-__all__ = ["LIBRARIES", "OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("AceStepPipeline",)
 OPTIONS = {"audio_tokenizer": None, "audio_token_detokenizer": None}
 LIBRARIES = ("ace_step",)  # has the encoder of the condition
+READ = {"condition_encoder": lambda encoder: Unread(encoder)}
 SHIFT = 3.0  # of even levels, as its pipeline has it when nothing is said
 LONGEST, LYRICS = 256, 2048  # tokens of a caption with what is written around it, and of lyrics
 SECONDS, WINDOW = 60.0, 240.0  # that are made when nothing is said, and at once
@@ -79,6 +79,20 @@ def context(pipe: Any, vae: Chunked, job: Any) -> Tensor:
         return torch.cat((silence, torch.ones_like(silence)), 1)
     new = F.max_pool1d(1 - job.keep, vae.spec.stride[0])
     return torch.cat((torch.where(new > 0, silence, vae.encode(job.known)), new.expand_as(silence)), 1)
+
+
+class Unread(nn.Module):
+    """In the place of the encoder of the condition, where there are no weights: zeros of the shapes that it gives."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.silence_latent = torch.zeros(encoder.silence_latent.shape)
+        self.null_condition_emb = torch.zeros(encoder.null_condition_emb.shape)
+
+    def forward(self, text: Tensor, mask: Tensor, lyric: Tensor, *_: Any) -> tuple[Tensor]:
+        """As many positions as texts, lyrics and one reference have."""
+        count = text.shape[1] + lyric.shape[1] + 1
+        return (torch.zeros(len(text), count, self.null_condition_emb.shape[-1]),)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

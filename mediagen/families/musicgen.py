@@ -19,8 +19,9 @@ from ..autoencoders.base import LatentSpec
 from ..conditioners.base import Cond
 from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
+from . import _hub as hub
 from ._loading import PLAIN, Loading
-from ._sound import UNPLANNED, Unweighted
+from ._sound import Unweighted
 from .model import Model
 from .published import REPOSITORY, fingerprint
 
@@ -65,7 +66,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
 
 def outline(source: str | Path, revision: str | None = None) -> Any:
     """ValueError: what it needs is not counted before it is loaded."""
-    raise ValueError(f"cannot plan the checkpoint {source}: {UNPLANNED}")
+    raise ValueError(f"cannot plan the checkpoint {source}: a model that writes codes is not counted yet; load it")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -185,20 +186,20 @@ def _kind(file: Path | None) -> Any:
 def _asked(name: str) -> Path | None:
     """A repository's configuration, in the cache or fetched; None where it has none, or cannot be reached."""
     try:
-        from huggingface_hub import constants, hf_hub_download
+        from huggingface_hub import hf_hub_download
 
-        repository, _, revision = name.partition("@")
-        where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+        if (folder := hub.commit(name)) is not None:
+            return folder / CONFIG if (folder / CONFIG).is_file() else None
+        repository, where = hub.where(name)
         return Path(hf_hub_download(repository, CONFIG, **where))
     except Exception:  # what is wrong with a repository, the family that reads it says
         return None
 
 
 def _fetched(name: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    repository, _, revision = name.partition("@")
-    where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+    repository, where = hub.where(name)
     try:
         return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors", "*.model"], **where))
     except Exception as error:

@@ -8,11 +8,10 @@ from torch import Tensor
 
 from ..conditioners.base import Cond
 from . import _adapters as adapters
-from ._sound import UNPLANNED, MelVAE, Unweighted
+from ._sound import MelVAE, Unweighted
 from .audioldm2 import features, mel_model
 from .model import Model
 
-__all__ = ["OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("MusicLDMPipeline",)
 OPTIONS = {"feature_extractor": None}
 

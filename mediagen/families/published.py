@@ -2,8 +2,10 @@
 
 Which family it is, its own files say: the class that `model_index.json` names, or the keys of a single file. A family
 file (`sd.py`, ...) has PIPELINES, the classes that it reads, OPTIONS for diffusers' loader, and `model(pipe, about)`;
-some have LIBRARIES, diffusers' own modules beside its pipelines that their parts come from.
-Only safetensors are read and no code of a checkpoint is run. Offline (HF_HUB_OFFLINE) the network is not asked.
+some have LIBRARIES, diffusers' own modules beside its pipelines that their parts come from, and READ, what stands in
+the place of parts that prompts pass through where there are no weights.
+Only safetensors are read and no code of a checkpoint is run. Offline (HF_HUB_OFFLINE) the network is not asked, and
+neither is it of a commit that is in the cache.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 from . import __name__ as ROOM
 from . import __path__ as PLACES
+from . import _hub as hub
 from . import _quantized as quantized
 from ._fitted import fitted
 from ._loading import PLAIN, Loading
@@ -83,11 +86,10 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     folder = path.parent if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
-    if reason := getattr(family, "UNPLANNED", None):
-        raise ValueError(f"cannot plan the checkpoint {name}: {reason}")
     try:
         with quiet():
-            pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS)
+            read = getattr(family, "READ", {})
+            pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS, read)
         made = family.model(pipe, About(name=name, hash=""))
     except Exception as error:  # as in `_built`
         raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}") from error
@@ -262,10 +264,11 @@ def _fetched(name: str, weights: bool = True, variant: str | None = None) -> Pat
     """A repository (owner/name, or owner/name@revision) -> its folder in the cache. What it is, is looked at before
     its weights are fetched."""
     from diffusers import DiffusionPipeline
-    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
 
-    repository, _, revision = name.partition("@")
-    where = {"revision": revision or None, "local_files_only": constants.HF_HUB_OFFLINE}
+    if there := hub.pinned(name, INDEX, weights):
+        return there
+    repository, where = hub.where(name)
     try:
         index = _index(Path(hf_hub_download(repository, INDEX, **where)))
         if not weights:

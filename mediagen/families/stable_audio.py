@@ -17,13 +17,14 @@ from ..conditioners.scalar import Scalar
 from . import _adapters as adapters
 from . import _schedule as schedules
 from ._brownian import Brownian
-from ._sound import UNPLANNED, oobleck
+from ._outline import zeros
+from ._sound import oobleck
 from .model import Model
 
-__all__ = ["LIBRARIES", "OPTIONS", "PIPELINES", "UNPLANNED", "model"]
 PIPELINES = ("StableAudioPipeline",)
 OPTIONS: dict[str, Any] = {}
 LIBRARIES = ("stable_audio",)  # has the projection of texts and seconds
+READ = {"projection_model": zeros}
 RULES = {"midpoint": "dpmpp_2m", "heun": "res_2m"}  # of the second order; of the first, euler
 
 

@@ -19,7 +19,7 @@ def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
     ValueError naming what ships if there is none."""
     shipped, loading = models(), read(options)
     source = shipped.get(str(name_or_path), name_or_path)
-    return of(family_of(source).load(source, loading))
+    return of(family_of(source, loading.revision).load(source, loading))
 
 
 def commanded(name_or_path: str | Path) -> Mapping[str, Any]:
@@ -27,10 +27,11 @@ def commanded(name_or_path: str | Path) -> Mapping[str, Any]:
     return getattr(family_of(models().get(str(name_or_path), name_or_path)), "COMMANDED", {})
 
 
-def family_of(source: str | Path) -> Any:
-    """The module that knows a model by its files. ValueError if there is none."""
+def family_of(source: str | Path, revision: str | None = None) -> Any:
+    """The module that knows a model by its files, those of a revision of a repository. ValueError if there is none."""
+    asked = source if revision is None or Path(source).exists() else f"{source}@{revision}"
     for family in _families():
-        if family.claims(source):
+        if family.claims(asked):
             return family
     raise ValueError(
         f"unknown model {str(source)!r}: neither a shipped model ({', '.join(models())}) nor a model folder"

@@ -254,11 +254,6 @@ def test_same_in_chunks_is_the_whole() -> None:
     assert float((vae.encode(sound) - coded).abs().max()) < 1e-4 * float(coded.abs().max())
 
 
-def test_no_plan_yet(checkpoints: Callable[[str], Path]) -> None:
-    with pytest.raises(ValueError, match=r"cannot plan .* models of sound are not counted"):
-        mediagen.plan(checkpoints("stable audio"))
-
-
 def test_mel_filters_are_those_of_librosa() -> None:
     librosa = pytest.importorskip("librosa")
     from mediagen.families._sound import slaney

@@ -1,0 +1,93 @@
+"""Whether a hub of repositories answers, found out in seconds, and what needs no answer of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+PATIENCE = 4.0  # seconds that one question may take, the look-up of names included
+REMEMBERED = 30.0  # seconds that an answer is good for
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def where(name: str) -> tuple[str, dict[str, Any]]:
+    """owner/name@revision -> (owner/name, what huggingface_hub's functions are told beside it). Where the network is
+    off, or does not answer, only the cache is asked: those functions would ask again and again for most of a minute."""
+    repository, _, revision = name.partition("@")
+    return repository, {"revision": revision or None, "local_files_only": not answers()}
+
+
+def answers() -> bool:
+    """Whether the hub can be asked: HF_HUB_OFFLINE is not set, and one request without a repetition comes back."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and _answered(constants.ENDPOINT, int(monotonic() / REMEMBERED))
+
+
+def pinned(name: str, index: str, weights: bool) -> Path | None:
+    """The folder of a repository at one commit, where all of it is in the cache: a commit never changes, so nobody is
+    asked. index: the file that names its parts; weights: whether these are needed. None for a branch, or what is not
+    whole."""
+    folder = commit(name)
+    made = {} if folder is None else _read(folder / index)
+    parts = [part for part, given in made.items() if isinstance(given, list) and None not in given]
+    return folder if folder and parts and _whole(folder, parts, weights) else None
+
+
+def commit(name: str) -> Path | None:
+    """The folder in the cache of owner/name@commit, whatever of it is there."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    repository, _, revision = name.partition("@")
+    place = repo_folder_name(repo_id=repository, repo_type="model")
+    folder = Path(constants.HF_HUB_CACHE) / place / "snapshots" / revision
+    return folder if COMMIT.fullmatch(revision) and folder.is_dir() else None
+
+
+def _whole(folder: Path, parts: Sequence[str], weights: bool) -> bool:
+    """Whether each part is there, with its weights, if it has a network's configuration."""
+    for part in (folder / part for part in parts):
+        if not part.is_dir():
+            return False
+        networks = weights and (part / "config.json").is_file()
+        if networks and not any(part.glob("*.safetensors")):
+            return False
+        shards = [_read(file).get("weight_map", {}) for file in part.glob("*.safetensors.index.json")]
+        if networks and not all((part / file).is_file() for listed in shards for file in listed.values()):
+            return False
+    return True
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+@lru_cache(maxsize=4)
+def _answered(endpoint: str, when: int) -> bool:
+    """In a thread, since a look-up of names takes no time limit."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        from huggingface_hub.utils import get_session
+
+        try:
+            get_session().head(endpoint, timeout=PATIENCE)
+        except Exception:  # of whatever library it asks with: there is no answer
+            return
+        found.append(True)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return bool(found)
