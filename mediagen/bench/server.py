@@ -190,7 +190,8 @@ def memory(server: Server) -> list[tuple[str, str, str]]:
     """Of all processes, after WARM jobs and after MANY, and on the way; jobs of one step each, in rounds of as many as
     may wait. It ends early where that takes too long, and says after how many jobs."""
     made, held, began = 0, {}, time.perf_counter()
-    marks = [WARM + (MANY - WARM) * part // 4 for part in range(5)]
+    first = min(WARM, MANY)
+    marks = [first + (MANY - first) * part // 4 for part in range(5)]
     for mark in marks:
         while made < mark and time.perf_counter() - began < SPAN:
             count = min(QUEUE, mark - made)

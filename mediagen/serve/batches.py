@@ -23,6 +23,7 @@ ENDPOINTS = (*(f"/v1/images/{name}" for name in IMAGES), *VIDEOS, *(f"/v1/audio/
 WINDOWS = {"24h": 86_400}  # seconds in which a batch is worked at
 ENDED = ("completed", "failed", "expired", "cancelled")
 TOLD = 20  # errors of a file that are told at most
+BLANK = 10  # lines of a file for each that may say something
 
 
 class Asked(BaseModel):
@@ -136,6 +137,8 @@ def read_lines(
     content: bytes, endpoint: str, limits: Limits
 ) -> tuple[list[tuple[str, Mapping[str, Any]]], list[dict[str, Any]]]:
     """(custom id, body) of each line, and what is wrong with the file, at most the first of it."""
+    if content.count(b"\n") > BLANK * limits.lines:
+        return [], [_wrong(None, f"the file has more than {BLANK * limits.lines} lines, most of them empty")]
     rows = [(number, row) for number, row in enumerate(content.split(b"\n"), 1) if row.strip()]
     if not 0 < len(rows) <= limits.lines:
         return [], [_wrong(None, f"the file has {len(rows)} lines; it must have 1 to {limits.lines}")]
@@ -143,6 +146,8 @@ def read_lines(
     errors: list[dict[str, Any]] = []
     for number, row in rows:
         try:
+            if len(row) > limits.text:
+                raise ValueError(f"the line has {len(row)} bytes, at most {limits.text} are read")
             custom, asked = _line(row, endpoint)
             if custom in lines:
                 raise ValueError(f"the custom_id {custom[:80]!r} is there more than once")

@@ -29,7 +29,9 @@ def models(tiny_model: Path, tiny_video: Path) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def server(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     data = tmp_path_factory.mktemp("data")
-    with served(settings(data, models, key="secret", hosts=["127.0.0.1"], limits={"lines": 5, "queue": 3})) as running:
+    with served(
+        settings(data, models, key="secret", hosts=["127.0.0.1"], limits={"lines": 5, "queue": 3, "text": 50_000})
+    ) as running:
         yield running
 
 
@@ -116,6 +118,9 @@ def test_a_batch_is_cancelled(client: Any) -> None:
     [
         (b"", "0 lines"),
         (b"{}\n" * 6, "1 to 5"),
+        (b"\n" * 100, "most of them empty"),
+        (b'{"custom_id": "' + b"a" * 60_000 + b'"}', "at most 50000"),
+        (b'{"custom_id": [' + b"1," * 20_000 + b"1]}", "more than 10000 values"),
         (b"nonsense", "no JSON"),
         (b'{"custom_id": "a", "method": "GET", "url": "/v1/images/generations", "body": {}}', "must be"),
         (b'{"custom_id": "a", "method": "POST", "url": "/v1/videos", "body": {}}', "must be"),
