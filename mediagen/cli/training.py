@@ -18,6 +18,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Another number of steps than the recipe's.")] = None,
 ) -> None:
     """Train what a recipe says; run it again to resume."""
+    from .. import control_training
     from ..metrics import motion_reader_training, music_reader_training, reader_training
     from ..training import recipes, run_audio_autoencoder, run_control, run_lora, run_video_autoencoder
 
@@ -39,7 +40,7 @@ def train(
     rooms = dict.fromkeys(run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run)
     rooms |= dict.fromkeys(run_video_autoencoder.KINDS.values(), run_video_autoencoder.run)
     rooms |= dict.fromkeys(run_lora.KINDS.values(), run_lora.run)
-    rooms |= dict.fromkeys(run_control.KINDS.values(), run_control.run)
+    rooms |= dict.fromkeys(run_control.KINDS.values(), control_training.run)
     rooms |= dict(readers.values())
     draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
     tell(str(folder))

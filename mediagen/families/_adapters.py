@@ -75,6 +75,8 @@ class Net(nn.Module):
 
     def _brought(self, cond: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
         """A condition in this dtype, where the network runs: brought there once, since a walk tells it in each step."""
+        if torch.is_grad_enabled():  # what is learned beside it changes with each step
+            return self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
         given, kind, told = self._told.get(id(cond), (None, None, {}))
         if given is not cond or kind != dtype:
             told = self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})

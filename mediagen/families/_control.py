@@ -131,15 +131,23 @@ def summed(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Ten
     return tuple(a + b for a, b in zip(before, more, strict=True))
 
 
-def reader(denoiser: nn.Module, net: Any, *kinds: Kind) -> Callable[[str], ControlNet]:
+@dataclass(frozen=True, eq=False)
+class Reader:
     """path -> the control network that lies there, for this network of diffusers in our `net`; the first kind is that
     of files without the mark of another."""
 
-    def found(path: str) -> ControlNet:
-        network, kind, hash = read(path, kinds, denoiser.config)
-        return ControlNet(path=str(path), hash=hash, network=network, kind=kind, net=net)
+    denoiser: nn.Module
+    net: Any
+    kinds: tuple[Kind, ...]
 
-    return found
+    def __call__(self, path: str) -> ControlNet:
+        network, kind, hash = read(path, self.kinds, self.denoiser.config)
+        return ControlNet(path=str(path), hash=hash, network=network, kind=kind, net=self.net)
+
+
+def reader(denoiser: nn.Module, net: Any, *kinds: Kind) -> Reader:
+    """What reads a family's control networks."""
+    return Reader(denoiser, net, kinds)
 
 
 def of_unet(vae: Any, told: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda cond: {}) -> Kind:
