@@ -172,3 +172,37 @@ def test_commands_load_checkpoints_in_what_is_quick(sd: Path, tmp_path: Path, mo
     terminal.open_model(str(sd), "image").generate("a cat", size=16, steps=2, seed=1).save(tmp_path / "a.png")
     assert replaying.replay(tmp_path / "a.png").equal
     assert terminal.open_model("mini-image", "image").model.denoiser.dtype == torch.float32
+
+
+def test_what_two_branches_have_in_common_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until they differ; the answer is the same."""
+    monkeypatch.setattr(_cpu, "LARGE", 1)
+    asked: list[int] = []
+    plain = _cpu.Quick._answered
+    monkeypatch.setattr(
+        _cpu.Quick, "_answered", lambda self, func, args, given: _counted(asked, plain, self, func, args, given)
+    )
+    x = torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
+    kernel, matrix = torch.randn(8, 4, 3, 3), torch.randn(5, 8)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x, kernel, padding=1).flatten(2).transpose(1, 2)
+        heads = y.unflatten(2, (2, 4)).transpose(1, 2)
+        return F.linear(F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2), matrix)
+
+    with torch.no_grad():
+        for given, sizes in (
+            (x, [1, 1, 1]),
+            (x * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1), [2, 2, 2]),
+            (x[:1], [1] * 3),
+        ):
+            asked.clear()
+            with _cpu.Quick():
+                mine = network(given)
+            assert asked == sizes and torch.allclose(mine, network(given), atol=1e-5)
+
+
+def _counted(asked: list[int], plain: Any, self: Any, func: Any, args: Any, given: Any) -> Any:
+    if func in _cpu.SHARED:
+        asked.append(len(args[0]))
+    return plain(self, func, args, given)
