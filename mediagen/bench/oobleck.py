@@ -82,7 +82,7 @@ def table(seconds: float = SECONDS, way: str = "pieces") -> str:
     how = "in pieces" if way == "pieces" else "at once"
     lines = [
         f"Oobleck, {told['sound']:.1f} s of stereo decoded {how}, {machine()}",
-        f"weights and decoding {held / 1e9:.2f} GB ({verdict}), the process with its libraries {told['peak'] / 1e9:.2f} GB",
+        f"weights and decoding {held / 1e9:.2f} GB ({verdict}), with libraries {told['peak'] / 1e9:.2f} GB",
         f"{told['took']:.1f} s",
     ]
     return "\n".join(lines)

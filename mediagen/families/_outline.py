@@ -134,6 +134,6 @@ def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
             return module, part_of(name, module)
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
         module = kind(config)
-        module.tie_weights()  # which are counted once
+    module.tie_weights()  # which are counted once
     reads = name.startswith(("text_encoder", "language_model"))
     return Reader(config, kind.__name__.endswith("WithProjection")) if reads else module, part_of(name, module)
