@@ -146,3 +146,27 @@ def test_probabilities() -> None:
     assert probabilities(logits, Sampling(temperature=0.0)).tolist() == [[0, 0, 0, 1]]
     assert (probabilities(logits, Sampling(top_k=2)) > 0).tolist() == [[False, False, True, True]]
     assert (probabilities(logits, Sampling(top_k=0, top_p=0.7)) > 0).tolist() == [[False, False, True, True]]
+
+
+def test_the_command_samples(
+    checkpoint: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--temperature, --top-k and --top-p reach the request; a model that walks refuses them in one line."""
+    import sys
+
+    from mediagen.cli import main
+    from mediagen.replaying import request_of
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(
+            sys, "argv", ["mediagen", "audio", "80s pop", "--out", str(tmp_path / "a.flac"), *arguments]
+        )
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0)
+
+    asked = ("--temperature", "0.5", "--top-k", "9", "--top-p", "0.8", "--seconds", "0.5", "--seed", "1")
+    assert run("--model", str(checkpoint(1)), *asked) == 0
+    sampling = request_of(tmp_path / "a.flac").sampling
+    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 9, 0.8)
+    assert run("--model", str(checkpoint(1)), "--lyrics", "la la") == 2
