@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "audio", "image", "load", "models", "plan", "replay", "stream", "video"]
 
-_loaded: dict[tuple[Any, ...], Any] = {}
+_loaded: dict[Any, Any] = {}
 
 
 def image(  # noqa: PLR0913 (the public face names what most calls use)
@@ -147,7 +147,7 @@ def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
 def _cached(name: str, modality: str | None = None, **options: Any) -> Any:
     """Pipelines stay loaded: the second picture does not pay for loading. options: of `load`. ValueError for another
     modality's model."""
-    key = (name, *sorted(options.items()))
+    key = (name, *sorted(options.items())) if options else name
     if key not in _loaded:
         _loaded[key] = load(name, **options)
     made = _loaded[key].model.modality
