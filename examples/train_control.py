@@ -18,7 +18,7 @@ from mediagen.training import run_control
 from mediagen.training.trainer import Schedule
 
 
-def make_pictures(folder: Path, count: int = 32) -> None:
+def make_pictures(folder: Path, count: int = 16) -> None:
     """Half dark, half bright, a caption beside each that does not say where."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -40,15 +40,15 @@ def main(out: Path, steps: int) -> None:
         schedule=Schedule(steps=steps, lr=2e-3, warmup=2, ema=0.9, precision="no", log_every=0),
     )
     for progress in run_control.run(recipe, out / "brightness"):
-        if progress.step % 5 == 0:
+        if progress.step % 2 == 0:
             loss = progress.losses["control/loss"]
             print(f"step {progress.step}  loss {loss:.3f}  {progress.seconds_left:.0f} s left")
     picture, pipeline = out / "pictures" / "000.png", mediagen.load("mini-image")
     led = {"model": out / "brightness", "image": picture, "hint": "luminance"}
     for name, control in (("plain", None), ("led", led)):
-        pipeline.generate("a wall, half in the dark", steps=8, seed=1, control=control).save(out / f"{name}.png")
+        pipeline.generate("a wall, half in the dark", steps=4, seed=1, control=control).save(out / f"{name}.png")
         print(out / f"{name}.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "led"), int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "led"), int(sys.argv[2]) if len(sys.argv) > 2 else 6)

@@ -12,6 +12,7 @@ from test_control import PLANS, PROMPT, SIDE, certain, far, noise, ours, picture
 from test_control import control as drawn
 
 import mediagen
+from mediagen.families import _control
 
 diffusers = pytest.importorskip("diffusers")
 NAMES = {"in_layers.0": "norm1", "in_layers.2": "conv1", "out_layers.0": "norm2", "out_layers.3": "conv2"}
@@ -65,6 +66,15 @@ def test_networks_that_guess(name: str, made: Any, tmp_path: Path) -> None:
     assert far(plain[0], other[0]) > 1e-3
     negative = ours(pipe, control=asked, guidance=6.0, negative="a dog")
     assert far(negative[0], other[0]) > 1e-3
+
+
+def test_rows_that_are_not_led_have_zeros() -> None:
+    """Frames of a clip are rows of their own: as many belong to each sample. diffusers' AnimateDiff cannot guess."""
+    value = torch.randn(6, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    whole = _control._spread(value, torch.tensor([False, True, True]))
+    assert whole.shape == (9, 2, 3, 3) and torch.equal(whole[3:], value) and not whole[:3].any()
+    faded = _control.fading({"down": (torch.ones(1), torch.ones(1)), "middle": (torch.ones(1),)})
+    assert torch.allclose(torch.cat(faded["down"]), torch.tensor([0.1, 0.1**0.5])) and faded["middle"][0] == 1
 
 
 def test_residuals_without_a_place(made: Any, tmp_path: Path) -> None:

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import mediagen
 from mediagen.autoencoders.base import LatentSpec, on_grid
 from mediagen.backbones.control import FILE, copied
 from mediagen.backbones.dit import DiT, DiTConfig
+from mediagen.cli.training import train
 from mediagen.conditioners import hints
 from mediagen.core import denoiser as core
 from mediagen.modalities.image import Image
-from mediagen.training import run_control
+from mediagen.training import run_control, weights
 from mediagen.training.run_control import ControlRecipe, led
 from mediagen.training.trainer import Schedule
 
@@ -98,14 +100,14 @@ def pixels(file: Path) -> np.ndarray:
 
 def test_what_was_learned_leads_the_pipeline(tiny_model: Path, pictures: Path, learned: Path, tmp_path: Path) -> None:
     pipe, picture = mediagen.load(tiny_model), str(files(pictures)[0])
-    weights = {name: value.clone() for name, value in pipe.model.denoiser.state_dict().items()}
+    before = {name: value.clone() for name, value in pipe.model.denoiser.state_dict().items()}
     edges = {"model": str(learned), "image": picture, "hint": "luminance"}
     plain = pipe.generate("a wall", seed=0)
     made = pipe.generate("a wall", seed=0, control=edges)
     off = pipe.generate("a wall", seed=0, control=edges | {"weight": 0.0})
     assert made.sha256 != plain.sha256 == off.sha256
     assert pipe.generate("a wall", seed=0, control=[edges, edges | {"weight": -1.0}]).sha256 == plain.sha256
-    assert all(torch.equal(value, weights[name]) for name, value in pipe.model.denoiser.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in pipe.model.denoiser.state_dict().items())
     made.save(tmp_path / "made.png")
     assert mediagen.replay(tmp_path / "made.png", str(tiny_model)).equal
 
@@ -115,6 +117,15 @@ def test_a_run_that_was_stopped(tiny_model: Path, pictures: Path, tmp_path: Path
 
     monkeypatch.setattr(trained.recipes, "run", run_control.run)
     trained.resumed_equals_straight(recipe(tiny_model, pictures, depth=1), tmp_path)
+
+
+def test_a_recipe_file(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+    asked = {"kind": "control", "model": str(tiny_model), "data": str(pictures), "hint": "canny", "size": 64}
+    asked |= {"depth": 1, "batch": 2, "schedule": {"steps": 9, "precision": "no", "log_every": 0}}
+    (tmp_path / "edges.yaml").write_text(yaml.safe_dump(asked))
+    train(recipe=tmp_path / "edges.yaml", out=tmp_path / "edges", steps=1)
+    tensors, about = weights.load(tmp_path / "edges" / FILE)
+    assert (about["kind"], about["step"], about["hint"], about["depth"]) == ("control", 1, "canny", 1) and tensors
 
 
 def test_clips_are_led_frame_by_frame(tiny_video: Path, tmp_path: Path) -> None:
