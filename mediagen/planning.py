@@ -17,7 +17,7 @@ from .autoencoders.base import each_axis
 from .counting import Count, count
 from .families._loading import DTYPES
 from .families._outline import Part
-from .families._tiled import tiled
+from .families._tiled import tiled, tiles
 from .families.model import Model
 from .pipelines.base import Pipeline
 from .pipelines.opening import family_of, models, of
@@ -167,12 +167,12 @@ def _free() -> int:
 def _tiled(model: Model, z: Tensor) -> Count | None:
     """Decoding in tiles; None where a grid is no larger than one, or media are coded whole."""
     coder = getattr(model.autoencoder, "vae", None)
-    if max(z.shape[2:]) <= TILE or (model.whole and type(coder).__name__ != "AutoencoderKL"):
+    if max(z.shape[2:][-2:]) <= TILE or (model.whole and not tiles(coder)):
         return None
-    if model.whole:
-        tiled(coder, TILE)
-        return count(lambda: model.autoencoder.decode(z))
     around = each_axis(model.autoencoder.reach, model.spec.dims)
+    if model.whole:
+        tiled(coder, TILE, around[-1])
+        return count(lambda: model.autoencoder.decode(z))
     sides = [min(n, TILE + 2 * more) for n, more in zip(z.shape[2:], around, strict=True)]
     return count(lambda: model.autoencoder.decode(z[..., *(slice(side) for side in sides)]))
 

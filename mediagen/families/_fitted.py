@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..autoencoders.base import each_axis
 from . import _caching as caching
 from . import _constant as constant
 from . import _cpu as cpu
@@ -33,7 +34,8 @@ def fitted(model: Model, loading: Loading) -> Model:
             _compiled(network)
     cpu.fit(model, loading)
     if loading.tile is not None:
-        tiled(getattr(model.autoencoder, "vae", None), loading.tile)
+        far = each_axis(model.autoencoder.reach, model.spec.dims)[-1]
+        tiled(getattr(model.autoencoder, "vae", None), loading.tile, far)
     model = replace(model, preview=preview(loading.preview, model))
     if not (loading.compiled or loading.offload or loading.device_map):  # what is compiled has no place for it
         model = replace(model, during=constant.during([model.denoiser.net]))

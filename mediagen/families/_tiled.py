@@ -1,9 +1,10 @@
-"""An AutoencoderKL in tiles without a seam: what looks at all of a picture still does.
+"""Published autoencoders in tiles without a seam: what looks at all of a picture still does.
 
-Its middle (attention, and the norms around it) is small, and is run whole. Around it are convolutions, which look a
-known way, and group norms, which look at the mean and the variance of the whole picture. So the tiles are gone through
-once for each norm, up to it: its numbers are gathered from all tiles, and the next time given to each of them. What
-comes out is the whole's, to rounding (1e-5 of media in [-1, 1] in float32), for about four times its operations.
+The middle of an AutoencoderKL (attention, and the norms around it) is small, and is run whole. Around it are
+convolutions, which look a known way, and group norms, which look at the mean and the variance of the whole picture. So
+the tiles are gone through once for each norm, up to it: its numbers are gathered from all tiles, and the next time
+given to each of them. What comes out is the whole's, to rounding (1e-5 of media in [-1, 1] in float32), for about four
+times its operations. Clips whose norms look at one position alone need no such rounds (`_tiled_clips`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+PICTURES = ("AutoencoderKL", "AutoencoderKLTemporalDecoder")  # whose norms look at all of a picture, or of a clip
 LEVELS = 2  # of resolution that are tiled, the finest ones; a level further in a picture is a quarter of its size
 
 Layers = Sequence[Callable[[Tensor], Tensor]]
@@ -55,7 +59,7 @@ class Moments:
         self.mean, self.count = self.mean + gap * n / total, total
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """A tile has come to the norm whose numbers are not known yet."""
 
 
@@ -75,9 +79,10 @@ class _Norms(TorchFunctionMode):
 
     def norm(self, x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
         if self.number == len(self.known):
-            kept = x[..., *(span.inside(side) for span, side in zip(self.box, x.shape[2:], strict=True))]
+            sides = x.shape[-len(self.box) :]  # the last ones: before them lies time, of layers that look along it
+            kept = x[..., *(span.inside(side) for span, side in zip(self.box, sides, strict=True))]
             self.next.add(kept.reshape(len(x), groups, -1))
-            raise _Enough
+            raise Enough
         moments, self.number = self.known[self.number], self.number + 1
         rate = (moments.square / moments.count + eps).rsqrt()
         each, shape = x.shape[1] // groups, (len(x), x.shape[1], *(1,) * (x.ndim - 2))
@@ -118,7 +123,7 @@ def _pass(stage: Stage, x: Tensor, boxes: Sequence[Sequence[Span]], norms: _Norm
         norms.begin(box)
         try:
             part = _through(stage.layers, x[..., *(slice(span.start * enter, span.stop * enter) for span in box)])
-        except _Enough:
+        except Enough:
             continue
         if made is None:
             made = part.new_empty(*part.shape[:2], *(span.last * leave for span in boxes[-1]))
@@ -144,29 +149,57 @@ def spans(grid: Sequence[int], tile: int, margin: int) -> Iterator[tuple[Span, .
         yield from ((one, *others) for others in spans(grid[1:], tile, margin))
 
 
-def tiled(vae: Any, tile: int) -> None:
-    """An `AutoencoderKL` that goes in tiles of so many latents a side wherever it is given more. ValueError for another
-    autoencoder."""
-    if type(vae).__name__ != "AutoencoderKL" or len(vae.decoder.up_blocks) < 2:
+def tiles(vae: Any) -> bool:
+    """Whether it is an autoencoder that can go in tiles."""
+    from . import _tiled_clips as clips
+
+    return clips.tiles(vae) or (type(vae).__name__ in PICTURES and len(vae.decoder.up_blocks) > 1)
+
+
+def tiled(vae: Any, tile: int, reach: int = 0) -> None:
+    """An autoencoder that goes in tiles of so many latents a side wherever it is given more: one of pictures in both
+    directions, one of clips as it decodes. reach: latents that a decoder of clips looks away. ValueError for one that
+    cannot go in tiles."""
+    from . import _tiled_clips as clips
+
+    kind = type(vae).__name__
+    if not tiles(vae):
+        known = ", ".join((*PICTURES, *clips.CLIPS))
         raise ValueError(
-            f"{type(vae).__name__} is not tiled, only an AutoencoderKL of two levels or more: leave out tile"
+            f"{kind} is not tiled: leave out tile; only {known} are, of two levels or more and without their own noise"
         )
-    vae.decoder.forward, vae.encoder.forward = _decoder(vae.decoder, tile), _encoder(vae.encoder, tile)
+    if kind in clips.CLIPS:
+        vae.decode = clips.decoder(vae, tile, reach)
+        return
+    decoder = _frames_decoder if kind == "AutoencoderKLTemporalDecoder" else _decoder
+    vae.decoder.forward, vae.encoder.forward = decoder(vae.decoder, tile), _encoder(vae.encoder, tile)
 
 
-def _decoder(net: Any, tile: int) -> Callable[..., Tensor]:
+def _frames_decoder(net: Any, tile: int) -> Callable[..., Tensor]:
+    """Of a clip's frames [B F, C, h, w], whose layers look along time as well, which is never cut."""
+
+    def forward(z: Tensor, image_only_indicator: Tensor, num_frames: int = 1) -> Tensor:
+        frames = _decoder(net, tile, image_only_indicator=image_only_indicator)(z)
+        clips = rearrange(frames, "(b f) c h w -> b c f h w", f=num_frames)
+        return rearrange(net.time_conv_out(clips), "b c f h w -> (b f) c h w")
+
+    return forward
+
+
+def _decoder(net: Any, tile: int, **told: Any) -> Callable[..., Tensor]:
     """Its coarse blocks whole; of the fine ones a stage each, from after a block's residual layers to after the next
-    one's, so that no map of the finest level lies whole in memory but the result."""
+    one's, so that no map of the finest level lies whole in memory but the result. told: what its blocks are told
+    beside what they work on."""
     count = min(LEVELS, len(net.up_blocks) - 1)
     coarse, fine = net.up_blocks[:-count], net.up_blocks[-count:]
-    head = [net.conv_in, net.mid_block, *coarse]
+    head = [net.conv_in, *(partial(block, **told) for block in (net.mid_block, *coarse))]
     begin = math.prod(2 for block in coarse if block.upsamplers)
     stages: list[tuple[Stage, int]] = []
     before: list[Any] = []
     for block in fine:
         last = [net.conv_norm_out, net.conv_act, net.conv_out] if block is fine[-1] else []
         reach = 2 * len(block.resnets) + bool(last)
-        stage = Stage(layers=[*before, *map(_plain, block.resnets), *last], reach=reach)
+        stage = Stage(layers=[*before, *(_plain(one, **told) for one in block.resnets), *last], reach=reach)
         if before:
             stage = Stage(layers=stage.layers, reach=-(-(reach + 1) // 2), finer=2.0)
         stages.append((stage, begin))
@@ -204,6 +237,6 @@ def _encoder(net: Any, tile: int) -> Callable[..., Tensor]:
     return forward
 
 
-def _plain(block: Any) -> Callable[[Tensor], Tensor]:
+def _plain(block: Any, **told: Any) -> Callable[[Tensor], Tensor]:
     """A residual block, which would be told a time."""
-    return lambda x: block(x, temb=None)
+    return lambda x: block(x, temb=None, **told)

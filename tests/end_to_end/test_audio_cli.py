@@ -161,3 +161,14 @@ def test_without_a_sound_card_it_says_so(run, monkeypatch, capsys, module) -> No
     assert run("live", "a piano", "--seconds", "3", *MODEL) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert "sound card" in line if module else "pip install sounddevice" in line
+
+
+def test_lyrics_and_sampling_of_models_that_have_none(run, capsys, tmp_path: Path) -> None:
+    """One line each; and lyrics out of a file that is not there."""
+    (tmp_path / "song.txt").write_text("la la")
+    assert run("audio", "drums", *MODEL, "--lyrics", "@song.txt") == 2
+    assert "takes no lyrics" in capsys.readouterr().err
+    assert run("audio", "drums", *MODEL, "--lyrics", "@none.txt") == 2
+    assert "none.txt is no readable text file" in capsys.readouterr().err
+    assert run("audio", "drums", *MODEL, "--top-k", "3") == 2
+    assert "unknown option 'top_k'" in capsys.readouterr().err
