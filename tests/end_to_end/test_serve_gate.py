@@ -322,12 +322,13 @@ def test_the_command_serves_logs_and_ends_politely(tiny_model: Path, tmp_path: P
     port, data = free_port(), tmp_path / "data"
     command = ["serve", "--port", str(port), "--data", str(data)]
     command += ["--no-shipped", "--model", f"tiny={tiny_model}", "--limit", "queue=3", "--grace", "1"]
+    command += ["--device", "cpu", "--device", "cpu"]
     code = f"from mediagen.cli import main; import sys; sys.argv[1:] = {command}; main()"
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**os.environ})
     base = f"http://127.0.0.1:{port}"
     for _ in range(3000):
         try:
-            assert httpx.get(f"{base}/health").status_code == 200
+            assert len(httpx.get(f"{base}/health").json()["devices"]) == 2
             break
         except httpx.TransportError:
             assert child.poll() is None
