@@ -7,7 +7,7 @@ A network is `net(x, t, cond) -> y` with x [B, C, *grid], t [B] (or per token, [
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -105,9 +105,13 @@ class Bound:
 
     denoiser: Denoiser
     cond: Cond
+    fitted: dict[int, Cond] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, t: Time) -> Tensor:
-        return self.denoiser(x, t, fit(self.cond, len(x)))
+        batch = x.shape[0]
+        if batch not in self.fitted:
+            self.fitted[batch] = fit(self.cond, batch)
+        return self.denoiser(x, t, self.fitted[batch])
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
@@ -193,5 +197,5 @@ def loss(
 def _per_sample(t: Any, x: Tensor) -> Tensor:
     """Float32 time [B] from a float or scalar; [B] and per-token times pass."""
     if not isinstance(t, Tensor):
-        return torch.full((x.shape[0],), float(t), dtype=torch.float32, device=x.device)
+        return x.new_full((x.shape[0],), float(t), dtype=torch.float32)
     return t.to(x.device, torch.float32).expand(len(x)) if t.ndim == 0 else t.to(x.device, torch.float32)

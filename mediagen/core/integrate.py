@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 def moments(z: float, count: int) -> list[float]:
@@ -24,12 +25,15 @@ def moments(z: float, count: int) -> list[float]:
     return found
 
 
-def weights(nodes: Sequence[float], z: float) -> list[float]:
+def weights(nodes: Sequence[float], z: float) -> tuple[float, ...]:
     """Weights w_k of (f(u_k) - f(0)) that integrate f against exp(z u) exactly, f a polynomial through 0 and the nodes
-    u_k.
+    u_k. Remembered, for the next walk on the same grid asks for the same.
     """
-    if not nodes:
-        return []
+    return _weights(tuple(nodes), z) if nodes else ()
+
+
+@lru_cache(maxsize=4096)
+def _weights(nodes: tuple[float, ...], z: float) -> tuple[float, ...]:
     mean = moments(z, len(nodes))
     found = []
     for k, node in enumerate(nodes):
@@ -39,7 +43,7 @@ def weights(nodes: Sequence[float], z: float) -> list[float]:
                 gap = node - other
                 basis = [(low - other * high) / gap for low, high in zip([0.0, *basis], [*basis, 0.0], strict=True)]
         found.append(sum(c * m for c, m in zip(basis, mean, strict=True)))
-    return found
+    return tuple(found)
 
 
 def _legendre() -> list[tuple[float, float]]:

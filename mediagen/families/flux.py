@@ -57,15 +57,23 @@ def model(pipe: Any, about: adapters.About) -> Model:
 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    blocks, singles = (list(cond.get(name, ())) or None for name in ("blocks", "singles"))
-    added = {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
-    y = transformer(tokens(x), guidance=cond.get("scale"), **told(x, t, cond), **added, return_dict=False)[0]
-    return F.pixel_shuffle(y.mT.unflatten(2, (x.shape[2] // PATCH, x.shape[3] // PATCH)), PATCH)
+    y = transformer(tokens(x), guidance=cond.get("scale"), **told(x, t, cond), **added(cond), return_dict=False)[0]
+    batch, channels, rows, columns = x.shape
+    parts = y.reshape(batch, rows // PATCH, columns // PATCH, channels, PATCH, PATCH)
+    return parts.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
 def tokens(x: Tensor) -> Tensor:
-    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]."""
+    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]; in each step, where einops takes 10 us."""
     return F.pixel_unshuffle(x, PATCH).flatten(2).mT
+
+
+def added(cond: Mapping[str, Any]) -> dict[str, Any]:
+    """What control networks add."""
+    if "blocks" not in cond:
+        return {}
+    blocks, singles = (list(cond[name]) or None for name in ("blocks", "singles"))
+    return {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
 
 
 def told(x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> dict[str, Any]:
