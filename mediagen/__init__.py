@@ -144,6 +144,13 @@ def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
     return replay(path, model)
 
 
+def _commanded(name: str) -> dict[str, Any]:
+    """What a command loads a model with where its user says nothing: nothing, of one that is loaded already."""
+    from .pipelines.opening import commanded
+
+    return {} if name in _loaded else dict(commanded(name))
+
+
 def _cached(name: str, modality: str | None = None, **options: Any) -> Any:
     """Pipelines stay loaded: the second picture does not pay for loading. options: of `load`. ValueError for another
     modality's model."""

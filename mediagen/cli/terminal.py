@@ -17,12 +17,9 @@ def tell(line: str, *, aside: bool = False) -> None:
 def open_model(name: str, modality: str, dtype: str | None = None) -> Any:
     """A shipped model, a folder or a published checkpoint. dtype: None for what its family loads for a command.
     ValueError if it makes something else."""
-    from .. import _cached, _loaded
-    from ..pipelines.opening import commanded
+    from .. import _cached, _commanded
 
-    if dtype is not None:
-        return _cached(name, modality, dtype=dtype)
-    return _cached(name, modality, **({} if name in _loaded else commanded(name)))
+    return _cached(name, modality, **(_commanded(name) if dtype is None else {"dtype": dtype}))
 
 
 def check_writable(file: Path, check_suffix: Callable[[Path], Any]) -> None:

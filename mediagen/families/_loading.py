@@ -31,9 +31,9 @@ class Loading:
     in the place of the checkpoint's own, {"transformer": "flux-Q4_K_S.gguf"}. revision: commit, branch or tag of a
     repository; variant: of its files ("fp16"). attention: a backend of diffusers. cache: "first_block",
     "taylorseer", "magcache" or a cache config of diffusers. compiled: whether the denoiser's blocks are compiled.
-    tile: latents a side above which pictures are coded in tiles. preview: a folder or repository of an AutoencoderTiny,
-    None for a map of colours that is fitted to the autoencoder, False for none. parallel: "ulysses" or "ring", over the
-    processes that torchrun started.
+    tile: latents a side above which pictures are coded, and clips decoded, in tiles. preview: a folder or repository of
+    an AutoencoderTiny, None for a map of colours that is fitted to the autoencoder, False for none. parallel: "ulysses"
+    or "ring", over the processes that torchrun started.
     """
 
     dtype: Any = None
