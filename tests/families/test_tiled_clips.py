@@ -25,6 +25,16 @@ def wan(**more: Any) -> Any:
     return tiny.redraw(diffusers.AutoencoderKLWan(**(WAN | more)), 3)
 
 
+def ltx(noisy: bool = False) -> Any:
+    ones, twice = (1, 1, 1), (True, True)
+    kind = {"block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8), "patch_size": 1, "patch_size_t": 1}
+    kind |= {"down_block_types": ("LTXVideoDownBlock3D",) * 2, "downsample_type": ("conv",) * 2}
+    kind |= {"layers_per_block": ones, "decoder_layers_per_block": ones, "decoder_inject_noise": (noisy,) * 3}
+    kind |= {"spatio_temporal_scaling": twice, "decoder_spatio_temporal_scaling": twice, "latent_channels": 4}
+    kind |= {"upsample_residual": (False, False), "upsample_factor": (1, 1), "timestep_conditioning": False}
+    return tiny.redraw(diffusers.AutoencoderKLLTXVideo(**kind), 3)
+
+
 def hunyuan() -> Any:
     sizes = {"block_out_channels": (8, 16), "latent_channels": 4, "layers_per_block": 1}
     scales = {"spatial_compression_ratio": 2, "temporal_compression_ratio": 2}
@@ -42,7 +52,7 @@ def uneven(*shape: int) -> Tensor:
     return z * torch.linspace(0.2, 1, shape[-1]) + torch.linspace(-0.5, 0.5, shape[-2])[:, None]
 
 
-@pytest.mark.parametrize("make", [wan, hunyuan])
+@pytest.mark.parametrize("make", [wan, ltx, hunyuan])
 @torch.no_grad()
 def test_tiles_are_the_whole(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """To rounding, for a frame that is wider than a tile with all that it sees; with less around a tile it is not."""
@@ -82,6 +92,11 @@ def test_a_pipeline_in_tiles(tmp_path: Path) -> None:
 def test_those_that_are_not_tiled(kind: str) -> None:
     with pytest.raises(ValueError, match=f"{kind} is not tiled: leave out tile; only AutoencoderKL, .*KLWan"):
         _tiled.tiled(type(kind, (), {})(), 8)
+
+
+def test_a_decoder_that_draws_noise_is_not_tiled() -> None:
+    with pytest.raises(ValueError, match=r"AutoencoderKLLTXVideo is not tiled: .* without their own noise"):
+        _tiled.tiled(ltx(noisy=True), 8)
 
 
 @pytest.mark.slow
