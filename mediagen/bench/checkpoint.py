@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,12 +28,14 @@ NETWORKS += ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """A checkpoint's two sides: steps -> latents, from noise drawn alike; their networks, shared, and its defaults."""
+    """A checkpoint's two sides: steps -> latents, from noise drawn alike; their networks, shared. anew: ours with
+    nothing kept over its steps (`families._constant`)."""
 
     name: str
     size: str
     mine: Call
     theirs: Call
+    anew: Call
     networks: Sequence[nn.Module]
 
 
@@ -65,17 +68,21 @@ def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, 
     first = pipe.job(PROMPT, steps=4, **given)
     told = _told(other, first, pipe)
 
-    def mine(steps: int) -> Tensor:
+    @torch.no_grad()
+    def mine(steps: int, pipe: Any = pipe) -> Tensor:
         job = pipe.job(PROMPT, steps=steps, noise=torch.Generator().manual_seed(0), **given)
         *_, last = pipe.walk(job, pipe.asked(job))
         return last.x
+
+    anew = partial(mine, pipe=of(replace(model, during=nullcontext)))
 
     def theirs(steps: int) -> Tensor:
         drawn = torch.Generator().manual_seed(0)
         return other(PROMPT, num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
 
     shown = f"{folder}, {'x'.join(map(str, first.grid))} latents"
-    return Pair(name=type(other).__name__, size=shown, mine=torch.no_grad()(mine), theirs=theirs, networks=networks)
+    sides = {"mine": mine, "theirs": theirs, "anew": anew}
+    return Pair(name=type(other).__name__, size=shown, networks=networks, **sides)
 
 
 def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
@@ -110,16 +117,17 @@ def overhead(pair: Pair, counts: tuple[int, int] = (5, 25), repeats: int = 5) ->
     return cost(found, 0, counts), cost(found, 1, counts)
 
 
-def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float]:
-    """(ours, diffusers'): median seconds of a whole call with its networks, prompt to latents."""
-    found: tuple[list[float], list[float]] = ([], [])
+def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float]:
+    """(ours, diffusers', ours with nothing kept): median seconds of a whole call with its networks, prompt to
+    latents."""
+    found: tuple[list[float], ...] = ([], [], [])
     for turn in range(repeats + 1):
-        for side, call in enumerate((pair.mine, pair.theirs)):
+        for side, call in enumerate((pair.mine, pair.theirs, pair.anew)):
             begin = time.perf_counter()
             call(steps)
             if turn:
                 found[side].append(time.perf_counter() - begin)
-    return median(found[0]), median(found[1])
+    return median(found[0]), median(found[1]), median(found[2])
 
 
 @contextmanager
@@ -141,11 +149,12 @@ def table(
     both = pair(folder, size=size, seconds=seconds, **options)
     far = apart(both)
     mine, other = overhead(both, repeats=repeats)
-    here, there = whole(both, steps, repeats=max(repeats // 2, 1))
+    here, there, anew = whole(both, steps, repeats=max(repeats // 2, 1))
     lines = [row(["", "mediagen", "diffusers", "ratio"]), row(["---"] * 4)]
     measures = (("µs a step beside the network", 1e6, mine.step, other.step, 0),)
     measures += (("ms a call beside the networks", 1e3, mine.call, other.call, 2),)
     measures += ((f"s for {steps} steps, prompt to latents", 1.0, here, there, 3),)
+    measures += (("the same, keys and values of the text made in each step", 1.0, anew, there, 3),)
     for what, unit, one, two, digits in measures:
         lines.append(row([what, f"{one * unit:.{digits}f}", f"{two * unit:.{digits}f}", f"{two / one:.2f}"]))
     about = f"{both.name}, {both.size}. Latents differ by {far:.0e}. {TARGETS} {machine()}"

@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_sides(folder: Path) -> None:
     """The same latents on shared networks, and what a step costs beside them; which is less is for the bench to say."""
     both = checkpoint.pair(folder, size=16)
-    assert checkpoint.apart(both) < 1e-5
+    assert checkpoint.apart(both) < 1e-5 and torch.equal(both.mine(2), both.anew(2))
     mine, other = checkpoint.overhead(both, counts=(5, 25), repeats=3)
     assert min(mine.whole, other.whole) > 0
     assert not any("forward" in vars(network) for network in both.networks)
