@@ -172,8 +172,11 @@ def _theirs(folder: Path, dtype: str) -> tuple[Callable[..., Any], Callable[...,
     import torch
     from diffusers import StableDiffusionPipeline
 
-    kind = getattr(torch, dtype)
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=kind, local_files_only=True, safety_checker=None)
+    from mediagen.families._adapters import quiet
+
+    kind, plain = getattr(torch, dtype), {"local_files_only": True, "safety_checker": None}
+    with quiet():
+        pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=kind, **plain)
     pipe.set_progress_bar_config(disable=True)
 
     def walk(steps: int, mark: Callable[[], None]) -> Any:
