@@ -93,6 +93,7 @@ class Model:
     bound: x0 -> x0 within the range that its published sampler keeps it in, after guidance; None: it is left as it is.
     widened: (noise of steps, path, times of a walk) -> that noise, as wide as a network says that learned its variance.
     ends: of a model of video that is shown pictures, which of "first" and "last"; the first one must be given.
+    opener: of a model of video, the model of pictures that draws the first frame of a new clip: a folder or a name.
     reader: job -> what reads its texts, of a model that reads them together with what it is shown; None: `text`.
     parts: latent grid -> numbers [1, 1, *grid] of the places whose guidance is rescaled apart; None: all together.
     aside: entries of a condition with which the network is something else that guidance leads away from, and how much.
@@ -134,6 +135,7 @@ class Model:
     bound: Callable[[Tensor], Tensor] | None = None
     widened: Callable[[Noise, Path, Tensor], Callable[[int, Tensor], Tensor]] | None = None
     ends: tuple[str, ...] = ()
+    opener: Any = None
     reader: Callable[[Any], Conditioner] | None = None
     opens: Callable[[Any, Noise], Any] | None = None
     parts: Callable[[tuple[int, ...]], Tensor] | None = None

@@ -47,7 +47,8 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     if loading.place.type != "cpu":
         _elsewhere.put(denoiser.net, loading.place)
         _elsewhere.put_coder(autoencoder, loading.place)
-    files = [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
+    opener = (folder / card["opener"]).resolve() if card.get("opener") else None
+    files = files_of(folder, card) + ([] if opener is None else files_of(opener, read_card(opener)))
     multiple *= autoencoder.spec.stride[-1]
     return Model(
         name=card["name"],
@@ -66,9 +67,15 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
         token=tuple(getattr(denoiser.net.config, "patch", ())) if card.get("known") else None,
         rate=card.get("rate"),
         seconds=card.get("seconds"),
+        opener=opener,
         adapts=Adapts(control=reader(denoiser.net, autoencoder.spec)),
         during=constant.during([denoiser.net]),
     )
+
+
+def files_of(folder: Path, card: Mapping[str, Any]) -> list[Path]:
+    """The weight files that decide what a model makes."""
+    return [folder / card[part] for part in ("denoiser", "autoencoder") if card.get(part)]
 
 
 def outline(source: str | Path, revision: str | None = None) -> tuple[Model, list[Part], list[str]]:

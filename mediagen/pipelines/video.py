@@ -1,19 +1,21 @@
 """Video: a prompt and seconds, pictures to begin and end with, or a clip to vary, mend, extend or refine -> clips."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..families.model import Model
-from ..generators.diffusion import Box
+from ..generators.diffusion import Box, Start
 from ..request import Request
-from .base import Job, Pipeline, batch, noise_name, result_of
+from . import video_opener
+from .base import Event, Job, Pipeline, batch, noise_name, result_of
 from .prompts import prompts_of
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
@@ -31,7 +33,8 @@ BORDER = 0.5  # seconds in which one prompt of a timeline gives way to the next
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoJob(Job):
     """frames: how many a result has; rate: frames a second of it; canvas: what an edit keeps; stray: frames
-    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it, unless it is muted."""
+    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it, unless it is muted; opened:
+    whether the model's opener draws its first frame, opening [B, 3, 1, H, W] once it is there."""
 
     frames: int
     rate: float
@@ -39,6 +42,8 @@ class VideoJob(Job):
     stray: Tensor | None = None
     sound: Audio | None = None
     muted: bool = False
+    opened: bool = False
+    opening: Tensor | None = None
 
 
 class VideoPipeline(Pipeline):
@@ -70,7 +75,8 @@ class VideoPipeline(Pipeline):
 
         prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
         [(second, text), ...], the first second 0. seconds: None for the model's own; what is longer goes in windows
-        that overlap by half. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound (False:
+        that overlap by half. Where a model's card names an `opener`, that model of pictures draws the first frame if
+        none is given. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound (False:
         not even a clip's own), seed, negative, loop=True, window (seconds) and the fields of
         `generators.diffusion.Walk`. ValueError for anything that cannot be done.
         """
@@ -170,7 +176,23 @@ class VideoPipeline(Pipeline):
             stray=None if cover is None else cover.stray(self.model.spec),
             sound=given.heard(count / rate, round(edits.get("left", 0.0) * given.rate) / rate),
             muted=given.muted,
+            opened=self.model.opener is not None and request.task == "generate" and noise is None and count > 1,
         )
+
+    def stream(self, job: Any) -> Iterator[Event]:
+        """The events of a job, the last of them with its media; those of the opener before them."""
+        if job.opened:
+            job = replace(job, opening=(yield from self.opening(job.requests, job.requests[0].size)))
+        yield from super().stream(job)
+
+    def start(self, job: Any) -> Start | None:
+        """What the walk begins from: of a clip that was opened its first latent."""
+        if job.opening is None:
+            return super().start(job)
+        first = torch.cat([self.encode(picture) for picture in job.opening.split(1)])
+        room, keep = (0, 0, 0, 0, 0, job.grid[0] - 1), torch.zeros(1, 1, *job.grid)
+        keep[:, :, 0] = 1
+        return Start(known=F.pad(first, room), keep=keep, token=self.model.token)
 
     def live(self, prompt: Any, *, seconds: float | None = None, size: Any = None, **options: Any) -> "VideoStream":
         """Clips that go on from one another, without an end or for so many seconds: `video_stream.VideoStream`.
@@ -220,6 +242,19 @@ class VideoPipeline(Pipeline):
         if loop not in ((), (TIME,)):
             raise ValueError(f"loop must be True or left out, not {loop}: what loops is the time of a clip")
         return self._common({**options, "window": tuple(window), "loop": loop or None})
+
+    @cached_property
+    def opener(self) -> Pipeline:
+        """The model of pictures that draws first frames, loaded when it is first asked."""
+        from .opening import load
+
+        return load(self.model.opener)
+
+    @torch.no_grad()
+    def opening(self, requests: Sequence[Request], size: tuple[int, ...]) -> Generator[Event, None, Tensor]:
+        """First frames [B, 3, 1, H, W] of these requests, and the events on the way there."""
+        width, height = size
+        return (yield from video_opener.pictures(self.opener, requests, (width, height), max(self.model.size[-2:])))
 
     # ---- what was asked for, in frames
 

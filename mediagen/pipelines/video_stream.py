@@ -1,7 +1,7 @@
 """Video by continuation: clip after clip, each inpainted onto the end of the one before, at constant memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class VideoStream(Live[Video]):
         """The frames of one window [1, 3, length, H, W]."""
         pipeline, (width, height) = self._pipeline, self.size
         request = self._asked(window.number, (window.begin + window.overlap(2)) / self.rate)
-        known = self._given.pictures if window.known is None else window.known[0]
+        known = self._opening(request) if window.known is None else window.known[0]
         canvas = None
         if known is not None:
             frames, keep = placed(known, range(known.shape[1]), window.length)
@@ -77,9 +77,24 @@ class VideoStream(Live[Video]):
         [media] = pipeline.decode(last.x)
         return (media if canvas is None else canvas.joined(media))[None]
 
+    def _opening(self, request: Request) -> Tensor | None:
+        """What it begins with [3, 1, H, W]: the picture that was given, or that of the model's opener."""
+        if self._given.pictures is not None or self._pipeline.model.opener is None:
+            return self._given.pictures
+        return drained(self._pipeline.opening([request], self.size))[0]
+
     def _noted(self, now: Look, second: float) -> None:
         self._begin = self._begin or now
         self.drift.append(drift(self._begin, now, second))
+
+
+def drained(events: Generator[Any, None, Tensor]) -> Tensor:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
 
 
 def stream(

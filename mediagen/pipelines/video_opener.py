@@ -1,0 +1,44 @@
+"""The picture that a new clip begins with, made from the same words by a model of pictures.
+
+What a thing looks like is learned from pictures, at a fraction of what clips cost; a network of clips that is shown the
+first frame has to learn how it moves alone (Emu Video, arXiv:2311.10709).
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from ..modalities import image as image_modality
+from ..request import Request
+from .base import Event, Job, Pipeline
+
+
+def pictures(
+    opener: Pipeline, requests: Sequence[Request], size: tuple[int, int], own: int
+) -> Generator[Event, None, Tensor]:
+    """The pictures of clips as clips of one frame [B, 3, 1, H, W] in [-1, 1], of their prompts, seeds and numbers; on
+    the way the events of their walks, as encoding. size: (width, height); own: what the clips' model is best at."""
+    jobs = [job(opener, request, sides(opener, size, own)) for request in requests]
+    made = []
+    for one in jobs:
+        for event in opener.stream(one):
+            if event.stage == "step":
+                yield replace(event, stage="encode")
+        made += [image_modality.fitted(picture, size) for picture in event.results]
+    return torch.stack(made)[:, :, None]
+
+
+def job(opener: Pipeline, request: Request, size: tuple[int, int]) -> Job:
+    """What the opener is asked for."""
+    options = {"seed": request.seed, "sample": request.sample, "negative": request.negative}
+    return opener.job(list(request.prompts), size=size, **options)
+
+
+def sides(opener: Pipeline, size: tuple[int, int], own: int) -> tuple[int, int]:
+    """(width, height) for the opener, which makes its own size where the clips' model makes its own."""
+    scale, multiple = max(opener.model.size) / own, opener.model.multiple
+    width, height = (ceil(side * scale / multiple) * multiple for side in size)
+    return width, height
