@@ -6,7 +6,7 @@ make what goes with what is there. Nothing here knows a medium: grids of one and
 two are pictures.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -43,18 +43,34 @@ def around(rng: np.random.Generator, cells: Sequence[int]) -> np.ndarray:
     return known
 
 
-TIMED: dict[Draw, float] = {first: 0.4, before: 0.2, after: 0.1, ends: 0.15, around: 0.15}
+KINDS: dict[str, Draw] = {"first": first, "before": before, "after": after, "ends": ends, "around": around}
+SHARES = {"first": 0.4, "before": 0.2, "after": 0.1, "ends": 0.15, "around": 0.15}
 
 
-def drawn(rng: np.random.Generator, grid: Sequence[int], token: Sequence[int], count: int) -> Tensor:
+def checked(shares: Mapping[str, float]) -> None:
+    """ValueError for shares of a kind that is not there, that are below 0, or of which none is above."""
+    if unknown := sorted(set(shares) - set(KINDS)):
+        raise ValueError(f"shown: {unknown[0]!r} is none of {', '.join(KINDS)}")
+    if shares and (min(shares.values()) < 0 or not sum(shares.values())):
+        raise ValueError(f"shown: shares must be 0 or more, and one above 0, not {dict(shares)}")
+
+
+def drawn(
+    rng: np.random.Generator,
+    grid: Sequence[int],
+    token: Sequence[int],
+    count: int,
+    shares: Mapping[str, float] = SHARES,
+) -> Tensor:
     """bool [count, 1, *grid], true where it is known, a draw for each of `count`; never all of it.
 
-    token: cells of a token, one entry an axis, () for one each: it is known whole or not at all.
+    token: cells of a token, one entry an axis, () for one each: it is known whole or not at all. shares: how often each
+    of `KINDS` is drawn where the grid has a time of two moments or more; pictures only have holes.
     """
     sides = tuple(token) or (1,) * len(grid)
     cells = [n // side for n, side in zip(grid, sides, strict=True)]
-    kinds = list(TIMED) if len(cells) != 2 and cells[0] > 1 else [around]
-    weights = np.array([TIMED[kind] for kind in kinds])
+    shares = dict(shares) if len(cells) != 2 and cells[0] > 1 else {"around": 1.0}
+    kinds, weights = [KINDS[name] for name in shares], np.array([*shares.values()])
     chosen = rng.choice(len(kinds), size=count, p=weights / weights.sum())
     known = np.stack([kinds[number](rng, cells) for number in chosen])
     for axis, side in enumerate(sides, start=1):

@@ -9,6 +9,7 @@ from .. import config
 from ..autoencoders.conv import ConvVAEConfig
 from ..autoencoders.preview import PreviewConfig
 from ..conditioners.scalar import Scalar
+from . import known
 from .reconstruct import ReconstructionLoss
 from .trainer import Progress, Schedule
 
@@ -39,8 +40,9 @@ class DenoiserRecipe:
     size: pixels a side that pictures and clips are fitted to; frames: of the stretches that are seen of clips, at
     `rate` frames a second (a built world has its own); stills: the share of the batches of clips that are pictures,
     clips of one frame: those of `pictures` (data of their own) or else first frames; known: the share of the batches in
-    which some places are shown clean, such as the first frame (`training.known`); seconds: of the stretches that are
-    seen of sounds, and shorter: the share of the batches that see half of that, so that a short grid is no surprise;
+    which some places are shown clean, and shown: how often which, such as {first: 3, ends: 1} ({}: `training.known`'s
+    own shares); seconds: of the stretches that are seen of sounds, and shorter: the share of the batches that see half
+    of that, so that a short grid is no surprise;
     vae: the autoencoder's weights, or null for training in pixel space; scalars: numbers of the data (of sounds:
     seconds, start; of clips: fps, motion) that the network is told; text: folder of the text encoder; backbone, model:
     the network and its sizes (`backbones`); path, prediction, density: names and options in `core`; dropout: share of
@@ -61,6 +63,7 @@ class DenoiserRecipe:
     stills: float = 0.0
     pictures: str | None = None
     known: float = 0.0
+    shown: dict[str, float] = field(default_factory=dict)
     seconds: float = 10.0
     shorter: float = 0.0
     vae: str | None = None
@@ -87,6 +90,7 @@ class DenoiserRecipe:
         for name in ("dropout", "alone", "free", "stills", "known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, from 0 to 1, not {getattr(self, name)}")
+        known.checked(self.shown)
         if self.batch < 1 or self.size < 1 or self.samples < 0 or self.heldout < 0:
             raise ValueError("batch and size must be 1 or more, samples and heldout 0 or more")
         if not self.seconds > 0 or not 0 <= self.shorter <= 1:

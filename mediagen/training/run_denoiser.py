@@ -21,7 +21,7 @@ from .card import write_card
 from .denoise import Batch, Conditioning
 from .ema import EMA
 from .journal import Journal
-from .known import drawn
+from .known import SHARES, drawn
 from .medium import Medium
 from .recipes import DenoiserRecipe
 from .sampling import sampled
@@ -143,7 +143,7 @@ def batches(recipe: DenoiserRecipe, media: Medium, here: Place, token: Sequence[
         rng = np.random.default_rng((seed, step, 3))
         if rng.random() >= recipe.known:
             return None
-        return here.share(drawn(rng, x0.shape[2:], token, recipe.batch))
+        return here.share(drawn(rng, x0.shape[2:], token, recipe.batch, recipe.shown or SHARES))
 
     def batch(step: int) -> Batch:
         chosen = places[denoise.shuffled(seed, step, recipe.batch, len(places))]

@@ -393,7 +393,15 @@ def test_places_that_are_known() -> None:
         a * b for a, b in sides
     ]
     assert not drawn(draw(), (2, 1, 1), (), 50).flatten(1).all(1).any()
+    firsts = drawn(draw(), (5, 8, 8), (1, 2, 2), 50, {"first": 1.0})
+    assert firsts[:, :, 0].all() and not firsts[:, :, 1:].any()
     assert torch.equal(drawn(draw(5), (9,), (), 4), drawn(draw(5), (9,), (), 4))
+
+
+@pytest.mark.parametrize("shares", [{"start": 1.0}, {"first": -1.0}, {"first": 0.0}])
+def test_shares_of_what_is_shown_are_checked(data: Path, vae: Path, shares: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="shown: "):
+        denoiser(data, vae, shown=shares)
 
 
 def test_what_is_known_has_no_noise_and_no_loss() -> None:
