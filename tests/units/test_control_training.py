@@ -15,6 +15,7 @@ from mediagen.cli.training import train
 from mediagen.conditioners import hints
 from mediagen.core import denoiser as core
 from mediagen.modalities.image import Image
+from mediagen.modalities.video import Video
 from mediagen.training import run_control, weights
 from mediagen.training.run_control import ControlRecipe, led
 from mediagen.training.trainer import Schedule
@@ -133,7 +134,7 @@ def test_clips_are_led_frame_by_frame(tiny_video: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for number in range(2):
         frames = rng.integers(0, 256, (17, 32, 32, 3), np.uint8)
-        mediagen.modalities.video.Video(frames, rate=8.0).save(tmp_path / "data" / f"{number}.gif")
+        Video(frames, rate=8.0).save(tmp_path / "data" / f"{number}.gif")
         (tmp_path / "data" / f"{number}.txt").write_text("noise\n")
     plan = Schedule(steps=2, lr=5e-3, warmup=1, precision="no", log_every=0)
     asked = {"model": str(tiny_video), "data": str(tmp_path / "data"), "hint": "canny", "size": 32, "batch": 2}
