@@ -14,6 +14,7 @@ from torch import Tensor
 from ..modalities import image as image_modality
 from ..request import Request
 from .base import Event, Job, Pipeline
+from .still import still
 
 
 def pictures(
@@ -32,9 +33,10 @@ def pictures(
 
 
 def job(opener: Pipeline, request: Request, size: tuple[int, int]) -> Job:
-    """What the opener is asked for."""
+    """What the opener is asked for: what stands still of the words."""
+    prompts = [(still(text), weight) for text, weight in request.prompts]
     options = {"seed": request.seed, "sample": request.sample, "negative": request.negative}
-    return opener.job(list(request.prompts), size=size, **options)
+    return opener.job(prompts, size=size, **options)
 
 
 def sides(opener: Pipeline, size: tuple[int, int], own: int) -> tuple[int, int]:

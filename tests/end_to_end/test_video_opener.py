@@ -40,10 +40,10 @@ def latents(pipeline, job) -> torch.Tensor:
 
 
 def test_a_clip_begins_with_the_openers_picture(opened, tiny_model: Path) -> None:
-    """Its first latent is that of the picture which the same words, seed and number give."""
+    """Its first latent is that of the picture which the same words but those of motion, seed and number give."""
     job = opened.job([PROMPT, "a blue cat"], n=2, seed=5)
     x = latents(opened, job)
-    pictures = mediagen.load(tiny_model).generate([PROMPT, "a blue cat"], n=2, seed=5)
+    pictures = mediagen.load(tiny_model).generate(["a red ball", "a blue cat"], n=2, seed=5)
     firsts = torch.stack([fitted(picture, (32, 32)) for picture in pictures])[:, :, None]
     with torch.no_grad():
         wanted = torch.cat([opened.encode(one) for one in firsts.split(1)])
@@ -88,7 +88,7 @@ def test_the_opener_makes_its_own_size_where_the_clip_has_its_own(opened) -> Non
 def test_a_stream_begins_with_the_openers_picture(opened, tiny_model: Path) -> None:
     first = next(iter(opened.live(PROMPT, seconds=4, seed=2)))
     request = opened.live(PROMPT, seconds=4, seed=2).request
-    picture = mediagen.load(tiny_model).generate(PROMPT, seed=2, sample=request.sample)
+    picture = mediagen.load(tiny_model).generate("a red ball", seed=2, sample=request.sample)
     frame = ((fitted(picture, (32, 32)).permute(1, 2, 0) + 1) * 127.5).round().numpy()
     assert np.abs(first.frames[0] - frame).max() <= 1
 
