@@ -4,6 +4,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import _cached, models
 from .modalities.audio import Audio
 from .modalities.image import Image, sheet
@@ -24,10 +26,14 @@ MUSIC = "mini-audio"
 TUNE = "slow jazz, piano and double bass, 96 bpm"  # ten seconds are four bars
 GROOVE = "house, drums and synth bass, 120 bpm"
 FILM = "mini-video"
-SHOT = "a rocket flies up in outer space"
-ANIMATED = "a red balloon moves up in a blue sky with clouds"  # the second picture
-TURN = "a soccer ball spins on a green meadow"
-SHOTS = ("a cat walks to the right in a forest", "a sailboat moves to the left at sunset", "a rocket flies up in space")
+SHOTS = (
+    "a pear stays still on a grass field under a blue sky",
+    "a palm tree becomes smaller under water with bubbles",
+    "a pineapple at night, the camera zooms out",
+    "a red heart gets smaller on a plain white background",
+    "a soccer ball moves to the right on a green meadow",
+)
+ANIMATED = "a red balloon gets smaller in a blue sky with clouds"  # the second picture
 SCREEN = (256, 256)  # pixels of a film: small ones lose most when they are compressed
 
 
@@ -62,17 +68,19 @@ def music(out: Path, seed: int) -> Generator[tuple[Path, Event | None], None, Au
 
 
 def film(out: Path, seed: int, picture: Image, tune: Audio | None) -> Iterator[tuple[Path, Event | None]]:
-    """A clip and its frames, a picture that moves, a loop, and shots one after the other with the music."""
+    """Clips, a picture that moves, frames of all of them, and the clips one after the other with the music."""
     pipeline = _cached(FILM)
-    clip = yield from made(pipeline, out / "14-video.mp4", SHOT, seed=seed)
-    clip.sheet().save(out / "14-video.png")
-    yield out / "14-video.png", None
+    clips: list[Video] = []
+    for number, prompt in enumerate(SHOTS):
+        clips.append((yield from made(pipeline, out / f"{14 + number}-video.mp4", prompt, seed=seed)))
     size = pipeline.model.size[-2:]
-    yield from made(pipeline, out / "15-animated.mp4", ANIMATED, first=picture, size=size, seed=seed)
-    yield from made(pipeline, out / "16-loop.gif", TURN, loop=True, seed=seed)
-    seconds = 6.0 if tune is None else tune.seconds
-    shots = [(number * seconds / len(SHOTS), shot) for number, shot in enumerate(SHOTS)]
-    yield from made(pipeline, out / "17-film.mp4", shots, seconds=seconds, sound=tune, seed=seed)
+    moved = yield from made(pipeline, out / "19-animated.gif", ANIMATED, first=picture, size=size, seed=seed)
+    frames = [clip.image(round(at)) for clip in (*clips, moved) for at in np.linspace(0, clip.count - 1, 6)]
+    sheet(frames, columns=6).save(out / "19-video.png")
+    yield out / "19-video.png", None
+    joined = Video(np.concatenate([clip.frames for clip in clips]), clips[0].rate).fitted(SCREEN)
+    joined.with_sound(tune).save(out / "20-film.mp4")
+    yield out / "20-film.mp4", None
 
 
 def made(pipeline: Any, file: Path, prompt: Any, **options: Any) -> Generator[tuple[Path, Event | None], None, Any]:
