@@ -56,6 +56,16 @@ class Breaking(Studio):
             raise RuntimeError("the network is broken")
 
 
+class Slow(Breaking):
+    """Where a step takes 20 ms at least, on any machine: what is to be seen running, is."""
+
+    def make(self, records: Any) -> Iterator[News]:
+        for news in super().make(records):
+            if news.stage == "step":
+                time.sleep(0.02)
+            yield news
+
+
 def settings(data: Path, models: dict[str, Path], **changed: Any) -> Any:
     from mediagen.serve.limits import Limits
     from mediagen.serve.service import Settings

@@ -18,7 +18,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 import httpx
-from serving import MANY, Breaking, asked, served, settings, until
+from serving import MANY, Breaking, Slow, asked, served, settings, until
 
 import mediagen
 from mediagen.modalities import image
@@ -36,20 +36,20 @@ CHILD = """
 import asyncio, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from serving import asked, settings
+from serving import Slow, asked, settings
 from mediagen.serve.service import Service
 
-service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}, devices=("cpu", "cpu")))
+service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}, devices=("cpu", "cpu")), Slow)
 service.start()
 for seed in (1, 2):
-    print(asyncio.run(service.submit(asked(steps=150 + seed, seed=seed))).id, flush=True)
+    print(asyncio.run(service.submit(asked(steps=200 + seed, seed=seed))).id, flush=True)
 time.sleep(120)
 """
 
 
 @pytest.fixture
 def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
-    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, devices=TWO), Breaking)
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, devices=TWO), Slow)
     service.start()
     yield service
     service.stop()
@@ -88,7 +88,7 @@ def test_two_jobs_are_made_at_once_and_cancelled_one_by_one(service: Service, ti
 def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
     service: Service, tiny_model: Path
 ) -> None:
-    jobs = [submit(service, seed=seed, steps=120 + seed) for seed in (1, 2)]
+    jobs = [submit(service, seed=seed, steps=200 + seed) for seed in (1, 2)]
     both_running(service, *jobs)
     killed, other = service.workers
     before = other.studio.pid
@@ -125,9 +125,9 @@ def test_what_breaks_on_one_device_fails_alone(service: Service) -> None:
 
 
 def test_stopping_finishes_or_requeues_on_each_device(tiny_model: Path, tmp_path: Path) -> None:
-    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=3.0))
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=4.0), Slow)
     service.start()
-    slow, quick = submit(service, seed=1, steps=1000), submit(service, seed=2, steps=40)
+    slow, quick = submit(service, seed=1, steps=1000), submit(service, seed=2, steps=120)
     both_running(service, slow, quick)
     began = time.monotonic()
     service.stop()
