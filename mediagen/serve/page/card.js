@@ -35,7 +35,7 @@ export function card(job, studio) {
 // ---- while it is made
 
 function making(job, put, element) {
-  const pictures = Array.from({ length: job.modality === "audio" ? 0 : (job.asked.n ?? 1) }, () => stage(job));
+  const pictures = Array.from({ length: job.asked.n ?? 1 }, () => stage(job));
   const bar = h(
     "div",
     { class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
@@ -78,13 +78,7 @@ function making(job, put, element) {
     .catch((error) => {
       text.textContent = error.message;
     });
-  const busy = pictures.length
-    ? h("div", { class: `grid of${pictures.length}` }, pictures)
-    : h(
-        "div",
-        { class: "waves", "aria-hidden": "true" },
-        Array.from({ length: 48 }, () => h("i", {})),
-      );
+  const busy = h("div", { class: `grid of${pictures.length}` }, pictures);
   return [
     busy,
     h("div", { class: "about" }, h("p", { class: "words" }, prompt(job))),
@@ -98,12 +92,13 @@ function words({ stage: at, step, total, seconds_left: left }) {
   return `Step ${step} of ${total}${left === null ? "" : ` · ${clock(left)} left`}`;
 }
 
-/** A place for a preview, as large as the picture will be. */
+/** A place for a preview, as large as the picture will be; of music, whose latents are shown, a strip. */
 function stage(job) {
-  const [width, height] = job.about.size ?? [1, 1];
+  const [width, height] = job.about.size ?? (job.modality === "audio" ? [4, 1] : [1, 1]);
   const image = h("img", { class: "made preview", alt: "" });
   image.style.aspectRatio = `${width} / ${height}`;
   image.style.setProperty("--wide", `${width * Math.max(1, Math.round(448 / Math.max(width, height)))}px`);
+  if (job.modality === "audio") Object.assign(image.style, { width: "100%", height: "7rem", objectFit: "fill" });
   return image;
 }
 
