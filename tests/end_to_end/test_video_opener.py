@@ -1,6 +1,7 @@
 """Clips whose first frame a model of pictures draws: on tiny models with random weights."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 import mediagen
 from mediagen.modalities.image import fitted
 from mediagen.pipelines import video_opener
+from mediagen.pipelines.video_stream import drained
 
 PROMPT = "a red ball rolls"
 
@@ -27,13 +29,7 @@ def opened(tiny_video: Path, tiny_model: Path, tmp_path_factory: pytest.TempPath
 
 def latents(pipeline, job) -> torch.Tensor:
     """Where the walk of a job ends."""
-    opening = pipeline.opening(job.requests, job.requests[0].size)
-    while True:
-        try:
-            next(opening)
-        except StopIteration as end:
-            job = job.__class__(**{**vars(job), "opening": end.value})
-            break
+    job = replace(job, opening=drained(pipeline.opening(job.requests, job.requests[0].size)))
     with torch.no_grad():
         *_, last = pipeline.walk(job, pipeline.asked(job), pipeline.start(job))
     return last.x
