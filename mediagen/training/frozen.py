@@ -6,7 +6,7 @@ Path, prediction, loss and media are those that its denoiser was trained with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,30 @@ from . import denoise, medium, run_denoiser, weights
 from .denoise import Conditioning
 from .medium import Medium
 from .recipes import SHIPPED_TEXT, DenoiserRecipe
-from .trainer import Place, Player, place
+from .trainer import Place, Player, Schedule, place
 
 SHIPPED = Path(SHIPPED_TEXT).parent
 PIXELS = LatentSpec(channels=3, stride=(1, 1))  # of a model without an autoencoder
-SEEN = ("data", "size", "frames", "rate", "seconds", "density", "dropout", "batch", "schedule")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenRecipe:
+    """What all recipes of things learned beside a model say. model: a shipped one by name, or the folder of one that
+    was trained; data: as in `DenoiserRecipe`, and so all the rest."""
+
+    model: str
+    data: str
+    size: int = 128
+    frames: int = 17
+    rate: float = 8.0
+    seconds: float = 10.0
+    density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
+    dropout: float = 0.1
+    batch: int = 16
+    schedule: Schedule
+
+
+SEEN = tuple(each.name for each in fields(FrozenRecipe) if each.name != "model")  # of the denoiser's recipe too
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +81,7 @@ class Frozen:
         return replace(made, name=name, module=module)
 
 
-def opened(recipe: Any) -> Frozen:
+def opened(recipe: FrozenRecipe) -> Frozen:
     """The model that a recipe names, `recipe.model`: a shipped one, or the folder of one that was trained. What it sees
     of `SEEN` is the recipe's. ValueError if there is none, or its data do not fit."""
     here, base = place(), based(recipe)
@@ -72,7 +91,7 @@ def opened(recipe: Any) -> Frozen:
     return Frozen(recipe=base, here=here, model=model, vae=vae)
 
 
-def based(recipe: Any) -> DenoiserRecipe:
+def based(recipe: FrozenRecipe) -> DenoiserRecipe:
     """The recipe that goes on with the model's own denoiser, whose sizes, path and prediction its weights say."""
     folder = SHIPPED / recipe.model if (SHIPPED / recipe.model).is_dir() else Path(recipe.model)
     card = _card(folder)

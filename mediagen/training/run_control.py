@@ -7,7 +7,7 @@ The denoiser stays as it is; what is learned is a folder that `control=` takes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +22,20 @@ from ..conditioners import hints
 from ..core.denoiser import Denoiser
 from . import frozen, weights
 from .ema import EMA
-from .frozen import Frozen
+from .frozen import Frozen, FrozenRecipe
 from .journal import Journal
 from .medium import Medium
-from .trainer import Progress, Schedule, train
+from .trainer import Progress, train
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlRecipe:
-    """model: a shipped model by name, or the folder of one that was trained, of pictures or clips; data: as in
-    `DenoiserRecipe`, and so size, frames, rate, density, dropout and batch; hint: what is made of each picture or
-    frame, a name of `conditioners.hints`; depth: blocks that are copied, None for half of them."""
+class ControlRecipe(FrozenRecipe):
+    """Of a model of pictures or clips. hint: what is made of each picture or frame, a name of `conditioners.hints`;
+    depth: blocks that are copied, None for half of them."""
 
     kind: str = "control"
-    model: str
-    data: str
     hint: str = "canny"
     depth: int | None = None
-    size: int = 128
-    frames: int = 17
-    rate: float = 8.0
-    seconds: float = 10.0
-    density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
-    dropout: float = 0.1
-    batch: int = 16
-    schedule: Schedule
 
     def __post_init__(self) -> None:
         hints.find(self.hint)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,31 +19,20 @@ from ..nn import lora
 from . import frozen, weights
 from .ema import EMA
 from .journal import Journal
-from .trainer import Progress, Schedule, train
+from .trainer import Progress, train
 
 FILE, ABOUT = "adapter_model.safetensors", "adapter_config.json"  # of peft's folders
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraRecipe:
-    """model: a shipped model by name, or the folder of one that was trained; data: as in `DenoiserRecipe`, and so size,
-    frames, seconds, density, dropout and batch; rank, alpha: of the adapters, alpha / rank times what they say is
-    added; layers: ends of the names of the layers that get one, () for all linear ones."""
+class LoraRecipe(frozen.FrozenRecipe):
+    """rank, alpha: of the adapters, alpha / rank times what they say is added; layers: ends of the names of the layers
+    that get one, () for all linear ones."""
 
     kind: str = "lora"
-    model: str
-    data: str
     rank: int = 8
     alpha: float = 8.0
     layers: tuple[str, ...] = ()
-    size: int = 128
-    frames: int = 17
-    rate: float = 8.0
-    seconds: float = 10.0
-    density: dict[str, Any] = field(default_factory=lambda: {"name": "LogNormal"})
-    dropout: float = 0.1
-    batch: int = 16
-    schedule: Schedule
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not self.alpha > 0:
