@@ -1,6 +1,6 @@
 """Train a tiny text-to-image model on pictures made here, in about a minute on a CPU, and use it.
 
-    python examples/train_tiny.py [FOLDER]
+    python examples/train_tiny.py [FOLDER [STEPS]]
 
 The pictures are plain walls in eight colours, 32 pixels a side. A folder of your own pictures, with a caption in a .txt
 file beside each, goes the same way: name it as `data`.
@@ -39,14 +39,14 @@ def make_pictures(folder: Path, count: int = 160) -> None:
         (folder / f"{i:03d}.txt").write_text(f"a {name} wall\n")
 
 
-def main(out: Path) -> None:
+def main(out: Path, steps: int) -> None:
     make_pictures(out / "pictures")
     recipe = recipes.DenoiserRecipe(
         data=str(out / "pictures"),
         size=32,
         model={"channels": 3, "patch": [4, 4], "width": 96, "depth": 3, "heads": 3, "hidden": 256},
         batch=16,
-        schedule=Schedule(steps=300, lr=3e-3, warmup=10, ema=0.98, precision="no", log_every=0, checkpoint_every=100),
+        schedule=Schedule(steps=steps, lr=3e-3, warmup=10, ema=0.98, precision="no", log_every=0, checkpoint_every=100),
     )
     for progress in recipes.run(recipe, out / "model"):
         if progress.step % 50 == 0:
@@ -60,4 +60,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "tiny"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "tiny"), int(sys.argv[2]) if len(sys.argv) > 2 else 300)
