@@ -1,5 +1,7 @@
 """A tiny model folder with random weights: everything but the quality is real."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,24 @@ import torch
 import yaml
 
 MINILM = Path(__file__).parents[1] / "mediagen" / "weights" / "minilm"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Runs `mediagen ARGUMENTS` in this process, in an empty folder; its exit code."""
+    from mediagen.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["mediagen", *arguments])
+        try:
+            main()
+        except SystemExit as leave:
+            return int(leave.code or 0)
+        return 0
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import mediagen
-from mediagen.cli import main
 from mediagen.modalities import audio
 
 
@@ -21,19 +20,9 @@ def pipeline(tiny_audio):
 
 
 @pytest.fixture
-def run(pipeline, monkeypatch, tmp_path: Path):
-    """Runs a command in an empty folder; its exit code."""
+def run(pipeline, monkeypatch, command):
+    """Runs a command with the tiny model at hand."""
     monkeypatch.setitem(mediagen._loaded, "tiny-audio", pipeline)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["mediagen", *arguments])
-        try:
-            main()
-        except SystemExit as leave:
-            return int(leave.code or 0)
-        return 0
-
     return command
 
 

@@ -1,14 +1,12 @@
 """The command of video, as a user meets it; in this process, with a model that is loaded already."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mediagen
-from mediagen.cli import main
 from mediagen.modalities import audio, image, video
 
 
@@ -18,19 +16,9 @@ def pipeline(tiny_video):
 
 
 @pytest.fixture
-def run(pipeline, monkeypatch, tmp_path: Path):
-    """Runs a command in an empty folder; its exit code."""
+def run(pipeline, monkeypatch, command):
+    """Runs a command with the tiny model at hand."""
     monkeypatch.setitem(mediagen._loaded, "tiny-video", pipeline)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["mediagen", *arguments])
-        try:
-            main()
-        except SystemExit as leave:
-            return int(leave.code or 0)
-        return 0
-
     return command
 
 
