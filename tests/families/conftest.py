@@ -1,8 +1,20 @@
 """Published checkpoints are tested offline: no test here may open a connection."""
 
 import socket
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, list[Path]]]:
+    """name -> (pipeline, two control networks of it), made once for all tests of control: `controlled.made`."""
+    from controlled import made
+
+    return cache(lambda name: made(tmp_path_factory.mktemp(name), name))
 
 
 @pytest.fixture(autouse=True)

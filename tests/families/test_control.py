@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import adapted
-import numpy as np
 import pytest
 import tiny
 import tiny_clips
 import torch
+from controlled import PIPELINES, PROMPT, SIDE, drawn, far, network, ours, picture, theirs
 from PIL import Image
 
 import mediagen
@@ -20,101 +20,11 @@ from mediagen.generators.diffusion import Start
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("cv2")
 
-PROMPT, SIDE = "a red cat of the dog", 2 * tiny.SAMPLE
-PIPELINES = {"sd": "StableDiffusionControlNetPipeline", "sdxl": "StableDiffusionXLControlNetPipeline"}
-PIPELINES |= {"sd3": "StableDiffusion3ControlNetPipeline", "flux": "FluxControlNetPipeline"}
-PLANS = {"sd": ("DDIMScheduler", tiny.DDIM), "sdxl": ("EulerDiscreteScheduler", tiny.LEADING)}
-PLANS |= {name: ("FlowMatchEulerDiscreteScheduler", plan) for name, plan in (("sd3", tiny.FLOW), ("flux", tiny.FLUX))}
-
-
-def control(folder: Path, name: str, net: Any, seed: int, bare: bool = True) -> Path:
-    """bare: whether one for SD3 is told no pooled text."""
-    shape = dict(net.config)
-    if name == "sd3":
-        shape |= {"num_layers": 1, "extra_conditioning_channels": 0, "force_zeros_for_pooled_projection": bare}
-        made = diffusers.SD3ControlNetModel.from_config(shape)
-    elif name == "flux":
-        made = diffusers.FluxControlNetModel.from_config(shape)
-    else:
-        made = diffusers.ControlNetModel.from_unet(net, conditioning_embedding_out_channels=(8, 16))
-    tiny.redraw(made, seed).save_pretrained(folder)
-    return folder
-
-
-def certain(folder: Path) -> None:
-    """An autoencoder whose latents have no spread: diffusers draws the latents of a picture, ours are their mean."""
-    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae")
-    vae.encoder.conv_out.weight.data[4:] = 0
-    vae.encoder.conv_out.bias.data[4:] = -40
-    vae.save_pretrained(folder / "vae")
-
-
-def picture(seed: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory):
-    """name -> (pipeline, two control networks of it)."""
-    known: dict[str, Any] = {}
-
-    def one(name: str) -> Any:
-        if name not in known:
-            plan, settings = PLANS[name]
-            folder = getattr(tiny, name)(tmp_path_factory.mktemp(name), tiny.scheduler(plan, **settings))
-            certain(folder)
-            pipe = mediagen.load(folder)
-            net = next(part for key, part in pipe.model.adapts.parts.items() if key in ("unet", "transformer"))
-            nets = [control(folder / f"control{seed}", name, net, seed) for seed in (11, 12)]
-            known[name] = pipe, nets
-        return known[name]
-
-    return one
-
-
-def noise() -> torch.Tensor:
-    return torch.randn(1, 4, tiny.SAMPLE, tiny.SAMPLE, generator=torch.Generator().manual_seed(3))
-
-
-@torch.no_grad()
-def ours(pipe: Any, steps: int = 3, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    job = pipe.job(PROMPT, size=SIDE, steps=steps, noise=noise(), **options)
-    *_, last = pipe.walk(job, pipe.asked(job))
-    return last.x, (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
-
-
-def theirs(
-    name: str, folder: str, nets: list[Path], steps: int = 3, **options: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    kind = getattr(diffusers, PIPELINES[name])
-    made = {"sd3": diffusers.SD3ControlNetModel, "flux": diffusers.FluxControlNetModel}
-    networks = [made.get(name, diffusers.ControlNetModel).from_pretrained(net, local_files_only=True) for net in nets]
-    absent = {"safety_checker": None} if name == "sd" else {}
-    pipe = kind.from_pretrained(folder, controlnet=networks, local_files_only=True, **absent)
-    pipe.set_progress_bar_config(disable=True)
-    seen: dict[str, Any] = {}
-
-    def keep(_: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
-        seen.update(given)
-        return given
-
-    z = noise()
-    size = {"height": SIDE, "width": SIDE, "num_inference_steps": steps, "guidance_scale": 6.0}
-    size["latents"] = pipe._pack_latents(z, *z.shape) if name == "flux" else z
-    options["image" if name in ("sd", "sdxl") else "control_image"] = options.pop("pictures")
-    made = pipe(PROMPT, output_type="pt", callback_on_step_end=keep, **size, **options)
-    found = seen["latents"]
-    return pipe._unpack_latents(found, SIDE, SIDE, pipe.vae_scale_factor) if name == "flux" else found, made.images
-
-
-def far(one: torch.Tensor, two: torch.Tensor) -> float:
-    return float((one - two).norm() / two.norm())
-
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_two_in_their_parts_of_the_walk(name: str, made: Any) -> None:
+def test_two_in_their_parts_of_the_walk(name: str, controlled: Any) -> None:
     """Weights 0.7 in the first 60% and 1.3 from 25% on, with guidance, at two step counts."""
-    pipe, nets = made(name)
+    pipe, nets = controlled(name)
     pictures = [picture(1), picture(2)]
     asked = [
         {"model": nets[0], "image": pictures[0], "weight": 0.7, "end": 0.6},
@@ -134,10 +44,10 @@ def test_two_in_their_parts_of_the_walk(name: str, made: Any) -> None:
         assert far(changed[0], other[0]) > 1e-3, change
 
 
-def test_one_that_is_told_the_pooled_text(made: Any, tmp_path: Path) -> None:
+def test_one_that_is_told_the_pooled_text(controlled: Any, tmp_path: Path) -> None:
     """SD3's networks come with pooled text and shifted latents, or with neither."""
-    pipe, _ = made("sd3")
-    net = control(tmp_path, "sd3", pipe.model.adapts.parts["transformer"], 13, bare=False)
+    pipe, _ = controlled("sd3")
+    net = drawn(tmp_path, "sd3", network(pipe), 13, bare=False)
     other = theirs("sd3", pipe.model.name, [net], 2, pictures=[picture(1)], controlnet_conditioning_scale=[0.6])
     mine = ours(pipe, 2, control=(net, picture(1), 0.6), guidance=6.0)
     assert far(mine[0], other[0]) < 1e-5 and float((mine[1] - other[1]).abs().max()) < 1e-4
@@ -175,9 +85,9 @@ def test_clips(tmp_path: Path) -> None:
         pipe.job(PROMPT, control=asked, loop=True, size=SIDE)
 
 
-def test_varied_as_published(made: Any) -> None:
+def test_varied_as_published(controlled: Any) -> None:
     """A window is a part of the steps that are taken: diffusers' image to image of half the walk, with control."""
-    pipe, nets = made("sd")
+    pipe, nets = controlled("sd")
     network = diffusers.ControlNetModel.from_pretrained(nets[0], local_files_only=True)
     kind = diffusers.StableDiffusionControlNetImg2ImgPipeline
     other = kind.from_pretrained(pipe.model.name, controlnet=network, safety_checker=None, local_files_only=True)
@@ -185,8 +95,8 @@ def test_varied_as_published(made: Any) -> None:
     known = torch.randn(1, 4, tiny.SAMPLE, tiny.SAMPLE, generator=torch.Generator().manual_seed(1))
     options = {"num_inference_steps": 8, "strength": 0.5, "guidance_scale": 6.0, "output_type": "latent"}
     options |= {"control_guidance_end": 0.5, "height": SIDE, "width": SIDE}
-    drawn = torch.Generator().manual_seed(11)
-    theirs = other(PROMPT, image=known, control_image=picture(1), generator=drawn, **options).images
+    spread = torch.Generator().manual_seed(11)
+    theirs = other(PROMPT, image=known, control_image=picture(1), generator=spread, **options).images
     eps = torch.randn(known.shape, generator=torch.Generator().manual_seed(11))
     control = {"model": nets[0], "image": picture(1), "end": 0.5, "weight": 0.8}
     with torch.no_grad():
@@ -195,9 +105,9 @@ def test_varied_as_published(made: Any) -> None:
     assert far(last.x, theirs) < 1e-5
 
 
-def test_beside_everything_else(made: Any, tmp_path: Path) -> None:
+def test_beside_everything_else(controlled: Any, tmp_path: Path) -> None:
     """Control and LoRA with solvers, guidance, edits and a batch: each works, and control changes it."""
-    pipe, nets = made("sd")
+    pipe, nets = controlled("sd")
     file = tmp_path / "lora.safetensors"
     adapted.diffusers({"unet": adapted.factors(pipe.model.adapts.parts["unet"], ("to_q", "to_v"), 1)}, file)
     first = pipe.generate("a cat", steps=1, seed=1)
@@ -216,9 +126,9 @@ def test_beside_everything_else(made: Any, tmp_path: Path) -> None:
         assert one.sha256 != two.sha256 and one.size == (SIDE, SIDE)
 
 
-def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:
+def test_windows_of_a_large_picture_see_their_own_part(controlled: Any) -> None:
     """A wide picture whose halves were shown the halves of a hint is what the halves are alone, far from the seam."""
-    pipe, nets = made("sd")
+    pipe, nets = controlled("sd")
     wide = Image.new("RGB", (2 * SIDE, SIDE))
     wide.paste(picture(1), (0, 0))
     wide.paste(picture(2), (SIDE, 0))
@@ -233,8 +143,8 @@ def test_windows_of_a_large_picture_see_their_own_part(made: Any) -> None:
     assert torch.allclose(whole.x[..., :edge], left.x[..., :edge], atol=1e-5)
 
 
-def test_a_picture_of_its_own_a_replay_and_a_batch(made: Any, tmp_path: Path) -> None:
-    pipe, nets = made("sd")
+def test_a_picture_of_its_own_a_replay_and_a_batch(controlled: Any, tmp_path: Path) -> None:
+    pipe, nets = controlled("sd")
     picture(5).resize((40, 24)).save(tmp_path / "room.png")
     asked = {"model": str(nets[0]), "image": tmp_path / "room.png", "hint": "canny", "weight": 0.9, "end": 0.5}
     one, two = pipe.generate(PROMPT, steps=2, seed=1, n=2, control=asked, negative="a dog")
@@ -265,9 +175,9 @@ def test_edges_and_brightness() -> None:
         hints.canny(step, 200, 100)
 
 
-def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
-    pipe, nets = made("sd")
-    other = made("sdxl")[1][0]
+def test_what_cannot_be_used_is_said(controlled: Any, tmp_path: Path) -> None:
+    pipe, nets = controlled("sd")
+    other = controlled("sdxl")[1][0]
     for asked, said in [
         ((tmp_path, picture(1)), "a control network is a folder with config.json and"),
         ((other, picture(1)), "made for another model: its cross_attention_dim is 64, not 32"),
@@ -288,8 +198,8 @@ def test_what_cannot_be_used_is_said(made: Any, tmp_path: Path) -> None:
         mediagen.load("mini-image").job(PROMPT, control=(nets[0], picture(1)))
 
 
-def test_the_example(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    pipe, nets = made("sd")
+def test_the_example(controlled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    pipe, nets = controlled("sd")
     picture(7).save(tmp_path / "room.png")
     script = Path(__file__).parents[2] / "examples" / "control.py"
     monkeypatch.chdir(tmp_path)

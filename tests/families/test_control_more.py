@@ -7,36 +7,15 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from controlled import PROMPT, SIDE, drawn, far, network, noise, ours, picture, theirs
 from safetensors.torch import load_file, save_file
-from test_control import PLANS, PROMPT, SIDE, certain, far, noise, ours, picture, theirs
-from test_control import control as drawn
 
-import mediagen
 from mediagen.families import _control
 
 diffusers = pytest.importorskip("diffusers")
 NAMES = {"in_layers.0": "norm1", "in_layers.2": "conv1", "out_layers.0": "norm2", "out_layers.3": "conv2"}
 NAMES |= {"emb_layers.1": "time_emb_proj", "skip_connection": "conv_shortcut"}
 UNITED = {"num_trans_channel": 16, "num_proj_channel": 16, "num_trans_head": 8, "num_control_type": 6}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    known: dict[str, Any] = {}
-
-    def one(name: str) -> Any:
-        if name not in known:
-            plan, settings = PLANS[name]
-            folder = getattr(tiny, name)(tmp_path_factory.mktemp(name), tiny.scheduler(plan, **settings))
-            certain(folder)
-            known[name] = mediagen.load(folder)
-        return known[name]
-
-    return one
-
-
-def network(pipe: Any) -> Any:
-    return next(part for key, part in pipe.model.adapts.parts.items() if key in ("unet", "transformer"))
 
 
 def union(folder: Path, unet: Any, seed: int) -> Path:
@@ -47,10 +26,9 @@ def union(folder: Path, unet: Any, seed: int) -> Path:
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
-def test_networks_that_guess(name: str, made: Any, tmp_path: Path) -> None:
+def test_networks_that_guess(name: str, controlled: Any) -> None:
     """With guidance: what it leads away from is not led, and fine levels are led less."""
-    pipe = made(name)
-    nets = [drawn(tmp_path / f"{seed}", name, network(pipe), seed) for seed in (11, 12)]
+    pipe, nets = controlled(name)
     asked = [{"model": net, "image": picture(i), "weight": 0.7, "guess": True} for i, net in enumerate(nets)]
     other = theirs(
         name,
@@ -77,9 +55,9 @@ def test_rows_that_are_not_led_have_zeros() -> None:
     assert torch.allclose(torch.cat(faded["down"]), torch.tensor([0.1, 0.1**0.5])) and faded["middle"][0] == 1
 
 
-def test_residuals_without_a_place(made: Any, tmp_path: Path) -> None:
+def test_residuals_without_a_place(controlled: Any, tmp_path: Path) -> None:
     """A network whose residuals are means over the picture (shuffle) leads only what is asked for."""
-    pipe = made("sd")
+    pipe, _ = controlled("sd")
     shape = dict(diffusers.ControlNetModel.from_unet(network(pipe), conditioning_embedding_out_channels=(8, 16)).config)
     net = diffusers.ControlNetModel.from_config(shape | {"global_pool_conditions": True})
     tiny.redraw(net, 13).save_pretrained(tmp_path)
@@ -91,9 +69,9 @@ def test_residuals_without_a_place(made: Any, tmp_path: Path) -> None:
     assert far(ours(pipe, control=(tmp_path, picture(1), 0.7), guidance=6.0)[0], found) < 1e-5
 
 
-def test_union_networks(made: Any, tmp_path: Path) -> None:
+def test_union_networks(controlled: Any, tmp_path: Path) -> None:
     """One and two of SDXL, each told what kind of picture it is shown."""
-    pipe = made("sdxl")
+    pipe, plain = controlled("sdxl")
     nets = [union(tmp_path / f"{seed}", network(pipe), seed) for seed in (11, 12)]
     networks = [diffusers.ControlNetUnionModel.from_pretrained(net, local_files_only=True) for net in nets]
     parts = diffusers.StableDiffusionXLPipeline.from_pretrained(pipe.model.name, local_files_only=True).components
@@ -114,11 +92,11 @@ def test_union_networks(made: Any, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"mode must say what it is shown, 0 to 5, not {mode}"):
             pipe.job(PROMPT, control=asked[0] | {"mode": mode})
     with pytest.raises(ValueError, match="is no union network: leave out mode"):
-        pipe.job(PROMPT, control=asked[0] | {"model": drawn(tmp_path / "one", "sdxl", network(pipe), 1)})
+        pipe.job(PROMPT, control=asked[0] | {"model": plain[0]})
 
 
-def test_a_union_network_of_flux(made: Any, tmp_path: Path) -> None:
-    pipe = made("flux")
+def test_a_union_network_of_flux(controlled: Any, tmp_path: Path) -> None:
+    pipe, _ = controlled("flux")
     shape = dict(network(pipe).config) | {"num_mode": 4}
     net = tiny.redraw(diffusers.FluxControlNetModel.from_config(shape), 11)
     net.save_pretrained(tmp_path)
@@ -139,10 +117,10 @@ def test_a_union_network_of_flux(made: Any, tmp_path: Path) -> None:
         pipe.job(PROMPT, control=asked | {"guess": True})
 
 
-def test_single_files(made: Any, tmp_path: Path) -> None:
+def test_single_files(controlled: Any, tmp_path: Path) -> None:
     """A file says by its keys what it holds, whatever its name."""
     for name, make in (("sd", drawn), ("sdxl", drawn), ("sdxl", union)):
-        pipe = made(name)
+        pipe, _ = controlled(name)
         args = (network(pipe), 11) if make is union else (name, network(pipe), 11)
         folder = make(tmp_path / f"{name}-{make.__name__}", *args)
         file = tmp_path / "lora.safetensors"
@@ -155,8 +133,8 @@ def test_single_files(made: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
-def test_original_keys(name: str, made: Any, tmp_path: Path) -> None:
-    pipe = made(name)
+def test_original_keys(name: str, controlled: Any, tmp_path: Path) -> None:
+    pipe, _ = controlled(name)
     net = diffusers.ControlNetModel.from_unet(network(pipe), conditioning_embedding_out_channels=(8, 8, 16, 24))
     state = tiny.redraw(net, 5).state_dict()
     layers = net.config.layers_per_block
@@ -199,8 +177,8 @@ def inner(rest: str, kind: str) -> str:
     return rest
 
 
-def test_files_that_are_none_are_said(made: Any, tmp_path: Path) -> None:
-    pipe, file = made("sd"), tmp_path / "file.safetensors"
+def test_files_that_are_none_are_said(controlled: Any, tmp_path: Path) -> None:
+    (pipe, _), file = controlled("sd"), tmp_path / "file.safetensors"
     for keys, said in [
         (["lora_controlnet", "input_hint_block.0.weight"], "holds a Control-LoRA, and no control network"),
         (["lllite_unet_input_blocks_4.up.weight"], "holds a ControlNet-LLLite"),
@@ -210,11 +188,11 @@ def test_files_that_are_none_are_said(made: Any, tmp_path: Path) -> None:
         save_file({key: torch.zeros(1) for key in keys}, file)
         with pytest.raises(ValueError, match=said):
             pipe.job(PROMPT, control=(file, picture(1)))
-    other = drawn(tmp_path / "other", "sdxl", network(made("sdxl")), 1) / "diffusion_pytorch_model.safetensors"
+    other = controlled("sdxl")[1][0] / "diffusion_pytorch_model.safetensors"
     with pytest.raises(ValueError, match="made for another model: its cross_attention_dim is 64, not 32"):
         pipe.job(PROMPT, control=(other, picture(1)))
     (tmp_path / "cut.safetensors").write_bytes(other.read_bytes()[:4000])
     with pytest.raises(ValueError, match=r"cannot load the control network .*cut.safetensors"):
         pipe.job(PROMPT, control=(tmp_path / "cut.safetensors", picture(1)))
     with pytest.raises(ValueError, match="read from folders in diffusers' layout"):
-        made("flux").job(PROMPT, control=(other, picture(1)))
+        controlled("flux")[0].job(PROMPT, control=(other, picture(1)))
