@@ -97,7 +97,7 @@ class CodesPipeline(AudioPipeline):
     def stream(self, job: Job) -> Iterator[Event]:
         """The events of a job, a step for each column of codes."""
         yield Event(stage="encode", total=1)
-        cond, null = self._said(job)
+        cond, null = self.said(job)
         known = self._known(job)
         yield Event(stage="encode", step=1, total=1)
         codes = None
@@ -122,6 +122,18 @@ class CodesPipeline(AudioPipeline):
                 codes = torch.cat((window, state.codes[..., kept:]), 2)
                 yield Codes(step=done + state.step, total=total, codes=codes)
             done += new + max(layout.delays)
+
+    def said(self, job: Job) -> tuple[Any, Any]:
+        """What the model is told, and what guidance leads away from; None without guidance."""
+        first, n = job.requests[0], len(job.requests)
+        texts = [request.prompts[0][0] for request in job.requests]
+        read = self.model.text(texts + ([first.negative] * n if first.negative else []))
+        cond = {name: value[:n] for name, value in read.items()}
+        if first.walk.guidance == 1:
+            return cond, None
+        if first.negative:
+            return cond, {name: value[n:] for name, value in read.items()}
+        return cond, {name: torch.zeros_like(value) for name, value in cond.items()}
 
     def live(self, prompt: Any, **options: Any) -> Any:
         """ValueError: not there yet."""
@@ -168,18 +180,6 @@ class CodesPipeline(AudioPipeline):
             spans.append((kept, new))
             there, left = there + new, left - new
         return spans
-
-    def _said(self, job: Job) -> tuple[Any, Any]:
-        """What the model is told, and what guidance leads away from; None without guidance."""
-        first, n = job.requests[0], len(job.requests)
-        texts = [request.prompts[0][0] for request in job.requests]
-        read = self.model.text(texts + ([first.negative] * n if first.negative else []))
-        cond = {name: value[:n] for name, value in read.items()}
-        if first.walk.guidance == 1:
-            return cond, None
-        if first.negative:
-            return cond, {name: value[n:] for name, value in read.items()}
-        return cond, {name: torch.zeros_like(value) for name, value in cond.items()}
 
     def _known(self, job: Any) -> Tensor:
         """The codes of the clip's end, for each of the batch [B, K, P]."""

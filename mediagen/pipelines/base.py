@@ -217,7 +217,7 @@ class Pipeline:
         told = self._keeps(job)
         if job.known is None or (told and job.requests[0].strength == 1):
             return None
-        known = self.encode(job.known)
+        known = torch.cat([self.encode(one) for one in job.known.split(1)])
         known, keep = known.expand(len(job.requests), *known.shape[1:]), None
         if job.keep is not None and not told:
             # a latent position stays only if all the media under it stays

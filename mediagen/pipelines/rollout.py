@@ -33,18 +33,21 @@ def rollout(
     window; overlap: how many of them the next one is shown. total: of the whole, None for no end; the last window is
     moved back to be as long as the others. Memory does not grow. ValueError unless 0 <= overlap < size.
     """
-    if not 0 <= overlap < size:
-        raise ValueError(f"windows of {size} allow an overlap of 0 .. {size - 1}, not {overlap}")
-    length = size if total is None else min(size, total)
-    past, begin, done, number = None, 0, 0, 0
-    while total is None or done < total:
-        last, begin = begin, _begin(done, overlap, length, total)
+    past, last, done = None, 0, 0
+    for number, (begin, length) in enumerate(spans(size=size, overlap=overlap, total=total)):
         known = past.narrow(axis, begin - last, done - begin) if past is not None and done > begin else None
         past = make(Window(number=number, begin=begin, length=length, known=known))
         yield past.narrow(axis, done - begin, begin + length - done)
-        done, number = begin + length, number + 1
+        last, done = begin, begin + length
 
 
-def _begin(done: int, overlap: int, length: int, total: int | None) -> int:
-    begin = max(done - overlap, 0)
-    return begin if total is None else min(begin, total - length)
+def spans(*, size: int, overlap: int, total: int | None = None) -> Iterator[tuple[int, int]]:
+    """(begin, length) of the windows that `rollout` makes."""
+    if not 0 <= overlap < size:
+        raise ValueError(f"windows of {size} allow an overlap of 0 .. {size - 1}, not {overlap}")
+    length, done = size if total is None else min(size, total), 0
+    while total is None or done < total:
+        begin = max(done - overlap, 0)
+        begin = begin if total is None else min(begin, total - length)
+        yield begin, length
+        done = begin + length

@@ -27,9 +27,10 @@ OTHERS = "does not move|not moving|leav(?:es|ing) the picture|rock(?:s|ing) from
 PACE = r"(?:slowly|quickly|fast|suddenly)"
 CAMERA = (
     r"^(?:an? )?(?:short )?(?:video|clip) of ",
-    r"^the camera [^,]*?(?: past | in on | closer to | out from | away from | around |, )",
-    r"^(?:panning|zooming|circling)[^,]*?(?: past | in on | out from | around )",
-    r", the camera [^,]*$",
+    r"^the camera (?:slowly |quickly )?(?:orbits|circles|follows|shows|tracks) (?:around )?",
+    r"^(?:the camera|panning|zooming|circling|orbiting)[^,]*?"
+    r"(?: past | in on | into | closer to | towards? | out from | away from | around | over | across | along |, )",
+    r"(?:,| while| as| and) the camera [^,]*$",
 )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..families.model import Model
 from ..generators.diffusion import Box, Start
 from ..request import Request
-from . import video_opener
+from . import video_continued, video_opener
 from .base import Event, Job, Pipeline, batch, noise_name, result_of
 from .prompts import prompts_of
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
@@ -34,7 +34,8 @@ BORDER = 0.5  # seconds in which one prompt of a timeline gives way to the next
 class VideoJob(Job):
     """frames: how many a result has; rate: frames a second of it; canvas: what an edit keeps; stray: frames
     [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it, unless it is muted; opened:
-    whether the model's opener draws its first frame, opening [B, 3, 1, H, W] once it is there."""
+    whether the model's opener draws its first frame, opening [B, 3, 1, H, W] once it is there; continued: whether it is
+    made window after window (`video_continued`)."""
 
     frames: int
     rate: float
@@ -44,6 +45,7 @@ class VideoJob(Job):
     muted: bool = False
     opened: bool = False
     opening: Tensor | None = None
+    continued: bool = False
 
 
 class VideoPipeline(Pipeline):
@@ -74,11 +76,12 @@ class VideoPipeline(Pipeline):
         """A clip from text and, if given, from the pictures that it begins and ends with; a Video or a list of them.
 
         prompt: text; a list of texts, a batch with `n` clips of each; [(text, weight), ...] to compose; or a timeline
-        [(second, text), ...], the first second 0. seconds: None for the model's own; what is longer goes in windows
-        that overlap by half. Where a model's card names an `opener`, that model of pictures draws the first frame if
-        none is given. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound (False:
-        not even a clip's own), seed, negative, loop=True, window (seconds) and the fields of
-        `generators.diffusion.Walk`. ValueError for anything that cannot be done.
+        [(second, text), ...], the first second 0. seconds: None for the model's own; what is longer goes in windows,
+        each of which goes on from the one before if the model was trained to be shown what is known; any other's
+        overlap by half. Where a model's card names an `opener`, that model of pictures draws the first frame if none is
+        given. size: pixels of a side, or (width, height). options: fps, motion (0..1), sound (False: not even a clip's
+        own), seed, negative, loop=True, window (seconds) and the fields of `generators.diffusion.Walk`. ValueError for
+        anything that cannot be done.
         """
         ends = {"first": first, "last": last}
         return result_of(self.run(self.job(prompt, seconds=seconds, size=size, n=n, **ends, **options)), prompt)
@@ -162,7 +165,7 @@ class VideoPipeline(Pipeline):
             **walking,
         )
         requests, grid = batch(request, prompts_of(text), n), self._grid(count, given, cover, request)
-        return VideoJob(
+        job = VideoJob(
             requests=requests,
             grid=grid,
             noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
@@ -178,12 +181,17 @@ class VideoPipeline(Pipeline):
             muted=given.muted,
             opened=self.model.opener is not None and request.task == "generate" and noise is None and count > 1,
         )
+        return video_continued.cut(self, job)
 
     def stream(self, job: Any) -> Iterator[Event]:
         """The events of a job, the last of them with its media; those of the opener before them."""
         if job.opened:
             job = replace(job, opening=(yield from self.opening(job.requests, job.requests[0].size)))
-        yield from super().stream(job)
+        if not job.continued:
+            yield from super().stream(job)
+            return
+        media = yield from video_continued.continued(self, job)
+        yield Event(stage="done", step=1, total=1, results=tuple(self._finished(media, job)))
 
     def start(self, job: Any) -> Start | None:
         """What the walk begins from: of a clip that was opened its first latent."""

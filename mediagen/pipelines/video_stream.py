@@ -9,15 +9,15 @@ from torch import Tensor
 
 from ..metrics.drift import Drift, Look, drift, look
 from ..request import Request
+from . import video_continued
 from .live import Live
 from .prompts import prompts_of
 from .rollout import Window, rollout
 from .timed import check_seconds, split_timeline
 from .video import VideoJob, VideoPipeline
-from .video_canvas import Canvas, covering, placed
+from .video_canvas import covering
+from .video_continued import overlap
 from .video_inputs import Inputs, Video
-
-SHARE = 3  # one latent in so many of a window, two at least, is the end of the window before
 
 
 class VideoStream(Live[Video]):
@@ -51,37 +51,24 @@ class VideoStream(Live[Video]):
         """Frames [1, 3, n, H, W] that follow one another."""
         spec = self._pipeline.model.spec
         size = covering(spec, self._walk.window[0])
-        latents = spec.grid((size, *self.size[::-1]))[0]
-        overlap = spec.covered(0, min(max(latents // SHARE, 2), latents - 1))
         total = None if math.isinf(count) else covering(spec, int(count))
-        return rollout(self._window, size=size, overlap=overlap, total=total, axis=2)
+        return rollout(self._window, size=size, overlap=overlap(spec, size, self.size), total=total, axis=2)
 
     def _window(self, window: Window) -> Tensor:
         """The frames of one window [1, 3, length, H, W]."""
-        pipeline, (width, height) = self._pipeline, self.size
+        pipeline = self._pipeline
         request = self._asked(window.number, (window.begin + window.overlap(2)) / self.rate)
-        known = self._opening(request) if window.known is None else window.known[0]
-        canvas = None
-        if known is not None:
-            frames, keep = placed(known, range(known.shape[1]), window.length)
-            canvas = Canvas(frames=frames, keep=keep, shown=(0, window.length))
-        job = VideoJob(
-            requests=(request,),
-            grid=pipeline.model.spec.grid((window.length, height, width)),
-            known=None if canvas is None else canvas.known,
-            keep=None if canvas is None else canvas.stays,
-            frames=window.length,
-            rate=self.rate,
-        )
+        known = self._opening(request) if window.known is None else window.known
+        asked = VideoJob(requests=(request,), grid=(), frames=window.length, rate=self.rate)
+        job = video_continued.window(pipeline, asked, known, window.length)
         *_, last = pipeline.walk(job, pipeline.asked(job), pipeline.start(job))
-        [media] = pipeline.decode(last.x)
-        return (media if canvas is None else canvas.joined(media))[None]
+        return video_continued.joined(pipeline.decode(last.x), known)
 
     def _opening(self, request: Request) -> Tensor | None:
-        """What it begins with [3, 1, H, W]: the picture that was given, or that of the model's opener."""
-        if self._given.pictures is not None or self._pipeline.model.opener is None:
-            return self._given.pictures
-        return drained(self._pipeline.opening([request], self.size))[0]
+        """What it begins with [1, 3, 1, H, W]: the picture that was given, or that of the model's opener."""
+        if self._given.pictures is not None:
+            return self._given.pictures[None]
+        return None if self._pipeline.model.opener is None else drained(self._pipeline.opening([request], self.size))
 
     def _noted(self, now: Look, second: float) -> None:
         self._begin = self._begin or now

@@ -102,7 +102,15 @@ def test_the_model_is_told_frames_a_second_and_motion(pipeline, calls) -> None:
         calm.generate("a cat", motion=0.9)
 
 
-def test_long_clips_are_seen_in_windows_and_a_local_network_makes_the_same_without(pipeline, calls, pixelwise) -> None:
+@pytest.fixture
+def unshown(pipeline, monkeypatch) -> None:
+    """A model that was not trained to be shown what is known."""
+    monkeypatch.setattr(pipeline, "model", replace(pipeline.model, token=None))
+
+
+def test_long_clips_are_seen_in_windows_and_a_local_network_makes_the_same_without(
+    pipeline, calls, pixelwise, unshown
+) -> None:
     whole, parts = (pipeline.generate("a cat", seconds=6.0, seed=1, window=w).frames for w in (10, 1.1))
     assert np.abs(whole.astype(int) - parts).max() <= 1
     pipeline.generate("a cat", seconds=6.0, seed=1, steps=1, guidance=1.0)
@@ -111,7 +119,7 @@ def test_long_clips_are_seen_in_windows_and_a_local_network_makes_the_same_witho
     assert {x.shape[2:] for x, *_ in calls} == {(3, 4, 4)}
 
 
-def test_a_timeline_of_one_text_is_that_text_and_others_are_seen_from_their_second_on(pipeline) -> None:
+def test_a_timeline_of_one_text_is_that_text_and_others_are_seen_from_their_second_on(pipeline, unshown) -> None:
     plain = pipeline.generate("a cat", seconds=6.0, seed=1).frames.astype(int)
     same = pipeline.generate([(0, "a cat"), (3, "a cat")], seconds=6.0, seed=1).frames
     assert np.abs(plain - same).max() <= 1

@@ -19,6 +19,10 @@ from mediagen.pipelines.still import still
         ("a castle stands still and a burger moves from right to left", "a castle and a burger"),
         ("a cat left of a pizza", "a cat left of a pizza"),
         ("moving", "moving"),
+        ("the camera pans to the right over a house", "a house"),
+        ("the camera orbits a chair", "a chair"),
+        ("the camera slowly circles around a tree", "a tree"),
+        ("a boat at night while the camera zooms out", "a boat at night"),
     ],
 )
 def test_a_prompt_without_motion(prompt: str, picture: str) -> None:
