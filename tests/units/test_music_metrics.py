@@ -201,6 +201,7 @@ def test_wrong_answers_are_wrong():
     assert music_score.near(115.3, 120) and not music_score.near(115, 120)
 
 
+@pytest.mark.slow  # librosa compiles its beat tracker when it is first used: half a minute
 def test_librosa_finds_the_tempo_of_clicks():
     pytest.importorskip("librosa")
     sound = torch.zeros(2, 8 * RATE)
