@@ -1,9 +1,10 @@
 """What a network says of its text is the same in every step of a walk: it is worked out once and kept to the end of it.
 
 The keys and values of cross-attention are layers' answers to one and the same tensor, and rotary tables to one and the
-same shape. A layer that is asked for them again gives what it gave before, to the bit. Nothing is kept outside of a
-walk, where there are gradients, or of a layer whose weights have changed meanwhile; LoRA beside a layer
-(`nn.lora.attach`) is added to what it gives, and stays what it is.
+same shape. A layer that is asked for them again gives what it gave before, to the bit; a network that joins its text to
+what it sees in pictures, in each step anew, is given them joined. Nothing is kept outside of a walk, where there are
+gradients, or of a layer whose weights have changed meanwhile; LoRA beside a layer (`nn.lora.attach`) is added to what
+it gives, and stays what it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ ATTENTIONS = {
     "attn2": ("to_k", "to_v", "norm_k", "add_k_proj", "add_v_proj", "norm_added_k"),  # diffusers' name of them
     "cross": ("key_value", "key_norm"),  # `nn.blocks`
 }
-TEXTS = ("text_embedder", "caption_projection", "cross_attention_proj", "text_embed")
+TEXTS = ("text_embedder", "image_embedder", "caption_projection", "cross_attention_proj", "text_embed")
+JOINING = "WanTimeTextImageEmbedding"  # its network joins the last two of what it answers, where there is a picture
 PLACES = ("WanRotaryPosEmbed", "LTXVideoRotaryPosEmbed")  # of the state they look at the shape alone
 ROOM = 2**30  # bytes that a model keeps at most
 CHANGING = 8  # answers that a layer keeps before it is asked for one again: what it is given changes in each step
@@ -93,13 +95,34 @@ class Kept:
         self.changing = self.again = False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Joined:
+    """The embeddings of time, text and pictures, the last two joined once, as their network would in each step."""
+
+    forward: Callable[..., Any]
+    join: Kept
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        *times, text, picture = self.forward(*given, **options)
+        return (*times, text if picture is None else self.join(picture, text), None)
+
+
 def during(networks: Sequence[nn.Module]) -> Callable[[], AbstractContextManager[None]]:
     """Makes these networks keep what is constant in a walk -> the context that each walk of theirs is to be in."""
     walks = Walks()
     for layer, about in (found for network in networks for found in _constant(network)):
         layer.forward = Kept(forward=layer.forward, weights=list(layer.parameters()), walks=walks, about=about)
         walks.layers.append(layer.forward)
+    for module in (module for network in networks for module in network.modules()):
+        if type(module).__name__ == JOINING:
+            join = Kept(forward=_in_line, weights=(), walks=walks, about=_same)
+            module.forward = Joined(forward=module.forward, join=join)
+            walks.layers.append(join)
     return walks.during
+
+
+def _in_line(picture: Tensor, text: Tensor) -> Tensor:
+    return torch.cat((picture, text), 1)
 
 
 def _constant(network: nn.Module) -> Iterator[tuple[Any, Callable[[Tensor], Any]]]:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
+import tiny_clips
 import tiny_sound
 import torch
 from tiny import scheduler
@@ -20,9 +23,18 @@ from mediagen.pipelines.opening import of
 
 pytest.importorskip("diffusers")
 
+GREY = np.full((16, 16, 3), 128, np.uint8)
+CLIP = {"size": 16, "seconds": 5 / 16}
 CASES: dict[str, tuple[Callable[..., Path], str, dict[str, Any], dict[str, Any]]] = {
     "sd": (tiny.sd, "DDIMScheduler", tiny.DDIM, {"size": 16}),
-    "wan": (tiny.wan, "UniPCMultistepScheduler", tiny.FLOWING, {"size": 16, "seconds": 5 / 16}),
+    "wan": (tiny.wan, "UniPCMultistepScheduler", tiny.FLOWING, CLIP),
+    "wan, picture": (tiny_clips.wan_i2v, "UniPCMultistepScheduler", tiny_clips.WAN, CLIP | {"first": GREY}),
+    "wan, two pictures": (
+        partial(tiny_clips.wan_i2v, looks=2),
+        "UniPCMultistepScheduler",
+        tiny_clips.WAN,
+        CLIP | {"first": GREY, "last": GREY},
+    ),
     "ltx": (tiny.ltx, "FlowMatchEulerDiscreteScheduler", tiny.LTX, {"size": 16, "seconds": 5 / 25}),
     "stable audio": (
         tiny_sound.stable_audio,
