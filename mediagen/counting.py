@@ -5,8 +5,8 @@ Tensors on PyTorch's "meta" device cost nothing, so that a network of any size i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,14 +51,22 @@ class _Operations(TorchDispatchMode):
         self.count = count
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default and args[0].device.type == "meta":
-            return 1.0 if args[0].is_floating_point() else 1  # a number is asked for where there is none
+        if (answer := _made_up(func, args, kwargs or {})) is not None:
+            return answer
         self.count.pass_over((args, kwargs))
         made = func(*args, **(kwargs or {}))
         if func._overloadpacket in flop_registry:
             self.count.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=made)
         self.count.add(made)
         return made
+
+
+class _Numberless(TorchDispatchMode):
+    """What is brought from the meta device to another one is zeros there."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = _made_up(func, args, kwargs or {})
+        return func(*args, **(kwargs or {})) if answer is None else answer
 
 
 class _Attention(TorchFunctionMode):
@@ -76,12 +84,43 @@ class _Attention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _made_up(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """What stands for numbers that are asked for where there are none, zeros and ones; None for any other operation."""
+    if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+        return 1.0 if args[0].is_floating_point() else 1
+    place = torch.device(kwargs.get("device") or "meta")
+    if func is torch.ops.aten._to_copy.default and args[0].is_meta and place.type != "meta":
+        return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype, device=place)
+    return None
+
+
+@contextmanager
+def _on_meta() -> Iterator[None]:
+    """The meta device knows no autocast, and not which rows a mask picks: all of them."""
+    from torch.fx.experimental import _config
+
+    plain = torch.autocast
+    torch.autocast = lambda kind, *given, **options: nullcontext() if kind == "meta" else plain(kind, *given, **options)
+    try:
+        with _config.patch(meta_nonzero_assume_all_nonzero=True):
+            yield
+    finally:
+        torch.autocast = plain
+
+
 @contextmanager
 def counted() -> Iterator[Count]:
     """What is computed meanwhile; what attention gives is not to be used, on any device."""
     count = Count()
-    with torch.no_grad(), _Attention(count), _Operations(count):
+    with torch.no_grad(), _on_meta(), _Attention(count), _Operations(count):
         yield count
+
+
+@contextmanager
+def numberless() -> Iterator[None]:
+    """Networks on the meta device may be run among others meanwhile: what they give the others is zeros."""
+    with torch.no_grad(), _on_meta(), _Numberless():
+        yield
 
 
 def count(function: Callable[..., Any], *inputs: Any) -> Count:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoders.base import each_axis
-from .counting import Count, count
+from .counting import Count, count, counted, numberless
 from .families._loading import DTYPES
 from .families._outline import Part
 from .families._tiled import tiled, tiles
 from .families.model import Model
+from .modalities import image as image_modality
 from .pipelines.base import Pipeline
 from .pipelines.opening import family_of, models, of
 
 BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "nf4": 4.5}  # of a weight, its scales included
 FEWER = ("int8", "nf4")  # of the denoiser alone, the rest in bfloat16
 TILE = 32  # latents a side, of which tiles are counted
+CODERS = ("vae", "autoencoder", "audio_encoder")  # names of the part that decodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Plan:
 
     parts: the denoiser's first. asked: the job in words. batch: rows of a step, two for each sample where guidance has
     a second branch. tiled: what decoding holds in tiles of TILE latents a side, None where it cannot be tiled.
+    offloads: the ways in which its family lets parts lie elsewhere. A step of a model that writes codes is its last
+    column, with all before it in mind.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Plan:
     step: Count
     decoding: Count
     tiled: Count | None
+    offloads: Sequence[str] = ()
 
     @property
     def parameters(self) -> int:
@@ -60,10 +66,12 @@ class Plan:
         kinds of offload, from the quickest to the smallest."""
         decode = (self.tiled or self.decoding).peak if tiled else self.decoding.peak
         held = {part.name: self.step.peak if part.name in self.denoiser else 0 for part in self.parts}
-        held |= {part.name: decode for part in self.parts if part.name in ("vae", "autoencoder")}
+        held |= {part.name: decode for part in self.parts if part.name in CODERS}
         one = BITS[self.dtype] / 8
         needed = {"whole": self.weights(self.dtype) + max(held.values())}
         for way, there in (("model", "parameters"), ("group", "block"), ("sequential", "layer")):
+            if way not in self.offloads:
+                continue
             needed[way] = max(round(getattr(part, there) * one) + held[part.name] for part in self.parts)
         return needed
 
@@ -106,19 +114,15 @@ def plan(
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
     source = models().get(str(name_or_path), name_or_path)
-    model, parts, denoiser = family_of(source, revision).outline(source, revision)
+    family = family_of(source, revision)
+    model, parts, denoiser = family.outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
-    job = pipeline.job("a", **{option: value for option, value in given.items() if value is not None})
-    rows = _rows(pipeline, job)
-    cond = {k: torch.cat([row[k] for row in rows]).to("meta") for k in rows[0]}
+    job = _job(pipeline, {option: value for option, value in given.items() if value is not None})
     _weightless(model, DTYPES[dtype])
-    x = torch.empty(len(rows), model.spec.channels, *job.grid, device="meta")
     try:
-        step, decoding = (
-            count(lambda: model.denoiser.output(x, 0.9, cond)),
-            count(lambda: model.autoencoder.decode(x[:1])),
-        )
+        batch, step, z = (_column if model.denoiser is None else _step)(pipeline, job)
+        decoding = count(lambda: model.autoencoder.decode(z))
     except Exception as error:  # of whatever the networks run into
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{name_or_path} cannot be counted at {_asked(job, model)}: {line}") from error
@@ -128,16 +132,68 @@ def plan(
         denoiser=denoiser,
         asked=_asked(job, model),
         dtype=dtype,
-        batch=len(rows),
+        batch=batch,
         step=step,
         decoding=decoding,
-        tiled=_tiled(model, x[:1]),
+        tiled=_tiled(model, z),
+        offloads=getattr(family, "OFFLOADS", ()),
     )
+
+
+def _step(pipeline: Pipeline, job: Any) -> tuple[int, Count, Tensor]:
+    """(rows, a step of a walk, latents of one sample)."""
+    rows, spec = _rows(pipeline, job), pipeline.model.spec
+    cond = {k: torch.cat([row[k] for row in rows]).to("meta") for k in rows[0]}
+    x = torch.empty(len(rows), spec.channels, *job.grid, device="meta")
+    return len(rows), count(lambda: pipeline.model.denoiser.output(x, 0.9, cond)), x[:1]
+
+
+def _column(pipeline: Any, job: Any) -> tuple[int, Count, Tensor]:
+    """(rows, the last column of codes, codes of one sample)."""
+    model, [length] = pipeline.model, job.grid
+    with numberless():
+        cond, null = pipeline.said(job)
+    speaker, before = model.begins(cond, null), min(length, model.window) + max(model.layout.delays)
+    columns = torch.zeros(1, model.spec.channels, before, dtype=torch.long, device="meta")
+    with counted() as found:
+        speaker(columns)
+        found.peak = found.flops = 0  # columns come one by one: what is held of these ones is what is kept of them
+        speaker(columns[..., :1])
+    return 1 if null is None else 2, found, columns[..., :1].expand(-1, -1, length)
+
+
+def _job(pipeline: Pipeline, given: Mapping[str, Any]) -> Any:
+    """A job of this size and length, from a grey picture where the model must be shown one."""
+    model = pipeline.model
+    if model.enlarges is not None:
+        side = given.get("size") or model.size[::-1]
+        sides = (side, side) if isinstance(side, int) else side
+        if any(one % model.enlarges.factor for one in sides):
+            times = model.enlarges.factor
+            raise ValueError(f"{model.name} makes a picture {times} times larger: size must be a multiple of {times}")
+        return pipeline.job("a", start=_grey(*(one // model.enlarges.factor for one in sides)))
+    shown = {name: _grey(16, 16) for name in model.ends}
+    return pipeline.job(_words(model), **given, **shown)
+
+
+def _grey(width: int, height: int) -> Any:
+    return image_modality.Image.from_tensor(torch.zeros(3, height, width))
+
+
+def _words(model: Model) -> str:
+    """A prompt; an empty one for a model that reads none."""
+    try:
+        model.text.lengths(["a"])
+    except ValueError:
+        return ""
+    return "a"
 
 
 def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
     """The conditions of a step: that of the prompt, and that of nothing where guidance has two branches."""
-    asked, guided = pipeline.asked(job), job.requests[0].walk.guidance != 1 and not pipeline.model.distilled
+    with numberless():
+        asked = pipeline.asked(job)
+    guided = job.requests[0].walk.guidance != 1 and not pipeline.model.distilled
     rows = [asked.prompts[0][0], *([asked.null] if guided else [])]
     return [{name: value for name, value in row.items() if isinstance(value, Tensor)} for row in rows]
 
@@ -145,9 +201,16 @@ def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
 def _weightless(model: Model, dtype: torch.dtype) -> None:
     """The denoiser and the autoencoder to the meta device, in one dtype."""
     coders = [getattr(model.autoencoder, name, None) for name in ("vae", "vocoder")]
-    for module in (model.denoiser, model.autoencoder, *coders):
+    for module in (model.denoiser, model.autoencoder, *coders, getattr(model, "network", None)):
         if isinstance(module, nn.Module):
-            nn.Module.to(module, "meta", dtype)  # diffusers' own would warn of a dtype for layers that have no weights
+            module._apply(partial(_emptied, dtype))
+
+
+def _emptied(dtype: torch.dtype, numbers: Tensor) -> Tensor:
+    """Whole numbers alone, by which layers tell how much they pad, stay."""
+    if numbers.is_floating_point():
+        return numbers.to("meta", dtype)
+    return numbers.to("meta") if numbers.ndim else numbers
 
 
 def memory() -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._placing import blocks
+from ._placing import blocks, modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,8 @@ class Reader(nn.Module):
         from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
         from transformers.models.clip.modeling_clip import CLIPTextModelOutput
 
-        config = getattr(self.config, "text_config", self.config)
+        inner = (getattr(self.config, name, None) for name in ("text_config", "encoder"))
+        config = next(filter(None, inner), self.config)
         shape = input_ids.shape if inputs_embeds is None else inputs_embeds.shape[:2]
         states = torch.zeros(*shape, config.hidden_size)
         layers = (states,) * (1 + config.num_hidden_layers)
@@ -93,6 +94,13 @@ def outline(
     known = inspect.signature(kind.__init__).parameters
     plain = {k: v for k, v in index.items() if k in known and not isinstance(v, list)}
     return kind(**(made | plain | {k: v for k, v in options.items() if k in known})), parts
+
+
+def bare(pipe: Any) -> None:
+    """The buffers of a pipeline's parts to where their weights are: a family has read the numbers that it needs."""
+    for part in modules(pipe):
+        if any(weights.is_meta for weights in part.parameters()):
+            nn.Module.to(part, "meta")
 
 
 def part_of(name: str, module: nn.Module) -> Part:

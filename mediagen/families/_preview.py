@@ -25,13 +25,21 @@ SHOWN, SIDE = 8, 16  # pictures that it is fitted on, and latents a side of each
 RIDGE = 1e-4
 
 
+def whole(z: Tensor) -> Tensor:
+    """Of most latents all are of a picture."""
+    return z
+
+
 @dataclass(eq=False)
 class Affine:
-    """Whitened latents [B, C, *grid] -> media [B, 3, *grid] in about [-1, 1]; `weights` is found at the first call."""
+    """Whitened latents [B, C, *grid] -> media [B, 3, *grid] in about [-1, 1]; `weights` is found at the first call.
+    part: those of the latents that are a picture's."""
 
     autoencoder: Autoencoder
+    part: Callable[[Tensor], Tensor] = whole
 
     def __call__(self, z: Tensor) -> Tensor:
+        z = self.part(z)
         shown = torch.einsum("kc,bc...->bk...", self.weights[:, 1:], z.float())
         return shown + self.weights[:, 0].view(1, -1, *(1,) * (z.ndim - 2))
 
@@ -43,7 +51,7 @@ class Affine:
         goal = smaller(pictures, spec.stride[-2:])
         media = pictures if spec.dims == 2 else pictures[:, :, None]  # a clip of one frame is one latent
         with torch.no_grad():
-            latents = torch.cat([self.autoencoder.encode(one[None]).float() for one in media]).flatten(2)
+            latents = torch.cat([self.part(self.autoencoder.encode(one[None])).float() for one in media]).flatten(2)
         told = torch.cat((torch.ones_like(latents[:, :1]), latents), 1).movedim(1, -1).flatten(0, 1).double()
         wanted = goal.flatten(2).movedim(1, -1).flatten(0, 1).double()
         square = told.T @ told + RIDGE * len(told) * torch.eye(told.shape[1])
@@ -53,11 +61,16 @@ class Affine:
 def preview(asked: Any, model: Model) -> Callable[[Tensor], Tensor] | None:
     """What shows a model's latents: an AutoencoderTiny by folder or repository, the affine map where nothing is asked
     for (None), or nothing (False), as for media that are no pictures."""
-    spec = model.spec
+    spec, part = model.spec, getattr(model.autoencoder, "pictured", whole)
     if asked is None:
-        shows = spec.media_channels == 3 and (spec.dims == 2 or (spec.dims == 3 and spec.causal))
-        return model.preview or (Affine(model.autoencoder) if shows else None)
-    return None if asked is False else tiny(asked, spec.channels)
+        alone = spec.causal or spec.stride[0] == 1  # one frame is one latent
+        shows = spec.media_channels == 3 and (spec.dims == 2 or (spec.dims == 3 and alone))
+        return model.preview or (Affine(model.autoencoder, part) if shows else None)
+    if asked is False:
+        return None
+    if spec.dims != 2:
+        raise ValueError(f"an AutoencoderTiny shows pictures, {model.name} makes clips: leave out preview")
+    return tiny(asked, spec.channels)
 
 
 def shapes(n: int, size: list[int]) -> Tensor:

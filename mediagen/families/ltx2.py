@@ -96,7 +96,11 @@ class JointVAE(adapters.PublishedVAE):
         return self.joint.joined(z, z.new_zeros(len(z), self.joint.sounds(z.shape[2]), z.shape[1]))
 
     def decode(self, z: Tensor) -> Tensor:
-        return super().decode(self.joint.parted(z)[0])
+        return super().decode(self.pictured(z))
+
+    def pictured(self, z: Tensor) -> Tensor:
+        """The latents of the clip alone, which a preview shows."""
+        return self.joint.parted(z)[0]
 
     def heard(self, z: Tensor) -> list[Audio]:
         """The sound of each clip: latents -> a spectrogram -> samples."""

@@ -21,11 +21,12 @@ from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
 from . import _hub as hub
 from ._loading import PLAIN, Loading
+from ._outline import Part, part_of
 from ._sound import Unweighted
 from .model import Model
 from .published import REPOSITORY, fingerprint
 
-CONFIG = "config.json"
+CONFIG, PLAN = "config.json", "generation_config.json"
 KINDS = ("musicgen",)
 LOADS = ("dtype", "device", "revision")  # of `Loading`, what it takes
 
@@ -64,17 +65,36 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     return model(network.requires_grad_(False).eval(), tokenizer, about)
 
 
-def outline(source: str | Path, revision: str | None = None) -> Any:
-    """ValueError: what it needs is not counted before it is loaded."""
-    raise ValueError(f"cannot plan the checkpoint {source}: a model that writes codes is not counted yet; load it")
+def outline(source: str | Path, revision: str | None = None) -> tuple[CodeModel, list[Part], list[str]]:
+    """(the model without its weights, its parts, the name of the one that writes), for what is counted before it is
+    loaded. Of a repository only configurations and the tokenizer are fetched."""
+    from accelerate import init_empty_weights
+    from transformers import AutoTokenizer, GenerationConfig, MusicgenConfig, MusicgenForConditionalGeneration
+
+    name = str(source) if revision is None else f"{source}@{revision}"
+    folder = Path(source) if Path(source).is_dir() else _fetched(name, weights=False)
+    try:
+        with adapters.quiet(), init_empty_weights(include_buffers=False):
+            network = MusicgenForConditionalGeneration(MusicgenConfig.from_pretrained(folder, local_files_only=True))
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if (folder / PLAN).is_file():
+            network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        network.tie_weights()  # which are counted once
+        made = model(network.eval(), tokenizer, adapters.About(name=name, hash=""))
+    except Exception as error:  # as where it is loaded
+        raise ValueError(f"cannot plan the checkpoint {name}: {str(error).strip().splitlines()[0]}") from error
+    parts = [part_of(part, module) for part, module in network.named_children()]
+    return made, parts, ["decoder"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CodeModel(Model):
-    """A model that writes codes. begins: (condition, the null's or None) -> its `generators.autoregressive.Speaker`;
-    layout: of its codes; window: positions that it was trained on; sampling: as it was published."""
+    """A model that writes codes. network: transformers' own, with all its parts; begins: (condition, the null's or
+    None) -> its `generators.autoregressive.Speaker`; layout: of its codes; window: positions that it was trained on;
+    sampling: as it was published."""
 
     denoiser: Any = None
+    network: Any
     begins: Callable[[Cond, Cond | None], Any]
     layout: Layout
     window: int
@@ -102,6 +122,7 @@ def model(network: Any, tokenizer: Any, about: adapters.About) -> CodeModel:
         preview=None,
         defaults=defaults,
         whole=True,
+        network=network,
         begins=lambda cond, null: begins(network.decoder, own.num_codebooks, cond, null),
         layout=layout,
         window=window,
@@ -196,11 +217,12 @@ def _asked(name: str) -> Path | None:
         return None
 
 
-def _fetched(name: str) -> Path:
+def _fetched(name: str, weights: bool = True) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, where = hub.where(name)
+    wanted = ["*.json", "*.model", *(["*.safetensors"] if weights else [])]
     try:
-        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors", "*.model"], **where))
+        return Path(snapshot_download(repository, allow_patterns=wanted, **where))
     except Exception as error:
         raise ValueError(f"the repository {name} cannot be fetched: {str(error).strip().splitlines()[0]}") from error

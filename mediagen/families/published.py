@@ -25,8 +25,9 @@ from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
 from ._fitted import fitted
+from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
-from ._outline import Part
+from ._outline import Part, bare
 from ._outline import outline as outlined
 from ._placing import place
 from .model import Model
@@ -91,6 +92,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
             read = getattr(family, "READ", {})
             pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS, read)
         made = family.model(pipe, About(name=name, hash=""))
+        bare(pipe)
     except Exception as error:  # as in `_built`
         raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}") from error
     return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
