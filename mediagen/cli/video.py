@@ -11,6 +11,7 @@ from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Promp
 from .terminal import check_writable, open_model, progress_bar, save_all, tell, watched
 
 if TYPE_CHECKING:
+    from ..pipelines.video import VideoJob, VideoPipeline
     from ..pipelines.video_stream import VideoStream
 
 Out = Annotated[
@@ -70,31 +71,40 @@ def video(  # noqa: PLR0913 (one argument an option)
     clip: dict[str, Any] = {"seconds": seconds, "size": read_size(size), "fps": fps, "motion": motion, "first": first}
     edit = {"last": last, "start": source, "mask": mask, "between": read_between(start, end), "left": left}
     edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": False if mute else sound}
-    if source is None and strength is not None:
-        raise ValueError("--strength needs --from, the clip to vary")
-    if source is not None:
-        edit["strength"] = strength if strength is not None else default_strength(edit)
+    edit |= read_strength(strength, edit)
     text = read_timeline(prompt, then)
     if continued:
         refuse({**edit, "n": n if n != 1 else None})
-        go_on(open_model(model, "video", dtype).live(text, **clip, **walk), out)
-        return
     pipeline = open_model(model, "video", dtype)
-    job = pipeline.job(text, n=n, **clip, **edit, **walk)
+    if continued:
+        go_on(pipeline.live(text, **clip, **walk), out)
+    else:
+        make(pipeline, pipeline.job(text, n=n, **clip, **edit, **walk), prompt, out)
+
+
+def make(pipeline: "VideoPipeline", job: "VideoJob", prompt: str, out: Path) -> None:
+    """Clips that are made whole, into files; of those that are made in windows also how far they drifted."""
+    from ..metrics.drift import curve, plotted
+    from ..modalities.video_formats import check_suffix
+
     if job.sound is not None and check_suffix(out).sound is None:
         raise ValueError(f"{out}: {check_suffix(out).name} holds no sound: write .mp4, .webm or .mkv, or add --mute")
     made = watched(pipeline.stream(job), prompt)
     save_all(made, out, job.requests[0].seed)
     if job.canvas is None and job.frames >= 2 * pipeline.frames:
-        from ..metrics.drift import curve, plotted
-
         for one in made:
             tell(plotted(curve(one.frames, one.rate, pipeline.frames / one.rate)))
 
 
-def default_strength(edit: dict[str, Any]) -> float:
-    """Of a clip that is varied or interpolated as much as the API's own, of one that is kept beside what is new all."""
-    return 1.0 if any(edit[name] is not None for name in ("mask", "between", "left", "right")) else 0.6
+def read_strength(strength: float | None, edit: dict[str, Any]) -> dict[str, float]:
+    """Where it is not said: of a clip that is varied or interpolated as much as the API's own, of one that is kept
+    beside what is new all."""
+    if edit["start"] is None:
+        if strength is not None:
+            raise ValueError("--strength needs --from, the clip to vary")
+        return {}
+    kept = any(edit[name] is not None for name in ("mask", "between", "left", "right"))
+    return {"strength": strength if strength is not None else 1.0 if kept else 0.6}
 
 
 def refuse(edit: dict[str, Any]) -> None:
