@@ -44,4 +44,4 @@ def test_memory_does_not_grow_with_the_length() -> None:
     whole, ours = count(lambda: vae.decode(z)), oobleck(vae)
     ours.decode(z[..., :8])  # weights are made
     short, long = count(lambda: ours.decode(z[..., :129])), count(lambda: ours.decode(z))
-    assert long.peak < 1.1 * short.peak < 0.5e9 < 2e9 < whole.peak and long.flops < 1.3 * whole.flops
+    assert long.peak < 1.2 * short.peak < 0.5e9 < 2e9 < whole.peak and long.flops < 1.3 * whole.flops
