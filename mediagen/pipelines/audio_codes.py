@@ -39,26 +39,17 @@ class CodesPipeline(AudioPipeline):
     shown the end of the last one.
     """
 
-    def job(
-        self,
-        prompt: Any,
-        *,
-        seconds: float | None = None,
-        n: int = 1,
-        start: Any = None,
-        previews: bool = False,
-        noise: Any = None,
-        **options: Any,
-    ) -> CodesJob:
+    def job(self, prompt: Any, *, n: int = 1, start: Any = None, noise: Any = None, **options: Any) -> CodesJob:
         """Check everything that was asked for and put it into a job; nothing is computed yet.
 
-        start: a clip to go on from, for `right` seconds. noise: a torch.Generator, drawn from as transformers does from
-        its own. ValueError for what such a model cannot do."""
-        options = {name: value for name, value in options.items() if value is not None}
+        start: a clip to go on from, for `right` seconds; without one `seconds` are new. noise: a torch.Generator, drawn
+        from as transformers does from its own. There are no previews. ValueError for what such a model cannot do."""
+        options = {name: value for name, value in options.items() if value is not None and name != "previews"}
         if options.get("left") == 0:
             del options["left"]
         if options.get("strength") == 1:
             del options["strength"]
+        seconds = options.pop("seconds", self.model.seconds)
         chosen = {name: options.pop(name) for name in ("temperature", "top_k", "top_p") if name in options}
         self._check(options, start, prompt)
         if noise is not None and not isinstance(noise, torch.Generator):
@@ -67,7 +58,7 @@ class CodesPipeline(AudioPipeline):
             )
         sampling = replace(self.model.sampling, **chosen)
         clip, right = None if start is None else audio_modality.load(start), options.pop("right", 0.0)
-        seconds = right if clip is not None else (self.model.seconds if seconds is None else seconds)
+        seconds = seconds if clip is None else right
         check_seconds(seconds, self.shortest, LONGEST, "right" if clip is not None else "seconds")
         new = round(seconds * self.rate)
         cover, past = (None, None) if clip is None else self._ahead(clip, new)
