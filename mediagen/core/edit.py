@@ -234,6 +234,23 @@ def wrapped(denoise: Denoise, *, margin: int | tuple[int, int], axes: int | Sequ
     return wrap
 
 
+def preceded(denoise: Denoise, known: Tensor, *, axis: int) -> Denoise:
+    """What is known stands before x along `axis`, shown as it is, at t = 0; what is said of it is left out.
+
+    known [B, C, *grid], as x but for that axis. For a network that was trained with times per token (`pinned`): it is
+    shown what x goes on from, which is not a part of the result; with `looped` round it, what all of a loop is of.
+    """
+    length = known.shape[axis]
+
+    def precede(x: Tensor, t: Any) -> Tensor:
+        times = torch.as_tensor(spread(t, x), dtype=torch.float64, device=x.device).expand(len(x), 1, *x.shape[2:])
+        clean = times.new_zeros(len(x), 1, *known.shape[2:])
+        out = denoise(torch.cat([known, x], axis), torch.cat([clean, times], axis))
+        return out.narrow(axis, length, x.shape[axis])
+
+    return precede
+
+
 def control(denoiser: Denoiser, residuals: Residuals, *, low: float = 0.0, high: float = 1.0) -> Denoiser:
     """While low <= t <= high the entries of `residuals(x, told, cond)`, those of a control network, are added to every
     condition that the denoiser is bound to; x and the time `told` are what its own network gets. What they mean is

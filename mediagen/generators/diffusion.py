@@ -96,13 +96,14 @@ class Asked:
     regions: (cond, mask [1, 1, *grid]), prompts by place over the first one. told: what a window is told of its place,
     as entries of the condition; an entry that is zero in a condition (nothing was asked for: the null's) stays so.
     lead: positions of a loop that the network is shown once more before its first one, whose answer is left out: for a
-    network to which the first position of a grid means something else than the others. around: positions past each end
-    of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place on the
-    grid, and have it for these positions too. share: the part of guidance that there is at each position [1, 1, *grid],
-    in 0 .. 1, or more where it is stronger; None: all of it everywhere. parts: numbers of places whose guidance is
-    rescaled apart, as for `guidance.rescale`. aside: entries of a condition with which the network is something else
-    that guidance leads away from, and how much. controls: what control networks add. bound: x0 -> x0 within a range,
-    after guidance. widened: (noise of steps, path, times) -> the noise of steps that is added instead.
+    network to which the first position of a grid means something else than the others. front: clean latents
+    [B, C, *grid] that it is shown there instead, `lead` positions of them (`edit.preceded`). around: positions past
+    each end of a loop that the network is shown in every step, instead of rolling it: for conditions that have a place
+    on the grid, and have it for these positions too. share: the part of guidance that there is at each position
+    [1, 1, *grid], in 0 .. 1, or more where it is stronger; None: all of it everywhere. parts: numbers of places whose
+    guidance is rescaled apart, as for `guidance.rescale`. aside: entries of a condition with which the network is
+    something else that guidance leads away from, and how much. controls: what control networks add. bound: x0 -> x0
+    within a range, after guidance. widened: (noise of steps, path, times) -> the noise of steps that is added instead.
     """
 
     prompts: Sequence[tuple[Cond, float]]
@@ -110,6 +111,7 @@ class Asked:
     regions: Sequence[tuple[Cond, Tensor]] = ()
     told: Callable[[Box], Cond] | None = None
     lead: int = 0
+    front: Tensor | None = None
     around: int = 0
     share: Tensor | None = None
     parts: Tensor | None = None
@@ -198,7 +200,10 @@ class _Guide:
         axes = [axis % (len(grid) + 2) - 2 for axis in self.walk.loop]
         wide = [side + sum(margin) * (axis in axes) for axis, side in enumerate(grid)]
         windows = _windows(lambda box: self.prompt(number, box if around else ()), self.walk.window, wide)
-        led = edit.wrapped(windows, margin=margin, axes=self.walk.loop) if any(margin) else windows
+        if self.asked.front is not None:
+            led = edit.preceded(windows, self.asked.front, axis=axes[0] + 2)
+        else:
+            led = edit.wrapped(windows, margin=margin, axes=self.walk.loop) if any(margin) else windows
         return led if around else edit.looped(led, axes=self.walk.loop)
 
     def seen(self, box: Box) -> Denoise:

@@ -1,7 +1,7 @@
 """Video: a prompt and seconds, pictures to begin and end with, or a clip to vary, mend, extend or refine -> clips."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..families.model import Model
-from ..generators.diffusion import Box, Start
+from ..generators.diffusion import Asked, Box, Start
 from ..request import Request
 from . import video_continued, video_opener
 from .base import Event, Job, Pipeline, batch, noise_name, result_of
@@ -20,7 +20,8 @@ from .prompts import prompts_of
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
 from .video_checks import LARGEST, check_count, check_edits, check_size
-from .video_inputs import Audio, Inputs, Video, inputs, known, load_mask
+from .video_inputs import Inputs, Video, inputs, known, load_mask
+from .video_job import VideoJob, begun, covered, task_of
 
 if TYPE_CHECKING:
     from .video_stream import VideoStream
@@ -28,24 +29,6 @@ if TYPE_CHECKING:
 EDITS = ("first", "last", "mask", "between", "left", "right", "factor", "fps", "motion", "sound")
 TIME = -3  # the axis of time of [B, C, F, H, W]
 BORDER = 0.5  # seconds in which one prompt of a timeline gives way to the next
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class VideoJob(Job):
-    """frames: how many a result has; rate: frames a second of it; canvas: what an edit keeps; stray: frames
-    [1, 1, M, 1, 1] that stay though their latents do not; sound: what is heard with it, unless it is muted; opened:
-    whether the model's opener draws its first frame, opening [B, 3, 1, H, W] once it is there; continued: whether it is
-    made window after window (`video_continued`)."""
-
-    frames: int
-    rate: float
-    canvas: Canvas | None = None
-    stray: Tensor | None = None
-    sound: Audio | None = None
-    muted: bool = False
-    opened: bool = False
-    opening: Tensor | None = None
-    continued: bool = False
 
 
 class VideoPipeline(Pipeline):
@@ -117,7 +100,10 @@ class VideoPipeline(Pipeline):
         return result_of(self.run(job), prompt)
 
     def loop(self, prompt: Any, *, seconds: float | None = None, n: int = 1, **options: Any) -> Any:
-        """A clip whose end goes on with its beginning, of the nearest number of whole latents (of four frames)."""
+        """A clip whose end goes on with its beginning, of the nearest number of whole latents (of four frames).
+
+        first: a picture that it is of, for a model that is shown what is known; else its opener draws one. It is what
+        the network sees all of the loop go on from, and not one of its frames."""
         return result_of(self.run(self.job(prompt, seconds=seconds, n=n, loop=True, **options)), prompt)
 
     def job(
@@ -146,12 +132,12 @@ class VideoPipeline(Pipeline):
         if adapted.control and (looped or start is not None):
             raise ValueError("control networks lead new clips: leave out control, or what the clip begins from or loop")
         count, rate = self._count(seconds, given, edits, looped), given.rate * edits.get("factor", 1)
-        cover = known(given, edits, count, self.model.spec, self.frames)
+        cover = None if looped else known(given, edits, count, self.model.spec, self.frames)
         self._check_pictures(given, edits, cover)
         text, timeline = split_timeline(prompt, count / rate)
         common = {name: edits[name] for name in ("motion", "factor", "between", "left", "right") if name in edits}
         request = Request(
-            task=_task(given, edits, looped),
+            task=task_of(given, edits, looped),
             prompts=(),
             size=given.size,
             seconds=count / rate,
@@ -169,19 +155,14 @@ class VideoPipeline(Pipeline):
             requests=requests,
             grid=grid,
             noise=self._noise(noise, (len(requests), self.model.spec.channels, *grid), request),
-            known=None if cover is None else cover.known,
-            keep=None if cover is None else cover.stays,
             previews=previews,
             adapted=adapted,
             frames=count,
             rate=rate,
-            canvas=cover,
-            stray=None if cover is None else cover.stray(self.model.spec),
             sound=given.heard(count / rate, round(edits.get("left", 0.0) * given.rate) / rate),
             muted=given.muted,
-            opened=self.model.opener is not None and request.task == "generate" and noise is None and count > 1,
         )
-        return video_continued.cut(self, job)
+        return video_continued.cut(self, covered(self, begun(self, job, given), cover))
 
     def stream(self, job: Any) -> Iterator[Event]:
         """The events of a job, the last of them with its media; those of the opener before them."""
@@ -195,12 +176,20 @@ class VideoPipeline(Pipeline):
 
     def start(self, job: Any) -> Start | None:
         """What the walk begins from: of a clip that was opened its first latent."""
-        if job.opening is None:
+        if job.opening is None or job.requests[0].walk.loop:
             return super().start(job)
-        first = torch.cat([self.encode(picture) for picture in job.opening.split(1)])
         room, keep = (0, 0, 0, 0, 0, job.grid[0] - 1), torch.zeros(1, 1, *job.grid)
         keep[:, :, 0] = 1
-        return Start(known=F.pad(first, room), keep=keep, token=self.model.token)
+        return Start(known=F.pad(self._opened(job), room), keep=keep, token=self.model.token)
+
+    def asked(self, job: Any) -> Asked:
+        """What is asked for; a loop that has a picture is shown it before its first latent, wherever that lies."""
+        asked, looped = super().asked(job), bool(job.requests[0].walk.loop)
+        return replace(asked, front=self._opened(job)) if looped and job.opening is not None else asked
+
+    def _opened(self, job: VideoJob) -> Tensor:
+        """The first latents [B, C, 1, H, W]."""
+        return torch.cat([self.encode(picture) for picture in job.opening.split(1)])
 
     def live(self, prompt: Any, *, seconds: float | None = None, size: Any = None, **options: Any) -> "VideoStream":
         """Clips that go on from one another, without an end or for so many seconds: `video_stream.VideoStream`.
@@ -213,6 +202,8 @@ class VideoPipeline(Pipeline):
     def given(self, start: Any, edits: Mapping[str, Any], size: Any, seconds: Any, loop: Any) -> Inputs:
         """What was given, loaded. ValueError for what contradicts itself, and what the model cannot be told of."""
         check_edits(edits, seconds, start, loop)
+        if loop and "first" in edits and self.model.token is None:
+            raise ValueError("a loop has no first frame: leave out first, or loop")
         given = inputs(start, edits, size, self.rate, tuple(self.model.size[-2:]), self.model.multiple)
         scalars = {scalar.name: scalar for scalar in self.model.scalars}
         if "motion" in edits and "motion" not in scalars:
@@ -231,7 +222,7 @@ class VideoPipeline(Pipeline):
             return
         if cover is None or (given.source is None and given.first is None):
             raise ValueError(f"the model {self.model.name} makes clips from a picture: give first, or a clip to vary")
-        changed = given.source is not None and _task(given, edits, False) != "vary"
+        changed = given.source is not None and task_of(given, edits, False) != "vary"
         if changed and not bool(cover.whole[max(cover.shown[0], 0)]):
             raise ValueError(
                 f"the model {self.model.name} begins with a picture: the first frame that it sees must stay"
@@ -364,12 +355,3 @@ class VideoPipeline(Pipeline):
 
 
 PIPELINE = VideoPipeline
-
-
-def _task(given: Inputs, edits: Mapping[str, Any], looped: bool) -> str:
-    if given.source is None:
-        return "loop" if looped else "animate" if given.pictures is not None else "generate"
-    if "factor" in edits:
-        return "interpolate"
-    changed = "inpaint" if "mask" in edits or "between" in edits else "vary"
-    return "extend" if "left" in edits or "right" in edits else changed

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..autoencoders.base import LatentSpec
 
 FADE = 4  # frames over which what the autoencoder lost of a kept frame fades out of the new ones beside it
+SEEN = 0.08  # of [-1, 1]: a difference that is seen
 
 Span = tuple[int, int]
 
@@ -60,13 +62,13 @@ class Canvas:
     def joined(self, made: Tensor) -> Tensor:
         """The canvas with what was made of the shown part [3, M, H, W] in it.
 
-        What the autoencoder lost of a kept frame is added to the new frames beside it, less and less over `FADE`
-        frames: a frame that shows nothing new looks like its neighbour, and sharpness does not jump."""
+        What the autoencoder lost of a kept frame is added to the new frames beside it where nothing moved, less and
+        less over `FADE` frames: what shows nothing new looks like its neighbour, and sharpness does not jump."""
         first, last = max(self.shown[0], 0), min(self.shown[1], self.count)
         inside = slice(first, last)
         made = made[:, first - self.shown[0] : last - self.shown[0]]
         old, keep = self.frames[:, inside], self.keep[:, inside]
-        made = made + lost(old - made, self.whole[inside])
+        made = made + lost(made, old, self.whole[inside])
         out = self.frames.clone()
         out[:, inside] = torch.lerp(made, old, keep.expand(-1, -1, *old.shape[2:]))
         return out
@@ -75,17 +77,27 @@ class Canvas:
         return torch.arange(*self.shown).clamp(0, self.count - 1)
 
 
-def lost(rest: Tensor, whole: Tensor) -> Tensor:
-    """Of differences [3, F, H, W] those at the frames that are `whole` (bool [F]), fading out over their neighbours."""
-    anchors = whole.nonzero()[:, 0].tolist()
+def lost(made: Tensor, old: Tensor, whole: Tensor) -> Tensor:
+    """What decoding lost of the frames that are `whole` (bool [F]): old - made [3, F, H, W] there, fading out over
+    their neighbours where these look as the frame itself does when decoded: what has moved on leaves no ghost."""
+    anchors, rest = whole.nonzero()[:, 0].tolist(), old - made
     out = torch.zeros_like(rest)
     for place in range(len(whole)):
         before = [a for a in anchors if a <= place][-1:]
         near = before + [a for a in anchors if a > place][:1]
         shares = [max(0.0, 1 - abs(a - place) / FADE) for a in near]
         for anchor, share in zip(near, shares, strict=True):
-            out[:, place] += rest[:, anchor] * (share / max(1.0, sum(shares)))
+            if share:
+                out[:, place] += (
+                    rest[:, anchor] * same(made[:, place], made[:, anchor]) * (share / max(1.0, sum(shares)))
+                )
     return out
+
+
+def same(one: Tensor, other: Tensor) -> Tensor:
+    """Where two frames [3, H, W] look the same: 1 to 0 [1, H, W], by the mean square of what differs around a pixel."""
+    apart = F.avg_pool2d((one - other).square().mean(0, keepdim=True), 5, 1, 2, count_include_pad=False)
+    return torch.exp(-apart / (2 * SEEN**2))
 
 
 def placed(frames: Tensor, at: Sequence[int], count: int, *, blended: bool = False) -> tuple[Tensor, Tensor]:

@@ -23,8 +23,8 @@ def check_edits(edits: Mapping[str, Any], seconds: Any, start: Any, loop: Any) -
     kinds = [kind for kind in (("mask", "between"), ("left", "right"), ("factor",)) if set(kind) & set(changed)]
     if len(kinds) > 1:
         raise ValueError(f"{kinds[0][0]} and {kinds[1][0]} are different edits: one after the other")
-    if loop and ends:
-        raise ValueError(f"a loop has no {ends[0]} frame: leave out {ends[0]}, or loop")
+    if loop and "last" in edits:
+        raise ValueError("a loop has no last frame: leave out last, or loop")
     if "factor" in edits and edits["factor"] not in FACTORS:
         raise ValueError(f"factor must be 2 or 4, twice or four times the frames, not {edits['factor']!r}")
     if "motion" in edits:

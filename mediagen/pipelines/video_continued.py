@@ -20,7 +20,8 @@ from .timed import Timeline
 from .video_canvas import Canvas, covering, placed
 
 if TYPE_CHECKING:
-    from .video import VideoJob, VideoPipeline
+    from .video import VideoPipeline
+    from .video_job import VideoJob
 
 SHARE = 3  # one latent in so many of a window, two at least, is the end of the window before
 

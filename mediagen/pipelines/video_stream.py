@@ -14,10 +14,11 @@ from .live import Live
 from .prompts import prompts_of
 from .rollout import Window, rollout
 from .timed import check_seconds, split_timeline
-from .video import VideoJob, VideoPipeline
+from .video import VideoPipeline
 from .video_canvas import covering
 from .video_continued import overlap
 from .video_inputs import Inputs, Video
+from .video_job import VideoJob
 
 
 class VideoStream(Live[Video]):

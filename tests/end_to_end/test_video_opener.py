@@ -59,8 +59,18 @@ def test_the_same_seed_is_the_same_clip_alone_and_in_a_batch(opened) -> None:
 def test_only_new_clips_are_opened(opened, tiny_video: Path) -> None:
     clip = opened.generate(PROMPT, seed=1)
     picture = clip.image(0)
-    kept = {"first": picture}, {"last": picture}, {"loop": True}, {"start": clip, "right": 0.5}, {"seconds": 0.125}
-    assert opened.job(PROMPT, seed=1).opened and not any(opened.job(PROMPT, **k).opened for k in kept)
+    kept = (
+        {"first": picture},
+        {"last": picture},
+        {"loop": True, "first": picture},
+        {"start": clip, "right": 0.5},
+        {"seconds": 0.125},
+    )
+    assert (
+        opened.job(PROMPT, seed=1).opened
+        and opened.job(PROMPT, loop=True).opened
+        and not any(opened.job(PROMPT, **k).opened for k in kept)
+    )
     assert not opened.job(PROMPT, noise=torch.Generator().manual_seed(0)).opened
     without = mediagen.load(tiny_video)
     assert not without.job(PROMPT, seed=1).opened and without.model.hash != opened.model.hash

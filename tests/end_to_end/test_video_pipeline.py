@@ -265,6 +265,26 @@ def test_a_loop_is_led_into_by_its_own_end(pipeline, calls, pixelwise) -> None:
     assert x.shape[2] == 5 and torch.equal(x[:, :, 0], x[:, :, -1])
 
 
+def test_a_loop_of_a_picture_sees_it_in_front_in_every_step(pipeline, calls) -> None:
+    """Without noise, at t = 0, and so do both samples of a batch; it has no seam either, and replays from its file."""
+    first = picture(40)
+    clip, other = pipeline.loop("a wheel", first=first, seconds=2, seed=0, guidance=1.0, steps=3, n=2)
+    wanted = pipeline.encode(torch.from_numpy(first.pixels / 127.5 - 1).float().permute(2, 0, 1)[None, :, None])
+    for x, t, _ in calls:
+        assert x.shape[2] == 5 and torch.allclose(x[:, :, :1], wanted, atol=1e-5)
+        assert bool((t[:, :, 0] == 0).all()) and bool((t[:, :, 1:] > 0).all())
+    assert clip.count == 16 and not np.array_equal(clip.frames, other.frames)
+    plain = pipeline.loop("a wheel", seconds=2, seed=0, guidance=1.0, steps=3)
+    assert np.abs(plain.frames.astype(float) - clip.frames).mean() > 0.3
+    steps = np.abs(np.diff(np.concatenate([clip.frames, clip.frames[:1]]).astype(float), axis=0)).mean((1, 2, 3))
+    assert steps[-1] <= steps[:-1].max() * 1.2
+
+
+def test_a_loop_of_a_picture_is_refused_by_what_is_not_shown_one(pipeline, unshown) -> None:
+    with pytest.raises(ValueError, match="a loop has no first frame"):
+        pipeline.loop("a wheel", first=picture(40))
+
+
 def test_a_loop_decodes_alike_wherever_it_is_cut(pipeline) -> None:
     for count in (1, 4, 20):  # shorter than the decoder's reach, longer, and in tiles
         z = torch.randn(1, 4, count, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -343,6 +363,7 @@ def test_every_task_replays_from_its_file(pipeline, ball, tmp_path) -> None:
         "animated": pipeline.generate("a cat", first=first, seed=5, fps=12, sound=tone),
         "between": pipeline.between(first, last, "a cat", seed=5),
         "loop": pipeline.loop("a cat", seconds=1.4, seed=5),
+        "loop of a picture": pipeline.loop("a cat", first=first, seconds=1.4, seed=5),
         "varied": pipeline.vary(source, "a dog", seed=5),
         "smaller": pipeline.vary(source, "a dog", seed=5, size=16, fps=4),
         "mended": pipeline.inpaint(source, black, "a dog", between=(0.5, 1.5), seed=5),
@@ -376,7 +397,7 @@ def test_every_task_replays_from_its_file(pipeline, ball, tmp_path) -> None:
         ({"window": 0.01}, "window must be"),
         ({"window": (9, 33, 33)}, "multiples of 16"),
         ({"loop": (-1,)}, "loop must be True"),
-        ({"loop": True, "first": picture(1)}, "a loop has no first"),
+        ({"loop": True, "last": picture(1)}, "a loop has no last"),
         ({"first": picture(1), "last": picture(2, 64)}, "first picture is 32x32, the last one 64x64"),
         ({"first": picture(1), "last": picture(2), "seconds": 0.25}, "make it longer"),
         ({"first": picture(1), "seconds": 0.125}, "make it longer"),

@@ -121,12 +121,24 @@ def test_a_network_that_looks_around_sees_what_is_pinned_without_noise():
     assert torch.allclose(pinned[free], bound(clean, torch.where(MASK == 1, 0.0, 0.9).expand(2, -1, -1, -1))[free])
 
 
-@pytest.mark.parametrize("edited", ["windowed", "together", "looped", "wrapped", "reuse", "control"])
+def test_what_precedes_is_seen_without_noise_and_is_no_part_of_the_result():
+    bound = Denoiser(PerToken(sees=1), path.Flow(), "x0").bind({"gain": torch.zeros(2)})
+    front, keep = KNOWN[..., :2], torch.zeros(1, 1, *EPS.shape[2:-1], EPS.shape[-1] + 2)
+    keep[..., :2] = 1
+    wide = F.pad(EPS, (2, 0))
+    pinned = edit.pinned(bound, torch.cat([front, KNOWN], -1), keep)(wide, 0.9)
+    out = edit.preceded(bound, front, axis=-1)(EPS, 0.9)
+    assert torch.allclose(out, pinned[..., 2:], atol=1e-6) and out.shape == EPS.shape
+    assert not torch.allclose(out[..., 0], edit.preceded(bound, -front, axis=-1)(EPS, 0.9)[..., 0])
+
+
+@pytest.mark.parametrize("edited", ["preceded", "windowed", "together", "looped", "wrapped", "reuse", "control"])
 def test_edits_take_times_per_token_along(edited):
     bound = Denoiser(PerToken(), path.Flow(), "flow").bind({"gain": torch.zeros(2)})
     edits = {
         "windowed": lambda: edit.windowed(edit.windowed(bound, size=5, overlap=2, axis=2), size=10, overlap=4),
         "together": lambda: edit.windowed(bound, size=10, overlap=4, together=True),
+        "preceded": lambda: edit.preceded(bound, KNOWN[..., :3], axis=-1),
         "looped": lambda: edit.looped(bound, axes=(-1, -2)),
         "wrapped": lambda: edit.wrapped(bound, margin=(3, 1), axes=(-1, -2)),
         "reuse": lambda: edit.reuse(bound, threshold=0.0),

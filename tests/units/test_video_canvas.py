@@ -67,13 +67,23 @@ def test_what_is_between_two_frames_is_held_or_mixed() -> None:
 
 
 def test_what_a_frame_lost_fades_out_of_its_neighbours() -> None:
-    rest = torch.ones(3, 9, 2, 2)
+    made, old = torch.zeros(3, 9, 2, 2), torch.ones(3, 9, 2, 2)
     whole = torch.zeros(9, dtype=torch.bool)
     whole[[0, 6]] = True
-    shares = lost(rest, whole)[0, :, 0, 0]
+    shares = lost(made, old, whole)[0, :, 0, 0]
     assert torch.allclose(shares, torch.tensor([1, 0.75, 0.5, 0.5, 0.5, 0.75, 1, 0.75, 0.5])) and FADE == 4
-    assert lost(rest, ~whole & whole).abs().max() == 0
-    assert torch.allclose(lost(rest, torch.arange(9) % 2 == 0), torch.ones(3, 9, 2, 2)), "never more than was lost"
+    assert lost(made, old, ~whole & whole).abs().max() == 0
+    assert torch.allclose(lost(made, old, torch.arange(9) % 2 == 0), old), "never more than was lost"
+
+
+def test_what_has_moved_on_leaves_no_ghost() -> None:
+    made, whole = torch.full((3, 3, 16, 32), -0.5), torch.tensor([True, False, False])
+    made[:, 0, :, 2:6] = made[:, 1, :, 22:26] = 0.5  # a bar that jumps to the right
+    old = made + 0.1
+    extra = lost(made, old, whole)
+    assert torch.allclose(extra[:, 0], torch.full((3, 16, 32), 0.1), atol=1e-6)
+    assert extra[:, 1, :, 2:6].abs().max() < 1e-3 and extra[:, 1, :, 22:26].abs().max() < 1e-3
+    assert torch.allclose(extra[:, 1, :, 10:18], torch.full((3, 16, 8), 0.075), atol=1e-6), "what stayed is as sharp"
 
 
 def test_a_mask_keeps_its_pixels_and_no_frames_to_align_are_no_error() -> None:
