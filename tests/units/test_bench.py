@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,19 @@ def test_image_bench(tiny_model: Path) -> None:
     assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
 
 
-def test_video_bench(tiny_video: Path) -> None:
+@pytest.fixture
+def here(command: Callable[..., int]) -> Callable[[Sequence[str], int], fresh.Command]:
+    """In place of `fresh.repeated`, which the bench of pictures runs: the command in this process."""
+
+    def run(asked: Sequence[str], repeats: int) -> fresh.Command:
+        assert command(*asked) == 0 and repeats == 1
+        return fresh.Command(seconds=1.0, peak=10**9)
+
+    return run
+
+
+def test_video_bench(tiny_video: Path, here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "repeated", here)
     text = video.table(str(tiny_video), repeats=1)
     assert "fresh process" in text and "by continuation" in text and "Model tiny-video, 32x32 at 8 frames" in text
     assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
@@ -85,7 +98,8 @@ def test_tables_are_put_between_their_markers() -> None:
         document.put(page, "other", "")
 
 
-def test_audio_bench(tiny_audio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_bench(tiny_audio: Path, here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "repeated", here)
     monkeypatch.setattr(audio, "STREAMED", 4.0)
     text = audio.table(str(tiny_audio), repeats=1)
     assert "fresh process" in text and "a stream of 4 s" in text and "Model tiny" in text and "8000 Hz" in text
