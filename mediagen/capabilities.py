@@ -1,10 +1,16 @@
 """What works with which model, and what is refused and why; computed from the models themselves."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .families._cards import cards, read_card
+
+if TYPE_CHECKING:
+    from .families.model import Model
 
 TASKS = {
     "image": ("generate", "vary", "inpaint", "regions", "loop", "window"),
@@ -28,6 +34,8 @@ TOLD = ("fps", "motion")
 
 def capabilities(folder: Path) -> dict[str, str]:
     """Task -> "" if it works, else the reason why it is refused."""
+    if published(folder):
+        return _able(_outlined(folder))
     card = read_card(folder)
     answers = dict.fromkeys(TASKS.get(card["modality"], ()), "")
     if card["modality"] == "image" and not card.get("preview"):
@@ -37,6 +45,46 @@ def capabilities(folder: Path) -> dict[str, str]:
     if card["modality"] == "video":
         told = {scalar["name"] for scalar in card.get("scalars", ())}
         answers |= {name: "" if name in told else f"the model was not trained to be told {name}" for name in TOLD}
+    return answers
+
+
+def published(place: Path) -> bool:
+    """Whether it is a published checkpoint, a folder or a file, which has no card."""
+    return place.is_file() or (place.is_dir() and not (place / "card.yaml").is_file())
+
+
+def card_of(place: Path) -> Mapping[str, Any]:
+    """The card of a model; of a published checkpoint what its configurations say, without its weights. ValueError for
+    what is neither."""
+    if not published(place):
+        return read_card(place)
+    model = _outlined(place)
+    plain = {name: value for name, value in model.defaults.items() if isinstance(value, str | int | float | None)}
+    card = {"name": model.name, "modality": model.modality, "defaults": plain, "summary": "a published checkpoint"}
+    length = {"rate": model.rate, "seconds": model.seconds} if model.seconds is not None else {}
+    return card | length | ({} if model.modality == "audio" else {"size": list(model.size)})
+
+
+@lru_cache(maxsize=16)
+def _outlined(place: Path) -> Model:
+    from .pipelines.opening import family_of
+
+    return family_of(place).outline(place)[0]
+
+
+def _able(model: Model) -> dict[str, str]:
+    """As `capabilities`, of a published checkpoint."""
+    answers = dict.fromkeys(TASKS[model.modality], "")
+    if model.enlarges is not None:
+        why = "it makes a picture larger: upscale(picture, prompt) alone"
+        return dict.fromkeys(answers, why) | {"upscale": ""}
+    if model.denoiser is None:
+        why = "it writes codes: it makes new sound, and goes on to the right"
+        return {task: "" if task in ("generate", "extend") else why for task in answers}
+    if model.shown is not None:
+        answers["loop"] = "it is shown what has a place: it makes no loops"
+    if "first" in model.ends:
+        answers["generate"] = "it makes clips from a picture: give first, or a clip to vary"
     return answers
 
 

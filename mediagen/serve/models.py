@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ..capabilities import capabilities, read_card
+from ..capabilities import capabilities, card_of
 from .errors import Refused
 
 LOG = logging.getLogger("mediagen.serve")
@@ -25,6 +25,12 @@ class Offer:
     @property
     def tasks(self) -> list[str]:
         return [task for task, refusal in capabilities(self.folder).items() if not refusal]
+
+    @property
+    def made(self) -> float:
+        """When its card was written, or a published checkpoint was laid here: seconds since 1970."""
+        card = self.folder / "card.yaml"
+        return (card if card.is_file() else self.folder).stat().st_mtime
 
 
 class Offers:
@@ -74,16 +80,17 @@ class Models:
 
 
 def _offer(name: str, folder: Path) -> Offer:
-    card = read_card(folder)
+    card = card_of(folder)
     return Offer(name=name, folder=folder, modality=card["modality"], card=card)
 
 
 def _load(name: str, folder: Path, device: str) -> Any:
-    """What is wrong with a folder is for who runs the server, in its log."""
-    from .. import load
+    """As the commands load it. What is wrong with a folder is for who runs the server, in its log."""
+    from .. import _commanded, load
 
-    try:  # models lie on the CPU unless they are told otherwise
-        return load(folder, **({} if device.partition(":")[0] == "cpu" else {"device": device}))
+    place = {} if device.partition(":")[0] == "cpu" else {"device": device}  # the CPU is where they lie unasked
+    try:
+        return load(folder, **_commanded(str(folder)), **place)
     except Exception as error:
         LOG.exception("the model %s cannot be loaded", name)
         said = f"the model {name} cannot be loaded; the server's log says why"
