@@ -33,7 +33,8 @@ class Loading:
     "taylorseer", "magcache" or a cache config of diffusers. compiled: whether the denoiser's blocks are compiled.
     tile: latents a side above which pictures are coded, and clips decoded, in tiles. preview: a folder or repository of
     an AutoencoderTiny, None for a map of colours that is fitted to the autoencoder, False for none. parallel: "ulysses"
-    or "ring", over the processes that torchrun started.
+    or "ring", over the processes that torchrun started. allow_pickles: whether weights may be pickles (.bin) where
+    there are no .safetensors; torch reads tensors alone of them (weights_only), but they are not what was checked.
     """
 
     dtype: Any = None
@@ -50,6 +51,7 @@ class Loading:
     tile: int | None = None
     preview: Any = None
     parallel: str | None = None
+    allow_pickles: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is read."""

@@ -4,8 +4,8 @@ Which family it is, its own files say: the class that `model_index.json` names, 
 file (`sd.py`, ...) has PIPELINES, the classes that it reads, OPTIONS for diffusers' loader, and `model(pipe, about)`;
 some have LIBRARIES, diffusers' own modules beside its pipelines that their parts come from, and READ, what stands in
 the place of parts that prompts pass through where there are no weights.
-Only safetensors are read and no code of a checkpoint is run. Offline (HF_HUB_OFFLINE) the network is not asked, and
-neither is it of a commit that is in the cache.
+Only safetensors are read, unless another kind is allowed in so many words, and no code of a checkpoint is run. Offline
+(HF_HUB_OFFLINE) the network is not asked, and neither is it of a commit that is in the cache.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def opened(source: str | Path, loading: Loading = PLAIN) -> tuple[Model, Any]:
     if path.is_file():
         return _single(path, loading)
     name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
-    return _folder(path if path.is_dir() else _fetched(name, variant=loading.variant), name, loading)
+    return _folder(path if path.is_dir() else _fetched(name, loading=loading), name, loading)
 
 
 def pipelines() -> dict[str, Any]:
@@ -103,7 +103,8 @@ def _folder(folder: Path, name: str, loading: Loading) -> tuple[Model, Any]:
     kind, family = _family(index, name)
     files = _parts(folder, index, family, name, loading)
     absent = {part: None for part, made in index.items() if isinstance(made, list) and None in made}
-    options = absent | family.OPTIONS | {"local_files_only": True, "use_safetensors": True, "variant": loading.variant}
+    kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
+    options = absent | family.OPTIONS | {"local_files_only": True} | kinds
 
     def read() -> Any:
         return _class(kind).from_pretrained(folder, **options, **_how(folder, index, loading))
@@ -212,7 +213,11 @@ def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
     if part in loading.parts:
         given = loading.parts[part]
         return [Path(given)] if isinstance(given, str | Path) and Path(given).is_file() else []
-    files = sorted(folder.glob("*.safetensors"))
+    files, pickles = (sorted(folder.glob(kind)) for kind in ("*.safetensors", "*.bin"))
+    if pickles and not files and not loading.allow_pickles:
+        said = "which may run code as they are read: have them as .safetensors, or say allow_pickles=True"
+        raise ValueError(f"the weights of {folder} are pickles (.bin), {said}")
+    files = files or pickles
     varied = [f for f in files if loading.variant and f".{loading.variant}" in f.name]
     return varied or [f for f in files if "." not in f.stem]
 
@@ -262,7 +267,7 @@ def _usual(file: Path) -> str:
     return known.DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"]
 
 
-def _fetched(name: str, weights: bool = True, variant: str | None = None) -> Path:
+def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN) -> Path:
     """A repository (owner/name, or owner/name@revision) -> its folder in the cache. What it is, is looked at before
     its weights are fetched."""
     from diffusers import DiffusionPipeline
@@ -278,7 +283,8 @@ def _fetched(name: str, weights: bool = True, variant: str | None = None) -> Pat
                 snapshot_download(repository, allow_patterns=["*.json", "*/*.json", "*.txt", "*/*.txt"], **where)
             )
         _family(index, name)
-        return Path(DiffusionPipeline.download(repository, use_safetensors=True, variant=variant, **where))
+        kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
+        return Path(DiffusionPipeline.download(repository, **kinds, **where))
     except ValueError as error:
         raise ValueError(_line(error)) from error
     except Exception as error:

@@ -1,6 +1,8 @@
 """dtype, device, offload, fewer bits, caches and parts from other files: the same results, or one clear line."""
 
 import importlib.util
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 from tiny import scheduler
 
 import mediagen
@@ -141,8 +144,6 @@ def test_parts_from_elsewhere(sd: Path, tmp_path: Path, plain) -> None:
 def test_a_file_of_ggml(flux: Path, tmp_path: Path, plain) -> None:
     """Weights in 8 bits out of a GGUF file, in the place of the checkpoint's transformer."""
     gguf = pytest.importorskip("gguf")
-    from safetensors.torch import load_file
-
     writer = gguf.GGUFWriter(str(tmp_path / "flux.gguf"), "flux")
     for name, value in load_file(flux / "transformer" / "diffusion_pytorch_model.safetensors").items():
         rows = value.ndim == 2 and value.shape[1] % 32 == 0
@@ -163,6 +164,32 @@ def test_files_of_a_variant(sd: Path, tmp_path: Path, plain) -> None:
     assert (made(mediagen.load(tmp_path, variant="fp16")) == plain["sd"]).all()
     with pytest.raises(ValueError, match=r"has no \.safetensors weights"):
         mediagen.load(tmp_path)
+
+
+def test_pickles_are_read_where_it_is_said(sd: Path, tmp_path: Path, plain) -> None:
+    """And refused by one line where it is not, before any of them is opened."""
+    folder = Path(shutil.copytree(sd, tmp_path / "pickled"))
+    for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
+        [file] = (folder / part).glob("*.safetensors")
+        torch.save(load_file(file), folder / part / f"{name}.bin")
+        file.unlink()
+    with pytest.raises(ValueError, match=r"^the weights of .* are pickles \(.bin\), [^\n]*or say allow_pickles=True$"):
+        mediagen.load(folder)
+    assert (made(mediagen.load(folder, allow_pickles=True)) == plain["sd"]).all()
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Runs(tmp_path / "ran")))
+    with pytest.raises(ValueError, match="cannot load the checkpoint"):
+        mediagen.load(folder, allow_pickles=True)
+    assert not (tmp_path / "ran").exists()
+
+
+class Runs:
+    """What writes a file when its pickle is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
 
 
 REFUSED = [
