@@ -7,6 +7,7 @@ first frame has to learn how it moves alone (Emu Video, arXiv:2311.10709).
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,13 +24,21 @@ def pictures(
     """The pictures of clips as clips of one frame [B, 3, 1, H, W] in [-1, 1], of their prompts, seeds and numbers; on
     the way the events of their walks, as encoding. size: (width, height); own: what the clips' model is best at."""
     jobs = [job(opener, request, sides(opener, size, own)) for request in requests]
-    made = []
-    for one in jobs:
-        for event in opener.stream(one):
+    made: dict[int, Tensor] = {}
+    for numbers in _batches(opener, jobs):
+        for event in opener.stream(opener.together([jobs[number] for number in numbers])):
             if event.stage == "step":
                 yield replace(event, stage="encode")
-        made += [image_modality.fitted(picture, size) for picture in event.results]
-    return torch.stack(made)[:, :, None]
+        made |= zip(numbers, (image_modality.fitted(picture, size) for picture in event.results), strict=True)
+    return torch.stack([made[number] for number in range(len(jobs))])[:, :, None]
+
+
+def _batches(opener: Pipeline, jobs: Sequence[Job]) -> list[list[int]]:
+    """The numbers of jobs that can be made together."""
+    batches: dict[Any, list[int]] = {}
+    for number, one in enumerate(jobs):
+        batches.setdefault(opener.alike(one) or number, []).append(number)
+    return list(batches.values())
 
 
 def job(opener: Pipeline, request: Request, size: tuple[int, int]) -> Job:

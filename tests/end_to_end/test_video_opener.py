@@ -82,6 +82,8 @@ def test_the_openers_steps_are_seen_on_the_way(opened) -> None:
     stages = [event.stage for event in events]
     assert stages == ["encode"] * 6 + ["step"] * 3 + ["decode", "done"]
     assert [event.step for event in events[:4]] == [1, 2, 3, 4] and events[0].total == 4
+    six = list(opened.stream(opened.job([PROMPT, "a blue cat"], n=3, seed=1)))
+    assert [event.total for event in six].count(4) == 4, "six pictures are one batch"
 
 
 def test_the_opener_makes_its_own_size_where_the_clip_has_its_own(opened) -> None:
