@@ -169,13 +169,14 @@ def dynamic_shift(patch: int) -> Options:
     return options
 
 
-def even_levels(patch: int) -> Options:
-    """Even levels from 1 to 1 / steps, which the scheduler shifts, by the tokens if it is told to."""
+def even_levels(patch: int, own: bool = False) -> Options:
+    """Even levels from 1 to 1 / steps, which the scheduler shifts, by the tokens if it is told to. own: whether one
+    that has levels for the straight path itself is left to them."""
     shift = dynamic_shift(patch)
 
     def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
-        even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
-        levels = {} if scheduler.config.get("use_flow_sigmas") else {"sigmas": even}
+        even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).numpy()  # with which diffusers reckons
+        levels = {} if own and scheduler.config.get("use_flow_sigmas") else {"sigmas": even}
         return {**levels, **shift(scheduler, steps, grid)}
 
     return options

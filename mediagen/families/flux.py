@@ -4,7 +4,7 @@ It is told the guidance scale (dev) or none at all (schnell), so there is no sec
 unpacked around the network: masks and known latents are [B, C, h, w] as for all others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -48,12 +48,18 @@ def model(pipe: Any, about: adapters.About) -> Model:
         sample=pipe.default_sample_size,
         patch=PATCH,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer_2, length=LONGEST)]),
-        denoiser=adapters.denoiser(net, pipe.scheduler, clock=lambda t, a, s: t),
-        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(PATCH)),
+        denoiser=adapters.denoiser(net, pipe.scheduler, clock=clock_of(pipe.scheduler)),
+        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(PATCH, own=True)),
         told=told,
         distilled=True,
         adapts={"control": controls.reader(pipe.transformer, net, control(pipe))},
     )
+
+
+def clock_of(scheduler: Any) -> Callable[[Any, Any, Any], Any]:
+    """The scheduler's own times, some of which are whole, as shares of all."""
+    told, count = schedules.clock_of(scheduler), scheduler.config.num_train_timesteps
+    return lambda t, alpha, sigma: told(t, alpha, sigma) / count
 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:

@@ -152,6 +152,14 @@ MORE = {
     "animatediff, dpm": replace(MOVING, plan=plan("DPMSolverMultistepScheduler", **MULTISTEP)),
     "wan, picture, euler": replace(LOOKING, plan=flow(num_train_timesteps=1000, shift=5.0)),
     "wan, picture, dpm": replace(LOOKING, plan=plan("DPMSolverMultistepScheduler", **tiny_clips.WAN)),
+    "hunyuan video, unipc": replace(CASES["hunyuan video"], plan=plan("UniPCMultistepScheduler", **tiny_clips.WAN)),
+    "hunyuan video, karras": replace(CASES["hunyuan video"], plan=flow(**tiny_clips.HUNYUAN, use_karras_sigmas=True)),
+    "hunyuan video 1.5, unipc": replace(
+        CASES["hunyuan video 1.5"], plan=plan("UniPCMultistepScheduler", **tiny_clips.WAN)
+    ),
+    "hunyuan video 1.5, exponential": replace(
+        CASES["hunyuan video 1.5"], plan=flow(**tiny_clips.HUNYUAN, use_exponential_sigmas=True)
+    ),
     "cogvideox, 30 steps": replace(CASES["cogvideox"], steps=(30,)),
     "svd, table": replace(CASES["svd"], plan=plan("EulerDiscreteScheduler", **TABLE)),
 }

@@ -57,6 +57,7 @@ CASES: dict[str, tuple[Callable[..., Path], Callable[[], Any]]] = {
         lambda: scheduler("FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=5.0),
     ),
 }
+SIZED = {"use_dynamic_shifting": True, "time_shift_type": "exponential"}
 MORE = {
     "sd, heun": (tiny.sd, lambda: scheduler("HeunDiscreteScheduler", **tiny.LEADING)),
     "sd, unipc": (tiny.sd, lambda: scheduler("UniPCMultistepScheduler", **tiny.LEADING)),
@@ -69,6 +70,13 @@ MORE = {
         lambda: scheduler("EulerDiscreteScheduler", **tiny.LEADING, use_exponential_sigmas=True),
     ),
     "sdxl, ddim": (tiny.sdxl, lambda: scheduler("DDIMScheduler", **tiny.DDIM)),
+    "flux, unipc": (tiny.flux, lambda: scheduler("UniPCMultistepScheduler", **tiny.FLOWING, **SIZED)),
+    "flux, beta": (tiny.flux, lambda: scheduler("FlowMatchEulerDiscreteScheduler", **tiny.FLUX, use_beta_sigmas=True)),
+    "pixart, ddim": (tiny.pixart, lambda: scheduler("DDIMScheduler", **tiny.DDIM)),
+    "wan, dpm": (tiny.wan, lambda: scheduler("DPMSolverMultistepScheduler", **tiny.FLOWING)),
+    "wan, euler": (tiny.wan, lambda: scheduler("FlowMatchEulerDiscreteScheduler", **tiny.FLOW)),
+    "ltx, unipc": (tiny.ltx, lambda: scheduler("UniPCMultistepScheduler", **tiny.FLOWING, **SIZED)),
+    "ltx, karras": (tiny.ltx, lambda: scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX, **KARRAS)),
     "sd3, sized shift": (
         tiny.sd3,
         lambda: scheduler("FlowMatchEulerDiscreteScheduler", **(tiny.FLUX | {"max_shift": 1.16})),
