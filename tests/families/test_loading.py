@@ -95,9 +95,17 @@ def test_caches_forget_the_last_walk(cache: str, flux: Path) -> None:
     assert pipe.vary(picture, "a dog", strength=0.8, steps=4, seed=0).size == (16, 16)
 
 
-def test_a_cache_spares_what_diffusers_spares(flux: Path) -> None:
-    """The first block's cache gives the latents of diffusers' own pipeline with it, and others than without."""
-    config, grid = diffusers.FirstBlockCacheConfig(threshold=0.6), (1, 4, 8, 8)
+CACHES = {
+    "first block": lambda: diffusers.FirstBlockCacheConfig(threshold=0.6),
+    "taylorseer": lambda: diffusers.TaylorSeerCacheConfig(cache_interval=3, disable_cache_before_step=2),
+    "magcache": lambda: diffusers.MagCacheConfig(threshold=0.5, mag_ratios=[0.95] * 8, num_inference_steps=8),
+}
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_a_cache_spares_what_diffusers_spares(name: str, flux: Path) -> None:
+    """Each gives the latents of diffusers' own pipeline with it, and others than without."""
+    config, grid = CACHES[name](), (1, 4, 8, 8)
     z = torch.randn(grid, generator=torch.Generator().manual_seed(3))
     found = []
     for cache in (None, config):
