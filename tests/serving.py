@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -66,6 +66,17 @@ class Slow(Breaking):
             yield news
 
 
+class Counted(Slow):
+    """Where each step leaves a mark in a file beside the media."""
+
+    def make(self, records: Any) -> Iterator[News]:
+        for news in super().make(records):
+            if news.stage == "step":
+                with (self._media.folder.parent / "steps").open("a") as marks:
+                    marks.write(".")
+            yield news
+
+
 def settings(data: Path, models: dict[str, Path], **changed: Any) -> Any:
     from mediagen.serve.limits import Limits
     from mediagen.serve.service import Settings
@@ -83,6 +94,15 @@ def until(service: Any, name: str, states: tuple[str, ...] = ("done", "failed", 
             return record
         time.sleep(0.01)
     raise AssertionError(f"{name} is {record.state} after {most} s")
+
+
+def eventually(there: Callable[[], Any], most: float = 60) -> Any:
+    """What `there` gives once it is true, however slow the machine is."""
+    end = time.monotonic() + most
+    while not (found := there()):
+        assert time.monotonic() < end, f"not within {most} s"
+        time.sleep(0.01)
+    return found
 
 
 def asked(prompt: str = "a red ball", modality: str = "image", **options: Any) -> Any:

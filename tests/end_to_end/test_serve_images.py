@@ -6,6 +6,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ pytest.importorskip("httpx")
 import httpx
 import openai
 from PIL import Image as Pil
-from serving import MANY, served, settings, until, with_lora, with_preview
+from serving import MANY, eventually, served, settings, until, with_lora, with_preview
 
 import mediagen
 
@@ -255,13 +256,17 @@ def test_jobs_go_on_by_themselves_and_tell_how_far_they_are(client: Any, http: A
     assert not list(server[1].state.service.media.folder.glob(f"{name}*"))
 
 
+def of_seed(service: Any, seed: int) -> list[Any]:
+    return [one for one in service.store.all(limit=100) if one.asked["seed"] == seed]
+
+
 def test_a_client_that_hangs_up_cancels_its_job(http: Any, server: Any) -> None:
     service = server[1].state.service
     for streaming in (False, True):
         body = {"prompt": "a cat", "steps": MANY, "seed": 90 + streaming, "stream": streaming}
         with pytest.raises(httpx.ReadTimeout), httpx.Client(base_url=server[0], timeout=0.4) as short:
             short.post("/v1/images/generations", json=body)
-        [record] = [one for one in service.store.all(limit=100) if one.asked["seed"] == 90 + streaming]
+        [record] = eventually(partial(of_seed, service, 90 + streaming))
         assert until(service, record.id).state == "cancelled"
 
 

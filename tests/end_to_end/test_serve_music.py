@@ -22,7 +22,7 @@ pytest.importorskip("websockets")
 import httpx
 import openai
 import websockets
-from serving import served, settings
+from serving import eventually, served, settings
 
 import mediagen
 from mediagen.modalities import audio, video
@@ -199,8 +199,7 @@ def test_a_stream_follows_its_prompt(http: Any) -> None:
         assert httpx.delete(place).json()["deleted"]
         for _ in chunks:
             pass
-    time.sleep(0.1)
-    assert httpx.get(place).status_code == 404
+    eventually(lambda: httpx.get(place).status_code == 404)
 
 
 def test_a_stream_over_a_websocket_follows_its_prompt(server: tuple[str, Any]) -> None:
