@@ -30,7 +30,7 @@ class Stack:
             return [branch(x, t) for branch in self.branches]
         n = len(self.branches)
         times = torch.cat([t] * n) if _rows(t) else t
-        return self.denoiser(torch.cat([x] * n), times, self.cond).chunk(n)
+        return self.denoiser.forward(torch.cat([x] * n), times, self.cond).chunk(n)
 
 
 def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack]:

@@ -15,7 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -57,11 +57,20 @@ def guided(positive: Denoise, *terms: Term, post: Post | Sequence[Post] = (), to
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Plan:
-    """The terms that act, the net weight of each branch by its key, and the calls that evaluate the branches."""
+    """The terms that act, the calls that evaluate the branches, the place of each branch in what they answer by its
+    key, and the branches' net weights, by place."""
 
     active: list[tuple[Term, Any]]
-    shares: dict[Any, Any]
-    stacks: list[tuple[Stack, list[Any]]]
+    stacks: list[Stack]
+    places: dict[Any, int]
+    shares: list[tuple[int, Any]]
+
+    @cached_property
+    def line(self) -> tuple[int, int, float] | None:
+        """Of two branches with plain weights, their places and the second one's weight: the first one has the rest."""
+        if len(self.shares) != 2 or any(isinstance(share, Tensor) for _, share in self.shares):
+            return None
+        return self.shares[0][0], *self.shares[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,14 +86,14 @@ class _Guided:
         plan = self._plan([at(term.weight, now) for term in self.terms], x.shape[0])
         if not plan.active:
             return self.positive(x, t)
-        found = {k: x0 for group, keys in plan.stacks for k, x0 in zip(keys, group(x, t), strict=True)}
-        total = _sum(plan.shares, found, x)
+        found = [x0 for group in plan.stacks for x0 in group(x, t)]
+        total = _sum(plan, found, x)
         for term, weight in plan.active:
             if term.bend is not None:
-                bent = self._bend(term.bend, found[key(term.toward)], found[key(term.away)], x, t)
-                total = total + narrow(spread(weight, x), x) * bent
+                toward, away = (found[plan.places[key(branch)]] for branch in (term.toward, term.away))
+                total = total + narrow(spread(weight, x), x) * self._bend(term.bend, toward, away, x, t)
         for post in self.posts:
-            total = self._post(post, total, found[key(self.positive)], x, t)
+            total = self._post(post, total, found[plan.places[key(self.positive)]], x, t)
         return total
 
     def _plan(self, weights: list[Any], batch: int) -> _Plan:
@@ -99,8 +108,10 @@ class _Guided:
     def _planned(self, weights: list[Any], batch: int) -> _Plan:
         active = [(term, weight) for term, weight in zip(self.terms, weights, strict=True) if not _nothing(weight)]
         shares = self._shares(active)
-        groups = stack(self._needed(shares, active), batch, self.together) if active else []
-        return _Plan(active=active, shares=shares, stacks=[(g, list(map(key, g.branches))) for g in groups])
+        stacks = stack(self._needed(shares, active), batch, self.together) if active else []
+        places = {key(branch): place for place, branch in enumerate(b for one in stacks for b in one.branches)}
+        placed = [(places[branch], share) for branch, share in shares.items()] if active else []
+        return _Plan(active=active, stacks=stacks, places=places, shares=placed)
 
     def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[Any, Any]:
         """The net weight of each branch in the plain sum, by the branch's key."""
@@ -140,18 +151,18 @@ def _nothing(weight: Any) -> bool:
     return not isinstance(weight, Tensor) and weight == 0
 
 
-def _sum(shares: dict[Any, Any], found: dict[Any, Tensor], x: Tensor) -> Tensor:
+def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
     """The shares' sum, which is 1, of the branches: of two, it lies on the line through both."""
-    if len(shares) == 2 and not any(isinstance(share, Tensor) for share in shares.values()):
-        (first, _), (second, share) = shares.items()
+    if plan.line is not None:
+        first, second, share = plan.line
         return torch.lerp(found[first], found[second], share)
     total: Any = None
-    for branch, share in shares.items():
+    for place, share in plan.shares:
         if isinstance(share, Tensor):
-            part = narrow(spread(share, x), x) * found[branch]
+            part = narrow(spread(share, x), x) * found[place]
             total = part if total is None else total + part
         else:
-            total = found[branch] * share if total is None else torch.add(total, found[branch], alpha=share)
+            total = found[place] * share if total is None else torch.add(total, found[place], alpha=share)
     return total
 
 

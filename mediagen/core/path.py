@@ -214,14 +214,15 @@ class Table:
         return math.sin(math.pi / 2 - angle), math.sin(angle)
 
     def _angle(self, t: float) -> float:
-        place = t * self.size
+        size = self.size
+        place = t * size
         if place <= 1:
             return place * self._angles[1]
-        low = min(int(place), self.size - 1)
         # a table's own times (i + 1) / N must land on its entries, whatever the rounding of t * N
         nearest = round(place)
-        if abs(place - nearest) < 1e-9 * self.size:
+        if abs(place - nearest) < 1e-9 * size:
             return self._angles[nearest]
+        low = min(int(place), size - 1)
         value = self._nodes[low] + (place - low) * (self._nodes[low + 1] - self._nodes[low])
         return {"angle": float, "sigma": math.atan, "log": _atan_exp}[self.spacing](value)
 

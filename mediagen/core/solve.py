@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -112,11 +113,11 @@ def _nodes(step: Step, past: Sequence[Past]) -> list[float]:
 
 def _blend(first: Tensor, others: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """first + sum of w_k (other_k - first): exactly `first` where all agree."""
-    if len(shares) == 1:
-        return torch.lerp(first, others[0], shares[0])
-    total = first
-    for other, share in zip(others, shares, strict=False):
-        total = torch.add(total, other - first, alpha=share)
+    if not shares:
+        return first
+    total = torch.lerp(first, others[0], shares[0])
+    for other, share in zip(others[1:], shares[1:], strict=False):
+        total.add_(other - first, alpha=share)
     return total
 
 
@@ -127,21 +128,29 @@ def _extrapolate(step: Step, x0: Tensor, past: Sequence[Past]) -> Tensor:
     return _blend(x0, [p.x0 for p in past], weights(_nodes(step, past), step.z))
 
 
-def _noise_of(step: Step, x: Tensor, x0: Tensor) -> Tensor:
-    return mix(x, x0, 1 / step.s, -step.a / step.s)
+def _noise_then(past: Past) -> Tensor:
+    """The noise a past step saw."""
+    if past.noise is None:
+        past.noise = mix(past.x, past.x0, 1 / past.step.s, -past.step.a / past.step.s)
+    return past.noise
 
 
-def _noise_then(step: Step, x: Tensor, past: Past) -> Tensor:
-    """The noise a past step saw; once noise is renewed, what its x0 would mean for the noise in x today."""
+def _blend_noise(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], shares: Sequence[float]) -> Tensor:
+    """The x0 of a blend of noise, today's in x and what past steps saw. Once noise is renewed, that of the past is what
+    its x0 would mean in x today, and this is a blend of x0.
+    """
     if step.nu:
-        return _noise_of(step, x, past.x0)
-    if not past.noise:
-        past.noise.append(_noise_of(past.step, past.x, past.x0))
-    return past.noise[0]
+        return _blend(x0, [p.x0 for p in past], shares)
+    return _with_noise(step, x, x0, [_noise_then(p) for p in past], shares)
 
 
-def _clean_of(step: Step, x: Tensor, eps: Tensor) -> Tensor:
-    return mix(x, eps, 1 / step.a, -step.s / step.a)
+def _with_noise(step: Step, x: Tensor, x0: Tensor, others: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """(x - sigma e) / alpha, e = eps + sum of w_k (other_k - eps), without making the noise eps in x."""
+    share = sum(shares)
+    best = mix(x, x0, share / step.a, 1 - share)
+    for other, own in zip(others, shares, strict=True):
+        best.add_(other, alpha=-own * step.s / step.a)
+    return best
 
 
 def _slant(a: float, s: float) -> float:
@@ -238,8 +247,7 @@ def deis(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise)
     nodes = _nodes(step, past[:2])
     if not nodes:
         return x0
-    older = [_noise_then(step, x, p) for p in past[:2]]
-    return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, weights(nodes, -step.h)))
+    return _blend_noise(step, x, x0, past[: len(nodes)], weights(nodes, -step.h))
 
 
 @rule(order=2)
@@ -249,8 +257,7 @@ def ipndm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise
     """
     if step.a == 0 or step.s2 == 0 or not past:
         return x0
-    older = [_noise_then(step, x, p) for p in past]
-    return _clean_of(step, x, _blend(_noise_of(step, x, x0), older, _ADAMS[len(past)]))
+    return _blend_noise(step, x, x0, past, _ADAMS[len(past)])
 
 
 _ADAMS = {1: (-1 / 2,), 2: (-16 / 12, 5 / 12), 3: (-59 / 24, 37 / 24, -9 / 24)}
@@ -265,7 +272,7 @@ def plms(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise)
         return ipndm(step, x, x0, past, look)
     ahead = step.visit(x, x0, step.then)
     late = mix(ahead, look(ahead, step.then), 1 / step.s2, -step.a2 / step.s2)
-    return _clean_of(step, x, _blend(_noise_of(step, x, x0), [late], [0.5]))
+    return _with_noise(step, x, x0, [late], [0.5])
 
 
 @rule(order=3)
@@ -289,25 +296,32 @@ def lcm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) 
 
 
 def _unified(step: Step, x0: Tensor, past: Sequence[Past], order: int) -> Tensor:
-    """Predict at `order`; put the correction of the last step's x, made with today's x0, into the better x0."""
-    best = _predict(step, x0, past, order)
-    if not past or step.keep == 0:
-        return best
-    late = past[0]
-    nodes = _nodes(late.step, past[1:order])
-    if not math.isfinite(late.step.z):
-        return best
-    shares = weights([*nodes, 1.0], late.step.z) if nodes else [0.5]
-    points = [*(p.x0 for p in past[1 : 1 + len(nodes)]), x0]
-    shift = _blend(late.x0, points, shares) - _predict(late.step, late.x0, past[1:], order)
-    # what the last step would have gained, carried to where this step's x0 is weighed
-    return torch.add(best, shift, alpha=late.step.gain * step.keep / step.gain)
-
-
-def _predict(step: Step, x0: Tensor, past: Sequence[Past], order: int) -> Tensor:
-    nodes = _nodes(step, past[: order - 1])
-    shares = [0.5 / nodes[0]] if len(nodes) == 1 else weights(nodes, step.z)
+    """Predict at `order`; put the correction of the last step's x, made with today's x0, into the better x0: both are
+    shares of the past's.
+    """
+    shares = _predicted(step, past, order)
+    if past and step.keep and math.isfinite(past[0].step.z):
+        late = past[0].step
+        # what the last step would have gained, carried to where this step's x0 is weighed
+        carried = late.gain * step.keep / step.gain
+        pairs = zip_longest(shares, _corrected(late, past[1:], order), fillvalue=0.0)
+        shares = [share + carried * more for share, more in pairs]
     return _blend(x0, [p.x0 for p in past], shares)
+
+
+def _predicted(step: Step, past: Sequence[Past], order: int) -> Sequence[float]:
+    nodes = _nodes(step, past[: order - 1])
+    return (0.5 / nodes[0],) if len(nodes) == 1 else weights(nodes, step.z)
+
+
+def _corrected(late: Step, past: Sequence[Past], order: int) -> Sequence[float]:
+    """What a late step would have blended with the x0 after it, less what it did: shares of its own x0 and the past's;
+    that of the x0 after it makes up for them.
+    """
+    nodes = _nodes(late, past[: order - 1])
+    after = weights([*nodes, 1.0], late.z) if nodes else (0.5,)
+    before = _predicted(late, past, order)
+    return sum(before) - sum(after), *(new - old for new, old in zip(after, before, strict=False))
 
 
 @cache

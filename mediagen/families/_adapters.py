@@ -66,24 +66,28 @@ class Net(nn.Module):
         return self._place
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        if cond.get("skip_layers") and not self.skips:
-            raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
         place, told = self.place, self._brought(cond, x.dtype)
+        network = self._modules["network"]  # self.network, for which nn.Module would look longer
         if place == x.device:
-            return self.call(self.network, x, t, told)
-        return self.call(self.network, x.to(place), t.to(place), told).to(x.device)
+            return self.call(network, x, t, told)
+        return self.call(network, x.to(place), t.to(place), told).to(x.device)
 
     def _brought(self, cond: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
         """A condition in this dtype, where the network runs: brought there once, since a walk tells it in each step."""
         if torch.is_grad_enabled():  # what is learned beside it changes with each step
-            return self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
+            return self._made_ready(cond, dtype)
         given, kind, told = self._told.get(id(cond), (None, None, {}))
         if given is not cond or kind != dtype:
-            told = self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
+            told = self._made_ready(cond, dtype)
             if len(self._told) >= KEPT:
                 self._told.clear()
             self._told[id(cond)] = (cond, dtype, told)
         return told
+
+    def _made_ready(self, cond: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+        if cond.get("skip_layers") and not self.skips:
+            raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
+        return self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
 
 
 class PublishedVAE:

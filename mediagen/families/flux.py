@@ -31,7 +31,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
             f"its transformer takes {packed} channels: inpainting and control checkpoints are not there yet"
         )
 
-    net = adapters.Net(pipe.transformer, call)
+    net = adapters.Net(pipe.transformer, call, ready=ready)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         place = adapters.runs_on(pipe.text_encoder)
@@ -62,11 +62,16 @@ def clock_of(scheduler: Any) -> Callable[[Any, Any, Any], Any]:
     return lambda t, alpha, sigma: told(t, alpha, sigma) / count
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What of a condition the transformer is told, put together once for all steps."""
+    return {"guidance": cond.get("scale"), **said(cond), **added(cond)}
+
+
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    y = transformer(tokens(x), guidance=cond.get("scale"), **told(x, t, cond), **added(cond), return_dict=False)[0]
-    batch, channels, rows, columns = x.shape
-    parts = y.reshape(batch, rows // PATCH, columns // PATCH, channels, PATCH, PATCH)
-    return parts.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+    batch, _, rows, columns = x.shape
+    y = transformer(tokens(x), **told(x, t, cond), return_dict=False)[0]
+    parts = y.reshape(batch, rows // PATCH, columns // PATCH, -1).permute(0, 3, 1, 2)
+    return F.pixel_shuffle(parts, PATCH)
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -82,11 +87,16 @@ def added(cond: Mapping[str, Any]) -> dict[str, Any]:
     return {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
 
 
-def told(x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> dict[str, Any]:
-    """What the transformer and its control networks are told beside the tokens."""
-    text, rows, columns = cond["text"], x.shape[2] // PATCH, x.shape[3] // PATCH
-    said = {"timestep": t.to(x.dtype), "encoder_hidden_states": text, "pooled_projections": cond["pooled"]}
-    return said | where(text.shape[1], rows, columns, x.dtype, x.device)
+def said(cond: Mapping[str, Any]) -> dict[str, Any]:
+    """What the transformer and its control networks are told of the text."""
+    return {"encoder_hidden_states": cond["text"], "pooled_projections": cond["pooled"]}
+
+
+def told(x: Tensor, t: Tensor, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What they are told of the text, and of the time and the places of the tokens."""
+    words, (_, _, rows, columns) = said["encoder_hidden_states"].shape[1], x.shape
+    when = t if t.dtype == x.dtype else t.to(x.dtype)
+    return {"timestep": when, **said, **where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)}
 
 
 def control(pipe: Any) -> controls.Kind:
@@ -100,7 +110,7 @@ def control(pipe: Any) -> controls.Kind:
         options = {"guidance": guidance, "conditioning_scale": asked.weight, "return_dict": False}
         if asked.mode is not None:
             options["controlnet_mode"] = torch.full((len(x), 1), asked.mode, device=x.device)
-        blocks, singles = network(tokens(x), tokens(entry), **options, **told(x, t, cond))
+        blocks, singles = network(tokens(x), tokens(entry), **options, **told(x, t, said(cond)))
         return {"blocks": tuple(blocks or ()), "singles": tuple(singles or ())}
 
     return controls.Kind(

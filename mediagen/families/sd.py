@@ -25,7 +25,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
     fits(pipe, shown)
-    net = adapters.Net(pipe.unet, call)
+    net = adapters.Net(pipe.unet, call, ready=ready)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         return {"text": pipe.encode_prompt(texts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
@@ -46,10 +46,15 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     )
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """A condition with what the U-Net is told of it, put together once for all steps."""
+    told = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
+    told |= {"class_labels": cond.get("level"), "added_cond_kwargs": pictures.told(cond) or None}
+    return cond | {"told": told | controls.beside(cond)}
+
+
 def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    options = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
-    options |= {"class_labels": cond.get("level"), "added_cond_kwargs": pictures.told(cond) or None}
-    return unet(beside(x, cond), t, **options, **controls.beside(cond), return_dict=False)[0]
+    return unet(beside(x, cond), t, **cond["told"], return_dict=False)[0]
 
 
 def beside(x: Tensor, cond: Mapping[str, Any]) -> Tensor:

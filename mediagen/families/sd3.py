@@ -18,7 +18,7 @@ LONGEST = 256  # tokens of T5
 
 def model(pipe: Any, about: adapters.About) -> Model:
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"))
-    shape, net = pipe.transformer.config, adapters.Net(pipe.transformer, call, skips=True)
+    shape, net = pipe.transformer.config, adapters.Net(pipe.transformer, call, skips=True, ready=ready)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         options = {"do_classifier_free_guidance": False, "max_sequence_length": LONGEST}
@@ -38,10 +38,15 @@ def model(pipe: Any, about: adapters.About) -> Model:
     )
 
 
-def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What the transformer is told, put together once for all steps."""
     skipped, added = list(cond.get("skip_layers", ())) or None, list(cond.get("blocks", ())) or None
-    told = {"encoder_hidden_states": cond["text"], "pooled_projections": cond["pooled"], "skip_layers": skipped}
-    return transformer(hidden_states=x, timestep=t, block_controlnet_hidden_states=added, **told, return_dict=False)[0]
+    told = {"encoder_hidden_states": cond["text"], "pooled_projections": cond["pooled"]}
+    return told | {"skip_layers": skipped, "block_controlnet_hidden_states": added}
+
+
+def call(transformer: Any, x: Tensor, t: Tensor, told: Mapping[str, Any]) -> Tensor:
+    return transformer(hidden_states=x, timestep=t, **told, return_dict=False)[0]
 
 
 def control(pipe: Any) -> controls.Kind:

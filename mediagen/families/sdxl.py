@@ -11,7 +11,7 @@ from . import _control as controls
 from . import _pictures as pictures
 from . import _schedule as schedules
 from .model import Model
-from .sd import beside, fits, scale_code, token_span
+from .sd import call, fits, scale_code, token_span
 
 PIPELINES = ("StableDiffusionXLPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
@@ -22,7 +22,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
     fits(pipe, shown)
-    net = adapters.Net(pipe.unet, call)
+    net = adapters.Net(pipe.unet, call, ready=ready)
     kinds = (controls.of_unet(pipe.vae, sizes), controls.of_union(pipe.vae, sizes))
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
@@ -50,10 +50,11 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     )
 
 
-def call(unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    options = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
-    options["added_cond_kwargs"] = sizes(cond)["added_cond_kwargs"] | pictures.told(cond)
-    return unet(beside(x, cond), t, **options, **controls.beside(cond), return_dict=False)[0]
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """A condition with what the U-Net is told of it, put together once for all steps."""
+    told = {"encoder_hidden_states": cond["text"], "timestep_cond": cond.get("scale")}
+    told["added_cond_kwargs"] = sizes(cond)["added_cond_kwargs"] | pictures.told(cond)
+    return cond | {"told": told | controls.beside(cond)}
 
 
 def sizes(cond: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         about,
         sample=pipe.unet.config.sample_size,
         text=adapters.Texts(encode=encode, spans=spans, zeros=pipe.config.force_zeros_for_empty_prompt),
-        denoiser=adapters.denoiser(adapters.Net(pipe.unet, sdxl.call), pipe.scheduler),
+        denoiser=adapters.denoiser(adapters.Net(pipe.unet, sdxl.call, ready=sdxl.ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         contrast=contrast,
