@@ -7,6 +7,7 @@ network is called with them, and what else it is told.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -286,7 +287,9 @@ def quiet() -> Iterator[None]:
         one.set_verbosity_error()
         one.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of names of options, which differ between their versions
+            yield
     finally:
         for one, (verbosity, bar) in zip(both, before, strict=True):
             one.set_verbosity(verbosity)

@@ -176,7 +176,9 @@ def fit(model: Model, loading: Loading) -> None:
 
 
 def channels_last(*modules: Any) -> None:
-    """Weights of convolutions over pictures as a CPU's convolutions are quickest with; what they say is the same."""
-    for module in modules:
-        if isinstance(module, nn.Module):
-            module.to(memory_format=torch.channels_last)
+    """Weights of convolutions over pictures as a CPU's convolutions are quickest with; what they say is the same. Those
+    over clips are left as they are."""
+    for module in (module for module in modules if isinstance(module, nn.Module)):
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layer.to(memory_format=torch.channels_last)

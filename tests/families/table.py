@@ -42,9 +42,10 @@ class Cell:
     reason: str
 
 
-def loaded(folder: Path, size: Mapping[str, Any]) -> Any:
-    """The pipeline of a checkpoint, best at the small size that it is run at. What it makes must be finite numbers."""
-    pipe = mediagen.load(folder)
+def loaded(folder: Path, size: Mapping[str, Any], **options: Any) -> Any:
+    """The pipeline of a checkpoint, best at the small size that it is run at. What it makes must be finite numbers.
+    options: of `mediagen.load`."""
+    pipe = mediagen.load(folder, **options)
     if "size" in size:
         pipe.model = replace(pipe.model, size=(size["size"],) * 2)
     decode = pipe.decode

@@ -80,22 +80,26 @@ def test_a_plan_of_a_model_that_writes_codes(channels: int, tmp_path: Path) -> N
     assert list(made.needs()) == ["whole"] and "0.1 s" in made.asked
 
 
-def watched(name: str, folder: Path) -> None:
-    """A step each, with a small picture of it; what is saved is made again."""
-    build, size = EXAMPLES[name]
-    pipe = table.loaded(build(folder / "model"), size)
-    video, shown = pipe.model.modality == "video", folder / "shown.png"
-    asked = {k: v for k, v in size.items() if k != "frames"} | length(size, pipe.rate if video else None)
+def job_of(pipe: Any, size: Any, shown: Path) -> Any:
+    """Two steps of an example with a preview of each; shown: where the picture is put that some must be shown."""
+    asked = {k: v for k, v in size.items() if k != "frames"}
+    asked |= length(size, pipe.rate if pipe.model.modality == "video" else None)
     if pipe.model.enlarges is not None or "first" in pipe.model.ends:
         table.picture(pipe).save(shown)
     begins = {"first": str(shown)} if "first" in pipe.model.ends else {}
     if pipe.model.enlarges is not None:
         asked, begins = {}, {"start": str(shown)}
-    job = pipe.job(table.words(pipe), steps=2, seed=1, previews=True, **asked, **begins)
-    events = list(pipe.stream(job))
+    return pipe.job(table.words(pipe), steps=2, seed=1, previews=True, **asked, **begins)
+
+
+def watched(name: str, folder: Path) -> None:
+    """A step each, with a small picture of it; what is saved is made again."""
+    build, size = EXAMPLES[name]
+    pipe = table.loaded(build(folder / "model"), size)
+    events = list(pipe.stream(job_of(pipe, size, folder / "shown.png")))
     assert [event.stage for event in events] == ["encode", "encode", "step", "step", "decode", "done"]
     for event in events[2:4]:
-        assert event.preview.shape[:2] == (1, 3) and event.preview.ndim == (5 if video else 4)
+        assert event.preview.shape[:2] == (1, 3) and event.preview.ndim == (5 if pipe.model.modality == "video" else 4)
         assert bool(event.preview.isfinite().all()) and event.preview.abs().max() <= 1
     file = folder / f"made.{SAVED[pipe.model.modality]}"
     events[-1].results[0].save(file)
@@ -112,3 +116,30 @@ def test_events_previews_and_metadata(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"LTX-2", "Stable Video Diffusion"}))
 def test_events_previews_and_metadata_of_every_family(name: str, tmp_path: Path) -> None:
     watched(name, tmp_path)
+
+
+@torch.no_grad()
+def halved(name: str, folder: Path) -> None:
+    """In bfloat16, which is what commands load on a CPU that multiplies it: near what float32 makes, and all of it."""
+    build, size = EXAMPLES[name]
+    build(folder / "model")
+    made = []
+    for dtype in ("float32", "bfloat16"):
+        pipe = table.loaded(folder / "model", size, dtype=dtype)
+        assert pipe.model.denoiser.dtype == getattr(torch, dtype)
+        job = job_of(pipe, size, folder / "shown.png")
+        *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
+        assert bool(pipe.decode(last.x).isfinite().all())
+        made.append(last.x)
+    assert 0 < float((made[1] - made[0]).norm() / made[0].norm()) < 0.2
+
+
+@pytest.mark.parametrize("name", ["Wan 2.1", "Stable Video Diffusion"])
+def test_half_the_bits(name: str, tmp_path: Path) -> None:
+    halved(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"Wan 2.1", "Stable Video Diffusion"}))
+def test_half_the_bits_of_every_family(name: str, tmp_path: Path) -> None:
+    halved(name, tmp_path)
