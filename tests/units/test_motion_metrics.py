@@ -20,7 +20,7 @@ from mediagen.modalities.video import Video
 from mediagen.training.trainer import Schedule
 
 RECIPE = motion_reader_training.MotionReaderRecipe(
-    data="", batch=16, begin=False, look_widths=(16, 32), look_blocks=(1, 1), widths=(16, 24, 32),
+    data="", batch=8, begin=False, look_widths=(16, 32), look_blocks=(1, 1), widths=(16, 24, 32),
     schedule=Schedule(steps=40, lr=0.01, warmup=5, checkpoint_every=40, ema=0.9),
 )  # fmt: skip
 COLOURS = {"apple": (230, 20, 20), "car": (20, 60, 230)}
