@@ -68,7 +68,8 @@ def levels(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, An
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     told = {"encoder_hidden_states": cond["text"], "context_latents": cond["context"].mT}
-    return transformer(hidden_states=x.mT, timestep=t, timestep_r=t, **told, return_dict=False)[0].mT
+    when = t.to(x.dtype)  # in which it embeds it
+    return transformer(hidden_states=x.mT, timestep=when, timestep_r=when, **told, return_dict=False)[0].mT
 
 
 def context(pipe: Any, vae: Chunked, job: Any) -> Tensor:

@@ -80,7 +80,8 @@ def call(empty: tuple[int, int], transformer: Any, x: Tensor, t: Tensor, cond: M
     text = {"encoder_hidden_states": cond["text"], "encoder_attention_mask": cond["text_mask"]}
     text |= {"encoder_hidden_states_2": cond["quoted"], "encoder_attention_mask_2": cond["quoted_mask"]}
     text["image_embeds"] = cond["image"] if "image" in cond else x.new_zeros(len(x), *empty)
-    return transformer(hidden_states=torch.cat((x, beside), 1), timestep=t, **text, return_dict=False)[0]
+    when = t.to(x.dtype)  # in which it embeds it
+    return transformer(hidden_states=torch.cat((x, beside), 1), timestep=when, **text, return_dict=False)[0]
 
 
 def shown(pipe: Any, vae: adapters.PublishedVAE, job: Any, noise: Noise) -> dict[str, Tensor]:
