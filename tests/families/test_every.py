@@ -131,7 +131,7 @@ def halved(name: str, folder: Path) -> None:
         *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
         assert bool(pipe.decode(last.x).isfinite().all())
         made.append(last.x)
-    # random networks under strong guidance multiply what rounding differs by: ACE-Step's, told times in bfloat16, by most
+    # random networks under strong guidance multiply what rounding differs by; ACE-Step is told times in bfloat16 too
     assert 0 < float((made[1] - made[0]).norm() / made[0].norm()) < (0.5 if "ACE" in name else 0.2)
 
 
