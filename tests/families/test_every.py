@@ -131,8 +131,8 @@ def halved(name: str, folder: Path) -> None:
         *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
         assert bool(pipe.decode(last.x).isfinite().all())
         made.append(last.x)
-    # random networks under strong guidance multiply what rounding differs by; ACE-Step is told times in bfloat16 too
-    assert 0 < float((made[1] - made[0]).norm() / made[0].norm()) < (0.5 if "ACE" in name else 0.2)
+    # random networks, and guidance, multiply what rounding differs by; another picture is 1.4 away
+    assert 0 < float((made[1] - made[0]).norm() / made[0].norm()) < 0.5
 
 
 @pytest.mark.parametrize("name", ["Wan 2.1", "Stable Video Diffusion"])
