@@ -103,7 +103,7 @@ class Fitted:
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Per sample [B, 1, ...], in float64 where there is one: the sums are long."""
     wide = a.dtype if a.device.type == "mps" else torch.float64
-    return spread((a.to(wide) * b.to(wide)).flatten(1).sum(1).to(a.dtype), a)
+    return spread((a * b).flatten(1).sum(1, dtype=wide).to(a.dtype), a)
 
 
 def _dots(a: Tensor, b: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class _Guided:
         for term, weight in plan.active:
             if term.bend is not None:
                 toward, away = (found[plan.places[key(branch)]] for branch in (term.toward, term.away))
-                total = total + narrow(spread(weight, x), x) * self._bend(term.bend, toward, away, x, t)
+                total = _added(total, self._bend(term.bend, toward, away, x, t), weight)
         for post in self.posts:
             total = self._post(post, total, found[plan.places[key(self.positive)]], x, t)
         return total
@@ -156,14 +156,18 @@ def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
     if plan.line is not None:
         first, second, share = plan.line
         return torch.lerp(found[first], found[second], share)
-    total: Any = None
-    for place, share in plan.shares:
-        if isinstance(share, Tensor):
-            part = narrow(spread(share, x), x) * found[place]
-            total = part if total is None else total + part
-        else:
-            total = found[place] * share if total is None else torch.add(total, found[place], alpha=share)
+    (place, share), *others = plan.shares
+    total = found[place] * (narrow(spread(share, x), x) if isinstance(share, Tensor) else share)
+    for place, share in others:
+        total = _added(total, found[place], share)
     return total
+
+
+def _added(total: Tensor, part: Tensor, weight: Any) -> Tensor:
+    """total + weight part; the weight a number, one per sample [B], or per place."""
+    if isinstance(weight, Tensor):
+        return total + narrow(spread(weight, total), total) * part
+    return torch.add(total, part, alpha=weight)
 
 
 def at(scale: Scale, t: Any) -> Any:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mediagen.core import named
+from mediagen.core.step import mix
 
 Row = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -77,7 +78,7 @@ def to_output(x0: Tensor, x: Tensor, a: Any, s: Any, row: Row) -> Tensor:
         p, q = row(a, s)
         return torch.where(there, (q * x - (q * a - p * s) * x0) / s, 0.0)
     p, q = row(a, s)
-    return (q / s) * x - ((q * a - p * s) / s) * x0
+    return mix(x, x0, q / s, -(q * a - p * s) / s)
 
 
 def to_eps(x0: Tensor, x: Tensor, a: Any, s: Any) -> Tensor:
