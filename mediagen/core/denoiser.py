@@ -86,7 +86,7 @@ class Denoiser(nn.Module):
         scaled = _cast(x if self.scale is None else x * narrow(self.scale(*level), x), self.dtype)
         for hint in self.hints:
             cond = {**cond, **hint(scaled, t, told, cond)}
-        net = self._modules["net"]  # self.net, for which nn.Module would look as long as a small kernel takes
+        net: Any = self._modules["net"]  # self.net, for which nn.Module would look as long as a small kernel takes
         return _cast(net(scaled, told, cond), x.dtype)
 
     def forward(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:

@@ -68,7 +68,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         place, told = self.place, self._brought(cond, x.dtype)
-        network = self._modules["network"]  # self.network, for which nn.Module would look longer
+        network: Any = self._modules["network"]  # self.network, for which nn.Module would look longer
         if place == x.device:
             return self.call(network, x, t, told)
         return self.call(network, x.to(place), t.to(place), told).to(x.device)
