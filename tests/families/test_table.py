@@ -34,6 +34,7 @@ def test_rows() -> None:
     assert notes[2] == "w, b with r and n: only here"
 
 
+@pytest.mark.slow  # every solver and every guidance method, some 20 s
 def test_a_checkpoint_is_run() -> None:
     made = table.tables(["DeepFloyd IF, second stage"])
     [head, _, line, *_] = made.splitlines()
