@@ -193,7 +193,7 @@ def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
     """The conditions of a step: that of the prompt, and that of nothing where guidance has two branches."""
     with numberless():
         asked = pipeline.asked(job)
-    guided = job.requests[0].walk.guidance != 1 and not pipeline.model.distilled
+    guided = job.requests[0].walk.scales != (1, 1) and not pipeline.model.distilled
     rows = [asked.prompts[0][0], *([asked.null] if guided else [])]
     return [{name: value for name, value in row.items() if isinstance(value, Tensor)} for row in rows]
 

@@ -101,6 +101,7 @@ class Model:
     opens: (job, noise) -> the noise that its walk begins from, of one that begins from more than that.
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
+    boundary: the time below which another network acts, of a model of two: `Walk.guidance_2` is the scale there.
     begin: called with the number of steps before each walk, of a model that keeps something over its steps.
     during: the context that each walk is in, of a model that keeps in it what is the same in all steps.
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
@@ -143,6 +144,7 @@ class Model:
     hears: Callable[[Tensor], Sequence[Any]] | None = None
     share: Callable[[tuple[int, ...]], Tensor] | None = None
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
+    boundary: float | None = None
     whole: bool = False
     begin: Callable[[int], None] | None = None
     during: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -19,6 +19,7 @@ from .model import Model
 PIPELINES = ("WanPipeline",)
 OPTIONS: dict[str, Any] = {}
 LONGEST = 512  # tokens
+EDGE = 1e-7  # in time: one that is the boundary itself, but for its rounding, is above it
 RATES = {False: 16.0, True: 24.0}  # frames a second, which no file says: of 2.1 and 2.2, and of 2.2's 5B
 
 
@@ -48,6 +49,7 @@ def model(pipe: Any, about: adapters.About, beside: int = 0, **more: Any) -> Mod
         rate=RATES[per_token],
         seconds=asked["num_frames"].default / RATES[per_token],
         token=patch if per_token else None,
+        boundary=pipe.config.boundary_ratio - EDGE if pipe.config.boundary_ratio else None,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
         denoiser=adapters.denoiser(network(pipe, patch if per_token else None), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),

@@ -18,6 +18,7 @@ class Walk:
     """How to go from noise to data.
 
     steps: of the solver. solver: a rule of `core.solve`. guidance: scale, 1 is none. method: of `core.guidance`.
+    guidance_2: the scale below the time `boundary`, None: the same; a model of two networks knows its boundary itself.
     interval: (low, high) of t in [0, 1] where guidance acts. rescale: 0 none .. 1 full. skip_layers, skip_scale: the
     perturbed branch. eta: ancestral noise in 0 .. 1, None the rule's own. timing: {"name": class of `core.timing`,
     ...options}. loop: axes of the latent [B, C, *grid] along which the result has no seam, e.g. (-1,). reuse: relative
@@ -41,6 +42,8 @@ class Walk:
     reuse: float = 0.0
     window: tuple[int, ...] = ()
     begin: float | None = None
+    guidance_2: float | None = None
+    boundary: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked, before any network is loaded."""
@@ -48,6 +51,10 @@ class Walk:
             raise ValueError(f"steps must be a whole number from 1 to 1000, not {self.steps!r}")
         if not 0 <= self.guidance <= 100:
             raise ValueError(f"guidance must be from 0 to 100, not {self.guidance}")
+        if self.guidance_2 is not None and not 0 <= self.guidance_2 <= 100:
+            raise ValueError(f"guidance_2 must be from 0 to 100, not {self.guidance_2}")
+        if self.boundary is not None and not 0 < self.boundary < 1:
+            raise ValueError(f"boundary must be a time between 0 and 1, not {self.boundary}")
         if len(self.interval) != 2 or not 0 <= self.interval[0] <= self.interval[1] <= 1:
             raise ValueError(f"interval must be two times 0 <= low <= high <= 1, not {self.interval}")
         if not 0 <= self.reuse < 1:
@@ -56,6 +63,11 @@ class Walk:
             raise ValueError(f"the sides of a window must be 1 or more, not {self.window}")
         solve.find(self.solver)
         guidance.find(self.method)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """The scales of guidance above and below the boundary."""
+        return self.guidance, self.guidance if self.guidance_2 is None else self.guidance_2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +252,7 @@ def _windows(build: Callable[[Box], Denoise], sides: Sequence[int], grid: Sequen
 def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: Cond, walk: Walk) -> Denoise:
     if walk.method != "cfg" or walk.skip_layers:
         raise ValueError("several prompts are composed by cfg alone: leave out method and skip_layers")
-    branches = [(model.bind(cond), _scale(weight * walk.guidance, walk, rest=0.0)) for cond, weight in conditions]
+    branches = [(model.bind(cond), _scale(walk, weight, rest=0.0)) for cond, weight in conditions]
     nothing = model.bind(null)
     return guidance.guided(nothing, *guidance.composed(nothing, *branches), post=_posts(walk))
 
@@ -257,19 +269,23 @@ def _guided(
 ) -> Denoise:
     positive = model.bind(cond)
     options: dict[str, Any] = {"path": model.path, "times": times} if walk.method == "cfg_pp" else {}
-    method, scale = guidance.find(walk.method), _scale(walk.guidance, walk, rest=1.0)
+    method, scale = guidance.find(walk.method), _scale(walk, rest=1.0)
     scale = scale if share is None else guidance.shared(scale, share)
-    terms = [] if walk.guidance == 1 else [method(positive, model.bind(null), scale, **options)]
+    terms = [] if walk.scales == (1, 1) else [method(positive, model.bind(null), scale, **options)]
     if walk.skip_layers and walk.skip_scale:
         terms.append(guidance.perturbed(positive, walk.skip_scale, layers=walk.skip_layers))
     terms += [guidance.Term(toward=positive, away=positive.with_cond(**other), weight=much) for other, much in aside]
     return guidance.guided(positive, *terms, post=_posts(walk, parts)) if terms else positive
 
 
-def _scale(scale: float, walk: Walk, rest: float) -> guidance.Scale:
-    """The scale inside the walk's interval, `rest` (the scale that does nothing) outside."""
-    low, high = walk.interval
-    return scale if (low, high) == (0.0, 1.0) else lambda t: scale if low <= t <= high else rest
+def _scale(walk: Walk, weight: float = 1.0, *, rest: float) -> guidance.Scale:
+    """The walk's scale, times `weight`, inside its interval; `rest` (the scale that does nothing) outside."""
+    (low, high), (above, below) = walk.interval, (weight * scale for scale in walk.scales)
+    if above == below:
+        return above if (low, high) == (0.0, 1.0) else lambda t: above if low <= t <= high else rest
+    if (boundary := walk.boundary) is None:
+        raise ValueError("guidance_2 acts below a time that this model does not name: give boundary")
+    return lambda t: rest if not low <= t <= high else above if t >= boundary else below
 
 
 def _posts(walk: Walk, parts: Tensor | None = None) -> tuple[guidance.Post, ...]:

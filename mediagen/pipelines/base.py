@@ -133,8 +133,9 @@ class Pipeline:
 
     def _settings(self, walk: Walk, job: Job) -> Walk:
         """The walk in the network's own units: windows in latent positions, the schedule that the model was published
-        with as times; a guidance that the network is told costs no second branch."""
-        walk = replace(walk, window=self._window(walk.window))
+        with as times, where its second network begins; a guidance that the network is told costs no second branch."""
+        boundary = self.model.boundary if walk.boundary is None else walk.boundary
+        walk = replace(walk, window=self._window(walk.window), boundary=boundary)
         if self.model.distilled:
             walk = replace(walk, guidance=1.0)
         if self.model.schedule is None or walk.timing != PUBLISHED:
@@ -327,6 +328,9 @@ class Pipeline:
         seed = secrets.randbelow(2**32) if seed is None else seed
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)
+        if walk.guidance_2 is not None and (self.model.distilled or (walk.boundary or self.model.boundary) is None):
+            told = "is told one guidance" if self.model.distilled else "has one network: give the boundary, a time, too"
+            raise ValueError(f"guidance_2 is of a model of two networks; {self.model.name} {told}")
         if walk.loop and self.model.shown is not None:
             raise ValueError(f"the model {self.model.name} is shown what has a place: it makes no loops")
         if walk.loop and self.model.widened is not None and walk.eta != 0:

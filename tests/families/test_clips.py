@@ -122,7 +122,12 @@ CASES = {
         steps=(3,),
     ),
     "wan 2.2, picture": Case(
-        build=partial(tiny_clips.wan_i2v, looks=0, experts=2), plan=WAN, layout=SAME, picture=True
+        build=partial(tiny_clips.wan_i2v, looks=0, experts=2),
+        plan=WAN,
+        layout=SAME,
+        picture=True,
+        ours=(("guidance_2", 2.0),),
+        theirs=(("guidance_scale_2", 2.0),),
     ),
     "wan 5b, picture": Case(
         build=partial(tiny_clips.wan_i2v, looks=0, told=4), plan=WAN, layout=SAME, picture=True, steps=(3,), later=1

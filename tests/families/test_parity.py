@@ -179,6 +179,23 @@ def test_a_negative_prompt_and_rescaled_guidance(checkpoints: Callable[[str], Pa
     same(mine, other)
 
 
+def test_each_expert_has_its_own_guidance(checkpoints: Callable[[str], Path]) -> None:
+    """The second scale below the boundary, where the second network acts; another model has to be told where."""
+    folder = checkpoints("wan, two experts")
+    pipe = mediagen.load(folder)
+    for steps in (2, 5):
+        mine = ours(pipe, steps, noise=noise(pipe), guidance=4.0, guidance_2=2.0)
+        same(mine, theirs(folder, steps, latents=noise(pipe), guidance_scale=4.0, guidance_scale_2=2.0))
+        plain = ours(pipe, steps, noise=noise(pipe), guidance=4.0)
+        assert float((mine[0] - plain[0]).norm() / plain[0].norm()) > 1e-3
+    one = mediagen.load(checkpoints("wan"))
+    with pytest.raises(ValueError, match="has one network: give the boundary"):
+        one.job(PROMPT, guidance_2=2.0)
+    changed = [ours(one, 3, noise=noise(one), guidance_2=2.0, boundary=boundary)[0] for boundary in (0.01, 0.99)]
+    assert torch.equal(changed[0], ours(one, 3, noise=noise(one))[0])
+    assert not torch.equal(*changed)
+
+
 def test_skipped_layers(checkpoints: Callable[[str], Path]) -> None:
     folder = checkpoints("sd3")
     pipe = mediagen.load(folder)
