@@ -70,6 +70,12 @@ def ahead(picture: Tensor, frames: int) -> Tensor:
     return torch.cat((picture, empty), 2)
 
 
+def beside(vae: adapters.PublishedVAE, job: Any) -> Tensor:
+    """[1, C + 1, F, h, w]: the latents of the picture that a clip begins with, with a 1, and zeros after it."""
+    picture = vae.encode(first_picture(job))
+    return ahead(torch.cat((picture, torch.ones_like(picture[:, :1])), 1), job.grid[0])
+
+
 class Unweighted(adapters.Texts):
     """Texts of which no position stands for a word: they are mixed, or a picture is among them."""
 

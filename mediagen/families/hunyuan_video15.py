@@ -85,9 +85,6 @@ def call(empty: tuple[int, int], transformer: Any, x: Tensor, t: Tensor, cond: M
 
 
 def shown(pipe: Any, vae: adapters.PublishedVAE, job: Any, noise: Noise) -> dict[str, Tensor]:
-    picture = clips.first_picture(job)
-    latents = vae.encode(picture)
-    beside = clips.ahead(torch.cat((latents, torch.ones_like(latents[:, :1])), 1), job.grid[0])
-    place = adapters.runs_on(pipe.image_encoder)
-    seen = pipe.encode_image(Image.from_tensor(picture[0, :, 0]).pil(), 1, place, pipe.image_encoder.dtype)
-    return {"shown": beside, "image": seen.cpu()}
+    picture, place = Image.from_tensor(clips.first_picture(job)[0, :, 0]).pil(), adapters.runs_on(pipe.image_encoder)
+    seen = pipe.encode_image(picture, 1, place, pipe.image_encoder.dtype)
+    return {"shown": clips.beside(vae, job), "image": seen.cpu()}

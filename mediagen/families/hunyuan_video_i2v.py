@@ -1,5 +1,6 @@
-"""HunyuanVideo, image to video: its first latent is the picture, which stays and is shown to the network at t = 0; a
-Llava reads the prompt together with the picture. A walk begins from noise with a trace of the picture in it.
+"""HunyuanVideo, image to video: its first latent is the picture, which stays and is shown to the network at t = 0, or
+(33 channels) the picture is shown to it beside the noise, with a mask of where it is. A Llava reads the prompt together
+with the picture. A walk begins from noise with a trace of the picture in it.
 """
 
 import inspect
@@ -19,8 +20,7 @@ from .model import Model
 
 PIPELINES = ("HunyuanVideoImageToVideoPipeline",)
 OPTIONS: dict[str, Any] = {}
-KIND = "token_replace"
-SPARED = 4  # of what the Llava says of the picture, every fourth position is told
+SPARED = {"token_replace": 4, "latent_concat": 2}  # every fourth or second position of the picture's is told
 TRACE = 0.001  # of the picture in the noise to begin with
 
 
@@ -28,13 +28,22 @@ def model(pipe: Any, about: adapters.About) -> Model:
     names = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "image_processor")
     adapters.missing(pipe, ("transformer", "vae", "scheduler", *names))
     vae, shape = text_to_video.hunyuan_vae(pipe.vae), pipe.transformer.config
-    if shape.image_condition_type != KIND or shape.in_channels != vae.spec.channels:
-        raise ValueError(f"its transformer is shown a picture by {shape.image_condition_type!r}; only {KIND!r} is read")
+    kind, beside = shape.image_condition_type, shape.image_condition_type == "latent_concat"
+    if kind not in SPARED:
+        raise ValueError(f"its transformer is shown a picture by {kind!r}; known: {', '.join(SPARED)}")
+    if shape.in_channels != (1 + beside) * vae.spec.channels + beside:
+        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
     asked = inspect.signature(type(pipe).__call__).parameters
     spans = [text_to_video.bare_span(pipe.tokenizer, text_to_video.LONGEST)]
 
+    def reading(picture: Any, spared: int) -> adapters.Texts:
+        return clips.Unweighted(encode=partial(encode, pipe, picture, spared), spans=spans)
+
     def reader(job: Any) -> adapters.Texts:
-        return clips.Unweighted(encode=partial(encode, pipe, pictured(job)), spans=spans)
+        """ValueError for a picture that is no part of the clip's beginning where it has to be."""
+        if job.keep is None and not beside:
+            raise ValueError("this model keeps the first frame as it is: extend or inpaint a clip, it cannot be varied")
+        return reading(Image.from_tensor(clips.first_picture(job)[0, :, 0]).pil(), SPARED[kind])
 
     return clips.clip(
         pipe,
@@ -44,13 +53,15 @@ def model(pipe: Any, about: adapters.About) -> Model:
         frames=asked["num_frames"].default,
         rate=text_to_video.RATE,
         patch=shape.patch_size,
-        token=(shape.patch_size_t, shape.patch_size, shape.patch_size),
+        token=None if beside else (shape.patch_size_t, shape.patch_size, shape.patch_size),
         text=clips.Unweighted(encode=unpictured, spans=spans),
         reader=reader,
+        against=None if shape.guidance_embeds else reading(black(), SPARED["latent_concat"]),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
         told=text_to_video.told if shape.guidance_embeds else text_to_video.nothing,
         distilled=bool(shape.guidance_embeds),
+        shown=(lambda job, noise: {"shown": clips.beside(vae, job)}) if beside else None,
         opens=lambda job, noise: clips.Tinted(noise=noise, over=vae.encode(clips.first_picture(job)), amount=TRACE),
         ends=("first",),
     )
@@ -60,21 +71,20 @@ def unpictured(texts: list[str]) -> dict[str, Tensor]:
     raise ValueError("this model reads a prompt together with a picture: give first")
 
 
-def pictured(job: Any) -> Any:
-    """The picture of a job, which must stay."""
-    if job.keep is None:
-        raise ValueError("this model keeps the first frame as it is: extend or inpaint a clip, it cannot be varied")
-    return Image.from_tensor(clips.first_picture(job)[0, :, 0]).pil()
+def black() -> Any:
+    """The picture that nothing, or the negative prompt, is read with; the Llava sees all of them in one size."""
+    return Image.from_tensor(-torch.ones(3, 16, 16)).pil()
 
 
-def encode(pipe: Any, picture: Any, texts: list[str]) -> dict[str, Tensor]:
+def encode(pipe: Any, picture: Any, spared: int, texts: list[str]) -> dict[str, Tensor]:
     """One by one: its own pipeline cuts the prompts of a batch at wrong places where one is too long."""
     options = {"device": adapters.runs_on(pipe.text_encoder), "max_sequence_length": text_to_video.LONGEST}
-    made = [pipe.encode_prompt(picture, [text], image_embed_interleave=SPARED, **options) for text in texts]
+    made = [pipe.encode_prompt(picture, [text], image_embed_interleave=spared, **options) for text in texts]
     names = ("text", "pooled", "text_mask")
     return {name: torch.cat(each) for name, each in zip(names, zip(*made, strict=True), strict=True)}
 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    """It knows itself that the first latents are clean, and is told the time of the others."""
-    return text_to_video.call(transformer, x, t if t.ndim == 1 else t.flatten(1).amax(1), cond)
+    """One that keeps the first latents knows itself that they are clean, and is told the time of the others."""
+    given = torch.cat((x, cond["shown"]), 1) if "shown" in cond else x
+    return text_to_video.call(transformer, given, t if t.ndim == 1 else t.flatten(1).amax(1), cond)

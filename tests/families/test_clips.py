@@ -33,7 +33,8 @@ PROMPT, SIDE, FRAMES = 'a red cat of the "dog"', 16, 9
 class Case:
     """build, plan: of the checkpoint. layout: plain latents [B, C, F, h, w] <-> those of the published pipeline.
     picture: whether a clip begins with one. words: whether it reads any. ours, theirs: what else each is told.
-    later: latents that the published pipeline puts in their places after its last step, where it is not seen."""
+    later: latents that the published pipeline puts in their places after its last step, where it is not seen. cut:
+    frames that it leaves out at the beginning."""
 
     build: Callable[..., Path]
     plan: Callable[[], Any]
@@ -43,6 +44,7 @@ class Case:
     steps: tuple[int, ...] = (2, 5)
     frames: int = FRAMES
     later: int = 0
+    cut: int = 0
     ours: tuple[tuple[str, Any], ...] = ()
     theirs: tuple[tuple[str, Any], ...] = ()
 
@@ -99,6 +101,15 @@ CASES = {
         picture=True,
         ours=(("guidance", 6.0),),
         theirs=(("guidance_scale", 6.0),),
+    ),
+    "hunyuan video, picture beside": Case(
+        build=partial(tiny_clips.hunyuan_video_i2v, beside=True),
+        plan=flow(**tiny_clips.HUNYUAN),
+        layout=SAME,
+        picture=True,
+        cut=4,
+        ours=(("guidance", 3.0), ("negative", "a dog")),
+        theirs=(("true_cfg_scale", 3.0), ("negative_prompt", "a dog")),
     ),
     "hunyuan video 1.5": Case(
         build=tiny_clips.hunyuan_video15, plan=flow(**tiny_clips.HUNYUAN), layout=SAME, steps=(2,)
@@ -240,7 +251,7 @@ def check(case: Case, folder: Path) -> None:
     pipe = mediagen.load(folder)
     for steps in case.steps:
         mine, other = ours(case, pipe, steps, noise=drawn()), theirs(case, folder, steps)
-        same_made((mine[0][:, :, case.later :], mine[1]), (other[0][:, :, case.later :], other[1]))
+        same_made((mine[0][:, :, case.later :], mine[1][:, :, case.cut :]), (other[0][:, :, case.later :], other[1]))
 
 
 def same_made(mine: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -367,6 +378,7 @@ CONDITIONS = {
     "animatediff": {"text"},
     "hunyuan video": {"text", "text_mask", "pooled", "scale"},
     "hunyuan video, picture": {"text", "text_mask", "pooled", "scale"},
+    "hunyuan video, picture beside": {"text", "text_mask", "pooled", "shown"},
     "hunyuan video 1.5, picture": {"text", "text_mask", "quoted", "quoted_mask", "shown", "image"},
     "mochi": {"text", "text_mask"},
     "wan, two pictures": {"text", "shown", "image"},

@@ -120,8 +120,8 @@ def hunyuan_video(folder: Path, plan: Any, *, seed: int = 0) -> Path:
     return folder
 
 
-def hunyuan_video_i2v(folder: Path, plan: Any, *, seed: int = 0) -> Path:
-    """HunyuanVideo, image to video, whose first latent is the picture."""
+def hunyuan_video_i2v(folder: Path, plan: Any, *, seed: int = 0, beside: bool = False) -> Path:
+    """HunyuanVideo, image to video, whose first latent is the picture, or that is shown it beside the noise."""
     from diffusers import HunyuanVideoImageToVideoPipeline, HunyuanVideoTransformer3DModel
     from transformers import (
         CLIPImageProcessor,
@@ -139,9 +139,8 @@ def hunyuan_video_i2v(folder: Path, plan: Any, *, seed: int = 0) -> Path:
     image = one.convert_tokens_to_ids("<image>")
     llava = LlavaConfig(vision_config=eye, text_config=said, image_token_index=image, pad_token_id=0)
     crop = {"size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}}
-    net = HunyuanVideoTransformer3DModel(
-        in_channels=4, guidance_embeds=True, image_condition_type="token_replace", **HUNYUAN_NET
-    )
+    way = {"image_condition_type": "latent_concat" if beside else "token_replace", "in_channels": 9 if beside else 4}
+    net = HunyuanVideoTransformer3DModel(guidance_embeds=not beside, **way, **HUNYUAN_NET)
     parts = {"tokenizer": one, "tokenizer_2": two, "text_encoder": redraw(LlavaForConditionalGeneration(llava), seed)}
     parts |= {"text_encoder_2": tiny.clip(two, seed + 4), "image_processor": CLIPImageProcessor(**crop)}
     parts |= {"transformer": redraw(net, seed + 3), "vae": hunyuan_coder(seed + 2), "scheduler": plan}
