@@ -24,6 +24,7 @@ from . import __name__ as ROOM
 from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
+from . import _single as single
 from ._fitted import fitted
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
@@ -64,7 +65,7 @@ def opened(source: str | Path, loading: Loading = PLAIN) -> tuple[Model, Any]:
     if path.exists() and loading.revision is not None:
         raise ValueError(f"{path} is a file or folder, which has no revisions: leave out revision")
     if path.is_file():
-        return _single(path, loading)
+        return _folder(_beside(path, loading), str(source), loading, path)
     name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
     return _folder(path if path.is_dir() else _fetched(name, loading=loading), name, loading)
 
@@ -84,7 +85,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     _needs_diffusers()
     name = str(source) if revision is None else f"{source}@{revision}"
     path = Path(source)
-    folder = path.parent if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
+    folder = _beside(path) if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
     try:
@@ -98,33 +99,48 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
 
 
-def _folder(folder: Path, name: str, loading: Loading) -> tuple[Model, Any]:
+def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None) -> tuple[Model, Any]:
+    """file: a single file, whose parts stand in the place of the folder's."""
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
-    files = _parts(folder, index, family, name, loading)
+    held = [] if file is None else single.held(list(_header(file)[1]), _wanted(index, family, loading))
+    files = ([] if file is None else [file]) + _parts(folder, index, family, name, loading, held)
     absent = {part: None for part, made in index.items() if isinstance(made, list) and None in made}
     kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
     options = absent | family.OPTIONS | {"local_files_only": True} | kinds
 
     def read() -> Any:
-        return _class(kind).from_pretrained(folder, **options, **_how(folder, index, loading))
+        how = _how(folder, index, loading)
+        if file is not None:
+            bits = how.pop("quantization_config", None)
+            how |= single.read(file, held, index, folder, loading.torch_dtype, bits)
+        return _class(kind).from_pretrained(folder, **options, **how)
 
     return _built(family, name, files, read, loading)
 
 
-def _single(file: Path, loading: Loading) -> tuple[Model, Any]:
-    """A file with all the weights; the rest of the checkpoint, its configurations, lies beside it or is fetched."""
-    beside = file.parent / INDEX
-    config = file.parent if beside.is_file() else _fetched(_usual(file), weights=False)
-    index = _index(config / INDEX)
-    kind, family = _family(index, str(file))
-    options = {k: v for k, v in family.OPTIONS.items() if v is not None}
-    options |= {"config": str(config), "local_files_only": True}
+def _beside(file: Path, loading: Loading | None = None) -> Path:
+    """The folder of the configurations of a single file, and of the parts that it does not hold: its own, or that of
+    the repository that its keys say. loading: what is wanted of its weights; None for none."""
+    if (file.parent / INDEX).is_file():
+        return file.parent
+    entries = _header(file)[1]
+    name = single.usual({key: entry["shape"] for key, entry in entries.items()})
+    if name is None:
+        raise ValueError(f"the keys of {file} are those of no known checkpoint; put its {INDEX} and folders beside it")
+    folder = _fetched(name, weights=False)
+    index = _index(folder / INDEX)
+    if loading is None:
+        return folder
+    wanted = _wanted(index, _family(index, name)[1], loading)
+    held = single.held(list(entries), wanted)
+    lacking = [part for part in wanted if part not in held and (folder / part / "config.json").is_file()]
+    return folder if not lacking else _fetched(name, weights=False, loading=loading, parts=lacking)
 
-    def read() -> Any:
-        return _class(kind).from_single_file(str(file), **options, **_how(config, index, loading))
 
-    return _built(family, str(file), [file], read, loading)
+def _wanted(index: Mapping[str, Any], family: Any, loading: Loading) -> dict[str, Any]:
+    """The parts of an index that are read of a checkpoint, with their classes."""
+    return {part: index[part] for part in _made(index) if part not in family.OPTIONS and part not in loading.parts}
 
 
 def _how(folder: Path, index: Mapping[str, Any], loading: Loading) -> dict[str, Any]:
@@ -191,8 +207,11 @@ def _family(index: Mapping[str, Any], name: str) -> tuple[str, Any]:
     return kind, known[kind]
 
 
-def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str, loading: Loading) -> list[Path]:
-    """The weight files of a checkpoint's parts; ValueError for one that is missing, or no part that is known."""
+def _parts(
+    folder: Path, index: Mapping[str, Any], family: Any, name: str, loading: Loading, held: Sequence[str] = ()
+) -> list[Path]:
+    """The weight files of a checkpoint's parts; ValueError for one that is missing, or no part that is known.
+    held: those that a single file holds."""
     files: list[Path] = []
     for part, made in index.items():
         if part in family.OPTIONS or not isinstance(made, list) or None in made:
@@ -202,8 +221,12 @@ def _parts(folder: Path, index: Mapping[str, Any], family: Any, name: str, loadi
             raise ValueError(f"the checkpoint {name} wants its {part} from {made[0]!r}: only {allowed} are loaded")
         if not (folder / part).is_dir():
             raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
-        files += _own(folder / part, loading, part)
-    if not files:
+        own = [] if part in held else _own(folder / part, loading, part)
+        if held and not own and part not in {*held, *loading.parts} and (folder / part / "config.json").is_file():
+            said = f"it holds {', '.join(held)}; put the weights into {folder / part}, or say parts={{{part!r}: ...}}"
+            raise ValueError(f"the file {name} has no {part}, nor has the folder of its configurations: {said}")
+        files += own
+    if not files and not held:
         raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
     return files
 
@@ -255,33 +278,21 @@ def _header(file: Path) -> tuple[int, dict[str, Any]]:
         raise ValueError(f"{file} is no safetensors file, or is cut short: {_line(error)}") from error
 
 
-def _usual(file: Path) -> str:
-    """The repository whose configurations fit a single file, by its keys."""
-    import torch
-    from diffusers.loaders import single_file_utils as known
-
-    entries = _header(file)[1]
-    kind = known.infer_diffusers_model_type({k: torch.empty(v["shape"], device="meta") for k, v in entries.items()})
-    if kind == "v1" and not any(key.startswith("model.diffusion_model.") for key in entries):  # its last resort
-        raise ValueError(f"the keys of {file} are those of no known checkpoint; put its {INDEX} and folders beside it")
-    return known.DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"]
-
-
-def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN) -> Path:
+def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: Sequence[str] = ()) -> Path:
     """A repository (owner/name, or owner/name@revision) -> its folder in the cache. What it is, is looked at before
-    its weights are fetched."""
+    its weights are fetched. parts: those whose weights are, where not all of them are wanted."""
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    if there := hub.pinned(name, INDEX, weights):
+    if not parts and (there := hub.pinned(name, INDEX, weights)):
         return there
     repository, where = hub.where(name)
     try:
         index = _index(Path(hf_hub_download(repository, INDEX, **where)))
         if not weights:
-            return Path(
-                snapshot_download(repository, allow_patterns=["*.json", "*/*.json", "*.txt", "*/*.txt"], **where)
-            )
+            allowed = ["*.json", "*/*.json", "*.txt", "*/*.txt", *(f"{part}/*.safetensors" for part in parts)]
+            spared = None if loading.variant else ["*.*.safetensors"]  # of variants
+            return Path(snapshot_download(repository, allow_patterns=allowed, ignore_patterns=spared, **where))
         _family(index, name)
         kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
         return Path(DiffusionPipeline.download(repository, **kinds, **where))

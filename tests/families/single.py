@@ -10,20 +10,38 @@ RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0
 RESNET |= {"time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
 ENDS = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
 ENDS |= {f"time_embedding.linear_{i + 1}": f"time_embed.{2 * i}" for i in range(2)}
+ENDS |= {f"add_embedding.linear_{i + 1}": f"label_emb.0.{2 * i}" for i in range(2)}
 LOOK = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
 def single(folder: Path, file: Path) -> Path:
     """The weights of a folder of Stable Diffusion 1 in one file."""
-    parts = {part: load_file(next((folder / part).glob("*.safetensors"))) for part in ("unet", "vae", "text_encoder")}
-    layers = len({key.split(".")[3] for key in parts["unet"] if key.startswith("down_blocks.0.resnets.")})
-    ups = len({key.split(".")[2] for key in parts["vae"] if key.startswith("decoder.up_blocks.")})
-    whole = {f"model.diffusion_model.{of_unet(key, layers)}": value for key, value in parts["unet"].items()}
-    whole |= dict(of_vae(key, value, ups) for key, value in parts["vae"].items())
-    text = {re.sub(r"^(?!text_model\.)", "text_model.", key): value for key, value in parts["text_encoder"].items()}
-    whole |= {f"cond_stage_model.transformer.{key}": value for key, value in text.items()}
+    text = {
+        re.sub(r"^(?!text_model\.)", "text_model.", key): value for key, value in part(folder, "text_encoder").items()
+    }
+    return save(pictured(folder) | {f"cond_stage_model.transformer.{key}": value for key, value in text.items()}, file)
+
+
+def part(folder: Path, name: str) -> dict[str, Tensor]:
+    return load_file(next((folder / name).glob("*.safetensors")))
+
+
+def save(whole: dict[str, Tensor], file: Path) -> Path:
     save_file({key: value.contiguous() for key, value in whole.items()}, file)
     return file
+
+
+def pictured(folder: Path) -> dict[str, Tensor]:
+    """U-Net and autoencoder of a folder."""
+    unet = part(folder, "unet")
+    layers = len({key.split(".")[3] for key in unet if key.startswith("down_blocks.0.resnets.")})
+    return {f"model.diffusion_model.{of_unet(key, layers)}": value for key, value in unet.items()} | coder(folder)
+
+
+def coder(folder: Path) -> dict[str, Tensor]:
+    vae = part(folder, "vae")
+    ups = len({key.split(".")[2] for key in vae if key.startswith("decoder.up_blocks.")})
+    return dict(of_vae(key, value, ups) for key, value in vae.items())
 
 
 def of_unet(key: str, layers: int) -> str:

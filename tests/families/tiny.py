@@ -123,15 +123,16 @@ def sd(folder: Path, plan, *, seed: int = 0, **config) -> Path:
     return folder
 
 
-def sdxl(folder: Path, plan, *, seed: int = 0, zeros: bool = True, **config) -> Path:
-    """Stable Diffusion XL."""
+def sdxl(folder: Path, plan, *, seed: int = 0, zeros: bool = True, widths=(32, 32), **config) -> Path:
+    """Stable Diffusion XL. widths: of its two text encoders, 64 together."""
     from diffusers import StableDiffusionXLPipeline
 
     one, two = clip_tokenizer(), clip_tokenizer(pad="!")
     added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-    added |= {"projection_class_embeddings_input_dim": 32 + 6 * 8, "transformer_layers_per_block": (1, 1)}
+    added |= {"projection_class_embeddings_input_dim": widths[1] + 6 * 8, "transformer_layers_per_block": (1, 1)}
     parts = {"tokenizer": one, "tokenizer_2": two, "scheduler": plan, "vae": vae(seed + 2, scaling_factor=0.13025)}
-    parts |= {"text_encoder": clip(one, seed + 1), "text_encoder_2": clip(two, seed + 4, projected=True)}
+    parts |= {"text_encoder": clip(one, seed + 1, width=widths[0])}
+    parts |= {"text_encoder_2": clip(two, seed + 4, width=widths[1], projected=True)}
     made = unet(seed + 3, cross_attention_dim=64, **added, **config)
     options = {"force_zeros_for_empty_prompt": zeros, "add_watermarker": False}
     StableDiffusionXLPipeline(unet=made, **parts, **options).save_pretrained(folder)
@@ -142,8 +143,8 @@ FLOW = {"num_train_timesteps": 1000, "shift": 3.0}
 FLOW_VAE = {"use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.0609, "scaling_factor": 1.5305}
 
 
-def sd3(folder: Path, plan, *, seed: int = 0, third: bool = True) -> Path:
-    """Stable Diffusion 3, with its T5 or without."""
+def sd3(folder: Path, plan, *, seed: int = 0, third: bool = True, widths=(32, 32)) -> Path:
+    """Stable Diffusion 3, with its T5 or without. widths: of its two CLIPs, 64 together."""
     from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     one, two, three = clip_tokenizer(), clip_tokenizer(pad="!"), t5_tokenizer()
@@ -151,8 +152,8 @@ def sd3(folder: Path, plan, *, seed: int = 0, third: bool = True) -> Path:
     sizes |= {"joint_attention_dim": 64, "pooled_projection_dim": 64, "patch_size": 2}
     net = SD3Transformer2DModel(sample_size=SAMPLE, in_channels=4, out_channels=4, pos_embed_max_size=24, **sizes)
     parts = {"tokenizer": one, "tokenizer_2": two, "tokenizer_3": three, "scheduler": plan}
-    parts |= {"text_encoder": clip(one, seed + 1, projected=True), "vae": vae(seed + 2, **FLOW_VAE)}
-    parts |= {"text_encoder_2": clip(two, seed + 4, projected=True)}
+    parts |= {"text_encoder": clip(one, seed + 1, width=widths[0], projected=True), "vae": vae(seed + 2, **FLOW_VAE)}
+    parts |= {"text_encoder_2": clip(two, seed + 4, width=widths[1], projected=True)}
     parts |= {"text_encoder_3": t5(three, seed + 5, width=64) if third else None}
     StableDiffusion3Pipeline(transformer=redraw(net, seed + 3), **parts).save_pretrained(folder)
     return folder
