@@ -118,7 +118,7 @@ def plan(
     model, parts, denoiser = family.outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
-    job = _job(pipeline, {option: value for option, value in given.items() if value is not None})
+    job = example(pipeline, {option: value for option, value in given.items() if value is not None})
     _weightless(model, DTYPES[dtype])
     try:
         batch, step, z = (_column if model.denoiser is None else _step)(pipeline, job)
@@ -162,8 +162,9 @@ def _column(pipeline: Any, job: Any) -> tuple[int, Count, Tensor]:
     return 1 if null is None else 2, found, columns[..., :1].expand(-1, -1, length)
 
 
-def _job(pipeline: Pipeline, given: Mapping[str, Any]) -> Any:
-    """A job of this size and length, from a grey picture where the model must be shown one."""
+def example(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a", **options: Any) -> Any:
+    """A job of this size and length, from a grey picture where the model must be shown one. options: what else is asked
+    of it."""
     model = pipeline.model
     if model.enlarges is not None:
         side = given.get("size") or model.size[::-1]
@@ -171,22 +172,22 @@ def _job(pipeline: Pipeline, given: Mapping[str, Any]) -> Any:
         if any(one % model.enlarges.factor for one in sides):
             times = model.enlarges.factor
             raise ValueError(f"{model.name} makes a picture {times} times larger: size must be a multiple of {times}")
-        return pipeline.job("a", start=_grey(*(one // model.enlarges.factor for one in sides)))
+        return pipeline.job(prompt, start=_grey(*(one // model.enlarges.factor for one in sides)), **options)
     shown = {name: _grey(16, 16) for name in model.ends}
-    return pipeline.job(_words(model), **given, **shown)
+    return pipeline.job(_words(model, prompt), **given, **shown, **options)
 
 
 def _grey(width: int, height: int) -> Any:
     return image_modality.Image.from_tensor(torch.zeros(3, height, width))
 
 
-def _words(model: Model) -> str:
-    """A prompt; an empty one for a model that reads none."""
+def _words(model: Model, prompt: str) -> str:
+    """The prompt; an empty one for a model that reads none."""
     try:
-        model.text.lengths(["a"])
+        model.text.lengths([prompt])
     except ValueError:
         return ""
-    return "a"
+    return prompt
 
 
 def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ it does not drown in their time; a whole call is measured with the networks them
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,7 +24,7 @@ from .loop import TARGETS, Call, Clock, Cost, cost, machine, row, timed
 
 PROMPT = "a red cat"
 NETWORKS = ("unet", "transformer", "transformer_2")
-NETWORKS += ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model")
+NETWORKS += ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model", "image_encoder", "vae")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,42 +54,49 @@ class Echo:
         return self.given[key]
 
 
-def pair(folder: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
-    """Both sides of a folder in diffusers' layout, loaded once. options: of `mediagen.load`. ValueError for what is no
-    such folder."""
+def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
+    """Both sides of a published checkpoint (a folder, a repository or a .safetensors file), loaded once; one that must
+    be shown a picture is shown a grey one. options: of `mediagen.load`. ValueError for what is no such checkpoint, or
+    what diffusers' pipeline does not make of it."""
     from mediagen.families import _loading, published
     from mediagen.pipelines.opening import of
+    from mediagen.planning import example
 
-    if not (Path(folder) / published.INDEX).is_file():
-        raise ValueError(f"{folder} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
-    model, other = published.opened(folder, _loading.read(options))
+    if not published.claims(source):
+        raise ValueError(f"{source} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
+    model, other = published.opened(source, _loading.read(options))
     other.set_progress_bar_config(disable=True)
     pipe, networks = of(model), [part for name in NETWORKS if (part := other.components.get(name)) is not None]
     given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
-    first = pipe.job(PROMPT, steps=4, **given)
+    first = example(pipe, given, PROMPT, steps=4)
     told = _told(other, first, pipe)
 
     @torch.no_grad()
     def mine(steps: int, pipe: Any = pipe) -> Tensor:
-        job = pipe.job(PROMPT, steps=steps, noise=torch.Generator().manual_seed(0), **given)
-        *_, last = pipe.walk(job, pipe.asked(job))
+        job = example(pipe, given, PROMPT, steps=steps, noise=torch.Generator().manual_seed(0))
+        *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
         return last.x
 
     anew = partial(mine, pipe=of(replace(model, during=nullcontext)))
 
     def theirs(steps: int) -> Tensor:
         drawn = torch.Generator().manual_seed(0)
-        return other(PROMPT, num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
+        try:
+            return other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
+        except Exception as error:  # of whatever it lacks or refuses
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"diffusers' {type(other).__name__} does not make what ours does: {line}") from error
 
-    shown = f"{folder}, {'x'.join(map(str, first.grid))} latents"
+    shown = f"{source}, {'x'.join(map(str, first.grid))} latents"
     sides = {"mine": mine, "theirs": theirs, "anew": anew}
     return Pair(name=type(other).__name__, size=shown, networks=networks, **sides)
 
 
 def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
-    """What diffusers' pipeline is told of the size and length of a job."""
+    """What diffusers' pipeline is told of the words, size and length of a job, and shown."""
     known, first = inspect.signature(type(other).__call__).parameters, job.requests[0]
-    said: dict[str, Any] = {"output_type": "latent"}
+    said = {"prompt": first.prompts[0][0], "output_type": "latent" if "vae" in other.components else "pt"}
+    said |= _shown(job, known)
     if getattr(first, "size", None):
         said |= {"width": first.size[0], "height": first.size[1]}
     if "num_frames" in known:
@@ -96,6 +104,23 @@ def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
     for name in ("audio_end_in_s", "audio_length_in_s", "audio_duration"):
         said |= {name: first.seconds} if name in known else {}
     return {name: value for name, value in said.items() if name in known}
+
+
+def _shown(job: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The pictures of a job, as diffusers' pipelines call them; where all is made anew, one that is masked."""
+    from PIL import Image
+
+    from mediagen.modalities.image import Image as Picture
+
+    if job.context is not None:
+        return {"image": Picture.from_tensor(job.context[0]).pil()}
+    if job.known is not None:
+        ends = [Picture.from_tensor(job.known[0, :, place]).pil() for place in (0, -1)]
+        return {"image": ends[0]} | ({"last_image": ends[1]} if job.requests[0].last is not None else {})
+    if "mask_image" in known:
+        size = job.requests[0].size
+        return {"image": Image.new("RGB", size, "grey"), "mask_image": Image.new("L", size, "white")}
+    return {}
 
 
 def apart(pair: Pair, steps: int = 4) -> float:
@@ -132,21 +157,22 @@ def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float
 
 @contextmanager
 def echoing(networks: Sequence[nn.Module]) -> Iterator[Clock]:
-    """Networks that echo meanwhile; a clock of what that takes."""
+    """Networks that echo meanwhile, of an autoencoder its encoder; a clock of what that takes."""
     clock = Clock(function=lambda ask: ask())
     with ExitStack() as after:
         for network in networks:
-            echo = Echo(forward=network.forward)
-            network.forward = lambda *args, echo=echo, **options: clock(lambda: echo(*args, **options))
-            after.callback(delattr, network, "forward")
+            name = "encode" if hasattr(network, "encode") else "forward"
+            echo = Echo(forward=getattr(network, name))
+            setattr(network, name, lambda *args, echo=echo, **options: clock(lambda: echo(*args, **options)))
+            after.callback(delattr, network, name)
         yield clock
 
 
 def table(
-    folder: str, *, size: Any = None, seconds: float | None = None, steps: int = 10, repeats: int = 5, **options: Any
+    source: str, *, size: Any = None, seconds: float | None = None, steps: int = 10, repeats: int = 5, **options: Any
 ) -> str:
     """The markdown table of a checkpoint."""
-    both = pair(folder, size=size, seconds=seconds, **options)
+    both = pair(source, size=size, seconds=seconds, **options)
     far = apart(both)
     mine, other = overhead(both, repeats=repeats)
     here, there, anew = whole(both, steps, repeats=max(repeats // 2, 1))
@@ -157,5 +183,6 @@ def table(
     measures += (("the same, keys and values of the text made in each step", 1.0, anew, there, 3),)
     for what, unit, one, two, digits in measures:
         lines.append(row([what, f"{one * unit:.{digits}f}", f"{two * unit:.{digits}f}", f"{two / one:.2f}"]))
-    about = f"{both.name}, {both.size}. Latents differ by {far:.0e}. {TARGETS} {machine()}"
+    equal = f"Latents differ by {far:.0e}." if math.isfinite(far) else "Theirs hands out another number of latents."
+    about = f"{both.name}, {both.size}. {equal} {TARGETS} {machine()}"
     return "\n".join([*lines, "", about])

@@ -60,7 +60,7 @@ def bench(
         str,
         typer.Argument(
             help="image, audio, video, loop, orders, quality, music-quality, motion-quality, pixel-latent, oobleck, "
-            "sd-cpu or server; or the folder of a published checkpoint."
+            "sd-cpu or server; or a published checkpoint: a folder, a repository or a .safetensors file."
         ),
     ] = "image",
     size: Annotated[str | None, typer.Option(help="Of a checkpoint: pixels a side, or WIDTHxHEIGHT.")] = None,
@@ -72,18 +72,18 @@ def bench(
     Diffusion's size on this CPU), server (under load); or a published checkpoint by our loop and by diffusers' own."""
     from importlib import import_module
 
-    if Path(what).is_dir():
+    if Path(what).exists() or "/" in what:
         from ..bench.checkpoint import table
 
         tell(table(what, size=read_size(size), seconds=seconds, dtype=dtype))
         return
     if size or seconds or dtype:
-        raise ValueError("--size, --seconds and --dtype are of a checkpoint's bench: give its folder")
+        raise ValueError("--size, --seconds and --dtype are of a checkpoint's bench: give its folder or repository")
 
     measured = ("quality", "music-quality", "motion-quality")
     rooms = ("image", "audio", "video", "loop", "orders", *measured, "pixel-latent", "oobleck", "sd-cpu", "server")
     if what not in rooms:
-        raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}, or the folder of a checkpoint")
+        raise ValueError(f"unknown bench {what!r}; known: {', '.join(rooms)}, or a published checkpoint's folder")
     tell(import_module(f"mediagen.bench.{what.replace('-', '_')}").table())
 
 

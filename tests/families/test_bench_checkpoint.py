@@ -1,15 +1,22 @@
 """A checkpoint's bench: both sides make the same from the same draws; what a loop costs is measured beside networks."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
+import tiny_clips
 import torch
+from huggingface_hub import constants
 from tiny import scheduler
+from tiny_all import EXAMPLES, clip
 
 from mediagen.bench import checkpoint
 
 pytest.importorskip("diffusers")
+
+PLAN = ("FlowMatchEulerDiscreteScheduler", tiny_clips.HUNYUAN)
+BESIDE, _ = clip(tiny_clips.hunyuan_video_i2v, *PLAN, beside=True)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +30,8 @@ def test_both_sides(folder: Path) -> None:
     assert checkpoint.apart(both) < 1e-5 and torch.equal(both.mine(2), both.anew(2))
     mine, other = checkpoint.overhead(both, counts=(5, 25), repeats=3)
     assert min(mine.whole, other.whole) > 0
-    assert not any("forward" in vars(network) for network in both.networks)
-    assert len(both.networks) == 2  # the U-Net and the text encoder
+    assert not any({"forward", "encode"} & set(vars(network)) for network in both.networks)
+    assert len(both.networks) == 3  # the U-Net, the text encoder and the autoencoder
 
 
 def test_a_network_that_echoes() -> None:
@@ -43,6 +50,45 @@ def test_the_table(folder: Path) -> None:
     assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
     with pytest.raises(ValueError, match=r"is no checkpoint in diffusers' layout: there is no model_index\.json in it"):
         checkpoint.table(str(folder / "unet"))
+
+
+SHOWN = ("SD inpainting", "SD upscaler", "Stable Video Diffusion")
+ALSO = ("SDXL inpainting", "DeepFloyd IF, second stage", "CogVideoX, picture", "HunyuanVideo, picture", "Wan, picture")
+ALSO += ("HunyuanVideo 1.5, picture", "HunyuanVideo, picture beside")
+
+
+def shown(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What must be shown a picture is shown the same one by both sides."""
+    from diffusers.pipelines.wan import pipeline_wan_i2v
+
+    monkeypatch.setitem(vars(pipeline_wan_i2v), "ftfy", SimpleNamespace(fix_text=str))  # which it does not ask for
+    build, asked = EXAMPLES.get(name) or (BESIDE, EXAMPLES["HunyuanVideo, picture"][1])
+    size = {"seconds": asked["frames"] / 24} if "frames" in asked else {}
+    both = checkpoint.pair(build(folder), size=16 if size else 32, **size)
+    assert checkpoint.apart(both) < 1e-4 or (name.endswith("beside") and both.theirs(4).isfinite().all())
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_models_that_are_shown_a_picture(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(name, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALSO)
+def test_other_models_that_are_shown_a_picture(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(name, tmp_path, monkeypatch)
+
+
+def test_a_repository_in_the_cache(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `load` finds it; what diffusers does not make is one line."""
+    place, commit = tmp_path / "models--some--model" / "snapshots", "0123456789abcdef" * 2 + "01234567"
+    place.mkdir(parents=True)
+    (place / commit).symlink_to(folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    both = checkpoint.pair(f"some/model@{commit}", size=16)
+    assert checkpoint.apart(both) < 1e-5 and both.name == "StableDiffusionPipeline"
+    with pytest.raises(ValueError, match=r"diffusers' StableDiffusionPipeline does not make what ours does: .*2000"):
+        both.theirs(2000)
 
 
 @pytest.mark.slow
