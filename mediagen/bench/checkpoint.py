@@ -119,7 +119,8 @@ def _shown(job: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         return {"image": ends[0]} | ({"last_image": ends[1]} if job.requests[0].last is not None else {})
     if "mask_image" in known:
         size = job.requests[0].size
-        return {"image": Image.new("RGB", size, "grey"), "mask_image": Image.new("L", size, "white")}
+        masked = {"image": Image.new("RGB", size, "grey"), "mask_image": Image.new("L", size, "white")}
+        return masked | {"strength": 1.0}  # that of SDXL's own is a little less
     return {}
 
 

@@ -6,6 +6,7 @@ the prompt, which is kept until the step takes its noise.
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,8 @@ LEVEL = 250  # of the noise on the small picture, by the published pipeline
 def model(pipe: Any, about: adapters.About) -> Model:
     adapters.missing(pipe, ("unet", "text_encoder", "tokenizer", "scheduler"))
     learned = pipe.scheduler.config.get("variance_type") == "learned_range"
-    if learned:  # the rest of the schedule is that of the plain kind
+    if learned:  # the rest of the schedule is that of the plain kind; diffusers' own pipeline keeps its own
+        pipe = copy(pipe)
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, variance_type="fixed_small")
     side, wide = pipe.unet.config.sample_size, Width()
 
