@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..nn.conv import fold, unfold
 from ..request import Control
+from ._adapters import quiet
 from ._control_files import read
 
 Residuals = dict[str, tuple[Tensor, ...]]
@@ -84,7 +85,8 @@ class ControlNet:
         place, dtype = self.net.place, x.dtype
         first = next(self.network.parameters())
         if first.dtype != dtype or first.device != place:
-            self.network.to(place, dtype)
+            with quiet():
+                self.network.to(place, dtype)
         there = {name: _cast(value, place, dtype) for name, value in cond.items()}
         own = self._own(x.to(place), t.to(place), there, entry.to(place, dtype), asked)
         return {name: summed(cond.get(name), residuals) for name, residuals in own.items()}
