@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiny_musicgen
 import torch
 from tiny_all import EXAMPLES
 
@@ -30,6 +31,7 @@ from mediagen.modalities.video import Video
 
 PROMPT = "a red cat"
 STEPS = 3  # so that rules of two steps have a past
+CODES = {"MusicGen": (tiny_musicgen.musicgen, {"seconds": 0.15})}  # these write codes, and have no walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,7 @@ AUDIO: dict[str, Task] = {
     "generate": _generate,
     "vary": _edit("vary"),
     "inpaint": _edit("inpaint", 0.05, 0.1),
-    "extend": _edit("extend", right=0.05),
+    "extend": lambda pipe, size, walk: _edit("extend", right=max(0.05, pipe.shortest))(pipe, size, walk),
     "negative": lambda pipe, size, walk: _generate(pipe, size, walk, negative="a dog"),
     "loop": lambda pipe, size, walk: _generate(pipe, size, walk, loop=True),
     "window": lambda pipe, size, walk: _generate(
@@ -158,8 +160,9 @@ TASKS = {"image": IMAGE, "video": VIDEO, "audio": AUDIO}
 
 
 def cell(pipe: Any, size: Mapping[str, Any], task: str, solver: str, method: str) -> Cell:
-    """Run one; only a ValueError is a refusal."""
-    walk: dict[str, Any] = {"steps": STEPS, "seed": 0, "solver": solver, "method": method}
+    """Run one; only a ValueError is a refusal. solver and method are "" for a model without a walk."""
+    walk: dict[str, Any] = {"steps": STEPS, "solver": solver, "method": method} if solver else {}
+    walk["seed"] = 0
     walk |= {"guidance": 0.6} if method == "cfg_pp" else {}  # its scale lies in 0 .. 1
     reason = ""
     try:
@@ -171,6 +174,9 @@ def cell(pipe: Any, size: Mapping[str, Any], task: str, solver: str, method: str
 
 def cells(pipe: Any, size: Mapping[str, Any], everything: bool) -> Iterator[Cell]:
     """The cells of one checkpoint; its own solver and plain guidance first."""
+    if "solver" not in pipe.model.defaults:
+        yield from (cell(pipe, size, task, "", "") for task in TASKS[pipe.model.modality])
+        return
     solvers, methods = list(solve.rules()), list(guidance.methods())
     own, plain, tasks = pipe.model.defaults["solver"], "cfg", list(TASKS[pipe.model.modality])
     if everything:
@@ -204,6 +210,8 @@ def _never(found: Sequence[Cell], axis: str, name: str) -> str:
 
 def _all(found: Sequence[Cell], axis: str, notes: list[str]) -> str:
     names = list(dict.fromkeys(getattr(each, axis) for each in found))
+    if names == [""]:
+        return "none"
     refused = {name: reason for name in names if (reason := _never(found, axis, name))}
     less = [f"{name} {_note(reason, notes)}" for name, reason in refused.items()]
     return f"all {len(names)}" if not less else f"{len(names) - len(less)} of {len(names)}; not {', '.join(less)}"
@@ -220,7 +228,7 @@ def tables(names: Sequence[str] = (), everything: bool = False) -> str:
     """A table of each modality, and the notes."""
     rows: dict[str, list[list[str]]] = {name: [] for name in TASKS}
     notes: list[str] = []
-    for name, (build, size) in EXAMPLES.items():
+    for name, (build, size) in (EXAMPLES | CODES).items():
         if names and name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
