@@ -27,11 +27,11 @@ TUNE = "slow jazz, piano and double bass, 96 bpm"  # ten seconds are four bars
 GROOVE = "house, drums and synth bass, 120 bpm"
 FILM = "mini-video"
 SHOTS = (
-    "a pear stays still on a grass field under a blue sky",
+    "a sailboat moves to the right on a beach",
     "a palm tree becomes smaller under water with bubbles",
     "a pineapple at night, the camera zooms out",
     "a red heart gets smaller on a plain white background",
-    "a soccer ball moves to the right on a green meadow",
+    "a star shakes from side to side on black",
 )
 ANIMATED = "a red balloon gets smaller in a blue sky with clouds"  # the second picture
 SCREEN = (256, 256)  # pixels of a film: small ones lose most when they are compressed
