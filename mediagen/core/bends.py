@@ -77,15 +77,18 @@ class Projected:
 
     def __call__(self, toward: Tensor, away: Tensor, t: Any) -> Tensor:
         bent = self._averaged(toward - away, float(t))
-        dot = _dots if self.each else _dot
+        axes = 1 + self.each
         if self.norm > 0:
-            bent = bent * (self.norm / dot(bent, bent).sqrt().clamp(min=1e-12)).clamp(max=1)
-        along = dot(bent, toward) / dot(toward, toward).clamp(min=1e-12) * toward
-        return bent + (self.parallel - 1) * along
+            bent = bent * (self.norm / _dot(bent, bent, axes).sqrt().clamp(min=1e-12)).clamp(max=1)
+        along = _dot(bent, toward, axes) / _dot(toward, toward, axes).clamp(min=1e-12)
+        return torch.addcmul(bent, along, toward, value=self.parallel - 1)
 
     def _averaged(self, difference: Tensor, t: float) -> Tensor:
         fresh = self.average is None or t > self.before or self.average.shape != difference.shape
-        self.average = difference if fresh or self.average is None else difference + self.momentum * self.average
+        if fresh or self.average is None:
+            self.average = difference
+        else:
+            self.average = torch.add(difference, self.average, alpha=self.momentum)
         self.before = t
         return self.average
 
@@ -100,15 +103,11 @@ class Fitted:
         return toward - _dot(toward, away) / _dot(away, away).clamp(min=1e-12) * away
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Per sample [B, 1, ...], in float64 where there is one: the sums are long."""
+def _dot(a: Tensor, b: Tensor, axes: int = 1) -> Tensor:
+    """Per sample [B, 1, ...], or per sample and channel [B, C, 1, ...] where the first two axes are left alone; in
+    float64 where there is one: the sums are long."""
     wide = a.dtype if a.device.type == "mps" else torch.float64
-    return spread((a * b).flatten(1).sum(1, dtype=wide).to(a.dtype), a)
-
-
-def _dots(a: Tensor, b: Tensor) -> Tensor:
-    """Per sample and channel [B, C, 1, ...]."""
-    return _dot(a.flatten(0, 1), b.flatten(0, 1)).reshape(*a.shape[:2], *(1,) * (a.ndim - 2))
+    return (a * b).sum(tuple(range(axes, a.ndim)), keepdim=True, dtype=wide).to(a.dtype)
 
 
 def _std(a: Tensor) -> Tensor:

@@ -139,6 +139,15 @@ def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Ten
     return mix(x, y, q / det, -s / det)
 
 
+def difference(y: Tensor, level: tuple[Any, Any], row: predict.Row) -> Tensor:
+    """What a difference of outputs y [B, C, *grid] is of x0, whatever x is: 0 where a tensor's sigma is."""
+    a, s = level
+    p, q = row(a, s)
+    if isinstance(s, Tensor):
+        return narrow(-s / torch.where(s > 0, q * a - p * s, 1.0), y) * y
+    return y * (-s / (q * a - p * s))
+
+
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x in this dtype; asked first, since even a `.to` that does nothing takes a microsecond."""
     return x if x.dtype == dtype else x.to(dtype)

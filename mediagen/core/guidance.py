@@ -25,7 +25,7 @@ from torch import Tensor
 from mediagen.core import named, predict
 from mediagen.core.bends import Bend, Fitted, Post, Projected, Rescale, ZeroInit
 from mediagen.core.branches import Stack, bound, key, stack
-from mediagen.core.denoiser import Bound, Denoise, clean, latest, narrow
+from mediagen.core.denoiser import Bound, Denoise, clean, difference, latest, narrow
 from mediagen.core.path import Path, log_ratio, spread
 
 Scale = float | Tensor | Callable[[Any], Any]
@@ -134,7 +134,7 @@ class _Guided:
         # a difference of outputs is a difference of x0 times one factor
         level = bound(self.positive).denoiser.coefficients(x, t)
         bent = bend(self._output(toward, x, level), self._output(away, x, level), latest(t))
-        return clean(bent, torch.zeros_like(x), level, bound(self.positive).denoiser.row)
+        return difference(bent, level, bound(self.positive).denoiser.row)
 
     def _post(self, post: Post, total: Tensor, positive: Tensor, x: Tensor, t: Any) -> Tensor:
         if post.space == "x0":

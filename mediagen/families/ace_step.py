@@ -52,7 +52,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         text=texts,
         reader=lambda job: Reader(pipe=pipe, texts=texts, job=job),
         shown=lambda job, noise: {"context": context(pipe, vae, job)},
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, levels),
         drawn=lambda generator, request: Turned(generator=generator),
         distilled=pipe.is_turbo,
@@ -66,10 +66,14 @@ def levels(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, An
     return {"sigmas": (SHIFT * even / (1 + (SHIFT - 1) * even))[:-1].tolist()}
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What of a condition the transformer is told, put together once for all steps."""
+    return {"encoder_hidden_states": cond["text"], "context_latents": cond["context"].mT}
+
+
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    told = {"encoder_hidden_states": cond["text"], "context_latents": cond["context"].mT}
-    when = t.to(x.dtype)  # in which it embeds it
-    return transformer(hidden_states=x.mT, timestep=when, timestep_r=when, **told, return_dict=False)[0].mT
+    when = t if t.dtype == x.dtype else t.to(x.dtype)  # in which it embeds it
+    return transformer(hidden_states=x.mT, timestep=when, timestep_r=when, **cond, return_dict=False)[0].mT
 
 
 def context(pipe: Any, vae: Chunked, job: Any) -> Tensor:

@@ -69,9 +69,8 @@ def ready(cond: dict[str, Any]) -> dict[str, Any]:
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     batch, _, rows, columns = x.shape
-    y = transformer(tokens(x), **told(x, t, cond), return_dict=False)[0]
-    parts = y.reshape(batch, rows // PATCH, columns // PATCH, -1).permute(0, 3, 1, 2)
-    return F.pixel_shuffle(parts, PATCH)
+    y = transformer(tokens(x), **cond, **at(x, t, cond), return_dict=False)[0]
+    return F.pixel_shuffle(y.mT.view(batch, -1, rows // PATCH, columns // PATCH), PATCH)
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -92,11 +91,11 @@ def said(cond: Mapping[str, Any]) -> dict[str, Any]:
     return {"encoder_hidden_states": cond["text"], "pooled_projections": cond["pooled"]}
 
 
-def told(x: Tensor, t: Tensor, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What they are told of the text, and of the time and the places of the tokens."""
+def at(x: Tensor, t: Tensor, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What they are told of the time and of the places of the tokens of text and picture."""
     words, (_, _, rows, columns) = said["encoder_hidden_states"].shape[1], x.shape
-    when = t if t.dtype == x.dtype else t.to(x.dtype)
-    return {"timestep": when, **said, **where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)}
+    places = where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)
+    return {"timestep": t if t.dtype == x.dtype else t.to(x.dtype), **places}
 
 
 def control(pipe: Any) -> controls.Kind:
@@ -110,7 +109,8 @@ def control(pipe: Any) -> controls.Kind:
         options = {"guidance": guidance, "conditioning_scale": asked.weight, "return_dict": False}
         if asked.mode is not None:
             options["controlnet_mode"] = torch.full((len(x), 1), asked.mode, device=x.device)
-        blocks, singles = network(tokens(x), tokens(entry), **options, **told(x, t, said(cond)))
+        text = said(cond)
+        blocks, singles = network(tokens(x), tokens(entry), **options, **text, **at(x, t, text))
         return {"blocks": tuple(blocks or ()), "singles": tuple(singles or ())}
 
     return controls.Kind(

@@ -54,7 +54,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         seconds=10.0,
         told=told,
         text=adapters.Texts(encode=encode, spans=[span]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, levels),
     )
     steps = STEPS[bool(pipe.scheduler.config.stochastic_sampling)]
@@ -69,13 +69,15 @@ def levels(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, An
     return {"sigmas": even[:-1].tolist()}
 
 
-def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What of a condition the transformer is told, put together once for all steps: the length follows the text."""
     seconds, mask = cond["seconds"], cond["text_mask"]
-    return transformer(
-        x,
-        t,
-        encoder_hidden_states=torch.cat((cond["text"], seconds[:, None]), 1),
-        global_hidden_states=seconds,
-        encoder_attention_mask=torch.cat((mask, mask.new_ones(len(mask), 1)), 1),
-        return_dict=False,
-    )[0]
+    return {
+        "encoder_hidden_states": torch.cat((cond["text"], seconds[:, None]), 1),
+        "global_hidden_states": seconds,
+        "encoder_attention_mask": torch.cat((mask, mask.new_ones(len(mask), 1)), 1),
+    }
+
+
+def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    return transformer(x, t, **cond, return_dict=False)[0]
