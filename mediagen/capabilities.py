@@ -62,7 +62,8 @@ def card_of(place: Path) -> Mapping[str, Any]:
     plain = {name: value for name, value in model.defaults.items() if isinstance(value, str | int | float | None)}
     card = {"name": model.name, "modality": model.modality, "defaults": plain, "summary": "a published checkpoint"}
     length = {"rate": model.rate, "seconds": model.seconds} if model.seconds is not None else {}
-    return card | length | ({} if model.modality == "audio" else {"size": list(model.size)})
+    second = {} if model.boundary is None else {"boundary": round(model.boundary, 6)}
+    return card | length | second | ({} if model.modality == "audio" else {"size": list(model.size)})
 
 
 @lru_cache(maxsize=16)

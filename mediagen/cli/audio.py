@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import (
+    Boundary,
+    Count,
+    Dtype,
+    Eta,
+    Guidance,
+    Guidance2,
+    Method,
+    Model,
+    Negative,
+    Prompt,
+    Seed,
+    Solver,
+    Steps,
+)
 from .terminal import check_writable, open_model, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -29,6 +43,8 @@ def audio(  # noqa: PLR0913 (one argument an option)
     steps: Steps = None,
     seed: Seed = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
+    boundary: Boundary = None,
     method: Method = None,
     solver: Solver = None,
     negative: Negative = None,
@@ -67,6 +83,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     asked |= {"negative": negative, "eta": eta, "window": window, "lufs": lufs, "left": left, "right": right}
     asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
     asked |= {"lyrics": read_lyrics(lyrics), "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    asked |= {"guidance_2": guidance_2, "boundary": boundary}
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
     if alone and not accompany:
@@ -90,6 +107,8 @@ def live(  # noqa: PLR0913 (one argument an option)
     steps: Steps = None,
     seed: Seed = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
+    boundary: Boundary = None,
     method: Method = None,
     solver: Solver = None,
     negative: Negative = None,
@@ -107,7 +126,7 @@ def live(  # noqa: PLR0913 (one argument an option)
     elif out != "-":
         check_writable(Path(out), audio_formats.check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
-    asked |= {"negative": negative, "eta": eta, "window": window}
+    asked |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
     stream = open_model(model, "audio", dtype).live(read_timeline(prompt, then), seconds=seconds, **asked)
     with told(stream):
         (play if out is None else pour if out == "-" else record)(stream, out)

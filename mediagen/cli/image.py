@@ -6,7 +6,21 @@ from typing import Annotated, Any
 import typer
 
 from . import adapted
-from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import (
+    Boundary,
+    Count,
+    Dtype,
+    Eta,
+    Guidance,
+    Guidance2,
+    Method,
+    Model,
+    Negative,
+    Prompt,
+    Seed,
+    Solver,
+    Steps,
+)
 from .terminal import check_writable, open_model, save_all, watched
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .jpg or .webp. With -n, numbered.")]
@@ -20,6 +34,8 @@ def image(  # noqa: PLR0913 (one argument an option)
     steps: Steps = None,
     seed: Seed = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
+    boundary: Boundary = None,
     method: Method = None,
     solver: Solver = None,
     negative: Negative = None,
@@ -48,6 +64,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     check_writable(out, check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
+    asked |= {"guidance_2": guidance_2, "boundary": boundary}
     asked |= {"window": read_size(window), "lora": adapted.loras(lora), "words": adapted.words(word)}
     asked["control"] = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
     asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")

@@ -7,7 +7,21 @@ import typer
 
 from .audio import Then, read_between, read_timeline, until_stopped
 from .image import read_size
-from .options import Count, Dtype, Eta, Guidance, Method, Model, Negative, Prompt, Seed, Solver, Steps
+from .options import (
+    Boundary,
+    Count,
+    Dtype,
+    Eta,
+    Guidance,
+    Guidance2,
+    Method,
+    Model,
+    Negative,
+    Prompt,
+    Seed,
+    Solver,
+    Steps,
+)
 from .terminal import check_writable, open_model, progress_bar, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -32,6 +46,8 @@ def video(  # noqa: PLR0913 (one argument an option)
     steps: Steps = None,
     seed: Seed = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
+    boundary: Boundary = None,
     method: Method = None,
     solver: Solver = None,
     negative: Negative = None,
@@ -67,7 +83,7 @@ def video(  # noqa: PLR0913 (one argument an option)
     if mute and (sound or not source):
         raise ValueError("--mute is of the sound that a clip given by --from has")
     walk: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
-    walk |= {"negative": negative, "eta": eta, "window": window}
+    walk |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
     clip: dict[str, Any] = {"seconds": seconds, "size": read_size(size), "fps": fps, "motion": motion, "first": first}
     edit = {"last": last, "start": source, "mask": mask, "between": read_between(start, end), "left": left}
     edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": False if mute else sound}

@@ -79,7 +79,7 @@ class Projected:
         bent = self._averaged(toward - away, float(t))
         axes = 1 + self.each
         if self.norm > 0:
-            bent = bent * (self.norm / _dot(bent, bent, axes).sqrt().clamp(min=1e-12)).clamp(max=1)
+            bent = bent * (self.norm * _dot(bent, bent, axes).clamp(min=self.norm**2).rsqrt())
         along = _dot(bent, toward, axes) / _dot(toward, toward, axes).clamp(min=1e-12)
         return torch.addcmul(bent, along, toward, value=self.parallel - 1)
 
@@ -104,10 +104,9 @@ class Fitted:
 
 
 def _dot(a: Tensor, b: Tensor, axes: int = 1) -> Tensor:
-    """Per sample [B, 1, ...], or per sample and channel [B, C, 1, ...] where the first two axes are left alone; in
-    float64 where there is one: the sums are long."""
-    wide = a.dtype if a.device.type == "mps" else torch.float64
-    return (a * b).sum(tuple(range(axes, a.ndim)), keepdim=True, dtype=wide).to(a.dtype)
+    """Per sample [B, 1, ...], or per sample and channel [B, C, 1, ...] where the first two axes are left alone; torch
+    sums in pairs, so that long sums stay exact."""
+    return (a * b).sum(tuple(range(axes, a.ndim)), keepdim=True)
 
 
 def _std(a: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Many branches, few calls: those of one network with conditions of one form run as one batch."""
+"""Many branches, few calls: those of one network with conditions of one form run as one batch. Their answers are x0, or
+the network's own."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, fit
+from mediagen.core import predict
+from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, clean, fit
 
 
 def key(branch: Denoise) -> Any:
@@ -26,11 +28,51 @@ class Stack:
     cond: Cond = field(default_factory=dict)
 
     def __call__(self, x: Tensor, t: Any) -> Sequence[Tensor]:
+        """The x0 of each branch."""
         if self.denoiser is None:
             return [branch(x, t) for branch in self.branches]
         n = len(self.branches)
-        times = torch.cat([t] * n) if _rows(t) else t
-        return self.denoiser.forward(torch.cat([x] * n), times, self.cond).chunk(n)
+        return self.denoiser.forward(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
+
+    def output(self, x: Tensor, t: Any) -> Sequence[Tensor]:
+        """What the network says to each branch, which are bound denoisers."""
+        if self.denoiser is None:
+            return [bound(branch).output(x, t) for branch in self.branches]
+        n = len(self.branches)
+        return self.denoiser.output(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outputs:
+    """The output space of one denoiser at one place: what is said there of (x, t), and the ways to x0 and back."""
+
+    denoiser: Denoiser
+    x: Tensor
+    t: Any
+    level: tuple[Any, Any]
+
+    def of(self, group: Stack) -> Sequence[Tensor]:
+        """What each branch says; of another network's, or of one whose time is 0 at places, what would stand there for
+        its x0."""
+        first = group.branches[0]
+        if isinstance(first, Bound) and first.denoiser is self.denoiser and not isinstance(self.level[1], Tensor):
+            return group.output(self.x, self.t)
+        return [self.said(x0) for x0 in group(self.x, self.t)]
+
+    def said(self, x0: Tensor) -> Tensor:
+        """The output that stands for an x0."""
+        return self._said(x0, self.x)
+
+    def difference(self, x0: Tensor) -> Tensor:
+        """The difference of outputs that stands for one of x0."""
+        return self._said(x0, torch.zeros_like(x0))
+
+    def x0(self, y: Tensor) -> Tensor:
+        """The x0 that an output stands for."""
+        return clean(y, self.x, self.level, self.denoiser.row)
+
+    def _said(self, x0: Tensor, x: Tensor) -> Tensor:
+        return predict.to_output(x0, x, *self.level, self.denoiser.row).to(x.dtype)
 
 
 def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack]:
@@ -54,6 +96,11 @@ def _form(cond: Cond) -> frozenset[Any]:
     kinds.
     """
     return frozenset((k, (v.shape[1:], v.dtype) if _rows(v) else _key(v)) for k, v in cond.items())
+
+
+def _times(t: Any, n: int) -> Any:
+    """The times of n branches in one batch."""
+    return torch.cat([t] * n) if _rows(t) else t
 
 
 def _rows(value: Any) -> bool:

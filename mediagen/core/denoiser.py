@@ -110,10 +110,17 @@ class Bound:
     fitted: dict[int, Cond] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, t: Time) -> Tensor:
+        return self.denoiser.forward(x, t, self._fitted(x))  # hooks are its network's; a module's call takes 1 us
+
+    def output(self, x: Tensor, t: Time) -> Tensor:
+        """The network's own answer."""
+        return self.denoiser.output(x, t, self._fitted(x))
+
+    def _fitted(self, x: Tensor) -> Cond:
         batch = x.shape[0]
         if batch not in self.fitted:
             self.fitted[batch] = fit(self.cond, batch)
-        return self.denoiser.forward(x, t, self.fitted[batch])  # hooks are its network's; a module's call takes 1 us
+        return self.fitted[batch]
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
@@ -137,15 +144,6 @@ def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Ten
         det = torch.where(there, det, 1.0)
         return narrow(torch.where(there, q / det, 1 / a), x) * x - narrow(s / det, x) * y
     return mix(x, y, q / det, -s / det)
-
-
-def difference(y: Tensor, level: tuple[Any, Any], row: predict.Row) -> Tensor:
-    """What a difference of outputs y [B, C, *grid] is of x0, whatever x is: 0 where a tensor's sigma is."""
-    a, s = level
-    p, q = row(a, s)
-    if isinstance(s, Tensor):
-        return narrow(-s / torch.where(s > 0, q * a - p * s, 1.0), y) * y
-    return y * (-s / (q * a - p * s))
 
 
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,7 +4,8 @@ A method makes Terms; `guided(positive, *terms, post=...)` adds them up. Terms o
 weight is 0 (scale 1, or outside an interval) is not evaluated, and branches of equal networks run in one batch.
 
 Weighted sums are the same in x0 and in the network's output, since the one is an affine function of the other and the
-weights sum to 1. Where the two differ (`rescale`, `cfg_zero`) the method says in which space it is taken.
+weights sum to 1. Where the two differ (`rescale`, `cfg_zero`) the method says in which space it is taken; once any does
+so of the output, sums are taken there too, and x0 is made of the result.
 
 Of times per token a scale, an interval and a bend are told the latest one.
 """
@@ -22,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mediagen.core import named, predict
+from mediagen.core import named
 from mediagen.core.bends import Bend, Fitted, Post, Projected, Rescale, ZeroInit
-from mediagen.core.branches import Stack, bound, key, stack
-from mediagen.core.denoiser import Bound, Denoise, clean, difference, latest, narrow
+from mediagen.core.branches import Outputs, Stack, bound, key, stack
+from mediagen.core.denoiser import Bound, Denoise, latest, narrow
 from mediagen.core.path import Path, log_ratio, spread
 
 Scale = float | Tensor | Callable[[Any], Any]
@@ -50,9 +51,10 @@ def guided(positive: Denoise, *terms: Term, post: Post | Sequence[Post] = (), to
     """
     posts = tuple(post) if isinstance(post, Sequence) else (post,)
     bends = [term.bend for term in terms if term.bend is not None]
-    if any(part.space == "output" for part in (*posts, *bends)) and not isinstance(positive, Bound):
+    output = any(part.space == "output" for part in (*posts, *bends))
+    if output and not isinstance(positive, Bound):
         raise ValueError("guidance in the network's output space needs a bound denoiser as its positive branch")
-    return _Guided(positive=positive, terms=terms, posts=posts, together=together)
+    return _Guided(positive=positive, terms=terms, posts=posts, together=together, output=output)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +81,7 @@ class _Guided:
     terms: tuple[Term, ...]
     posts: tuple[Post, ...]
     together: bool
+    output: bool
     plans: dict[Any, _Plan] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, t: Any) -> Tensor:
@@ -86,15 +89,20 @@ class _Guided:
         plan = self._plan([at(term.weight, now) for term in self.terms], x.shape[0])
         if not plan.active:
             return self.positive(x, t)
-        found = [x0 for group in plan.stacks for x0 in group(x, t)]
+        frame = self._frame(x, t) if self.output else None
+        found = [one for group in plan.stacks for one in (group(x, t) if frame is None else frame.of(group))]
         total = _sum(plan, found, x)
         for term, weight in plan.active:
             if term.bend is not None:
                 toward, away = (found[plan.places[key(branch)]] for branch in (term.toward, term.away))
-                total = _added(total, self._bend(term.bend, toward, away, x, t), weight)
+                total = _added(total, _bent(term.bend, toward, away, now, frame), weight)
         for post in self.posts:
-            total = self._post(post, total, found[plan.places[key(self.positive)]], x, t)
-        return total
+            total = _posted(post, total, found[plan.places[key(self.positive)]], now, frame)
+        return total if frame is None else frame.x0(total)
+
+    def _frame(self, x: Tensor, t: Any) -> Outputs:
+        denoiser = bound(self.positive).denoiser
+        return Outputs(denoiser=denoiser, x=x, t=t, level=denoiser.coefficients(x, t))
 
     def _plan(self, weights: list[Any], batch: int) -> _Plan:
         """What these weights ask for; remembered where they are plain numbers, as they are at most steps."""
@@ -128,23 +136,19 @@ class _Guided:
         every = [self.positive, *(b for term, _ in active for b in (term.toward, term.away))]
         return list({key(b): b for b in every if key(b) in wanted}.values())
 
-    def _bend(self, bend: Bend, toward: Tensor, away: Tensor, x: Tensor, t: Any) -> Tensor:
-        if bend.space == "x0":
-            return bend(toward, away, latest(t))
-        # a difference of outputs is a difference of x0 times one factor
-        level = bound(self.positive).denoiser.coefficients(x, t)
-        bent = bend(self._output(toward, x, level), self._output(away, x, level), latest(t))
-        return difference(bent, level, bound(self.positive).denoiser.row)
 
-    def _post(self, post: Post, total: Tensor, positive: Tensor, x: Tensor, t: Any) -> Tensor:
-        if post.space == "x0":
-            return post(total, positive, latest(t))
-        level = bound(self.positive).denoiser.coefficients(x, t)
-        changed = post(self._output(total, x, level), self._output(positive, x, level), latest(t))
-        return clean(changed, x, level, bound(self.positive).denoiser.row)
+def _bent(bend: Bend, toward: Tensor, away: Tensor, now: Any, frame: Outputs | None) -> Tensor:
+    """The bent difference of two branches, in the frame's space (x0 without one) as they are."""
+    if frame is None or bend.space == "output":
+        return bend(toward, away, now)
+    return frame.difference(bend(frame.x0(toward), frame.x0(away), now))
 
-    def _output(self, x0: Tensor, x: Tensor, level: tuple[Any, Any]) -> Tensor:
-        return predict.to_output(x0, x, *level, bound(self.positive).denoiser.row).to(x.dtype)
+
+def _posted(post: Post, total: Tensor, positive: Tensor, now: Any, frame: Outputs | None) -> Tensor:
+    """The changed result, in the frame's space (x0 without one) as both are."""
+    if frame is None or post.space == "output":
+        return post(total, positive, now)
+    return frame.said(post(frame.x0(total), frame.x0(positive), now))
 
 
 def _nothing(weight: Any) -> bool:
@@ -157,7 +161,7 @@ def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
         first, second, share = plan.line
         return torch.lerp(found[first], found[second], share)
     (place, share), *others = plan.shares
-    total = found[place] * (narrow(spread(share, x), x) if isinstance(share, Tensor) else share)
+    total = found[place] if isinstance(share, float) and share == 1 else found[place] * _weight(share, x)
     for place, share in others:
         total = _added(total, found[place], share)
     return total
@@ -166,8 +170,13 @@ def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
 def _added(total: Tensor, part: Tensor, weight: Any) -> Tensor:
     """total + weight part; the weight a number, one per sample [B], or per place."""
     if isinstance(weight, Tensor):
-        return total + narrow(spread(weight, total), total) * part
+        return total + _weight(weight, total) * part
     return torch.add(total, part, alpha=weight)
+
+
+def _weight(weight: Any, like: Tensor) -> Any:
+    """A weight that can be multiplied with what is like this."""
+    return narrow(spread(weight, like), like) if isinstance(weight, Tensor) else weight
 
 
 def at(scale: Scale, t: Any) -> Any:

@@ -14,6 +14,7 @@ from .gate import too_large
 
 VALUES = 10_000  # of a JSON text at most: each takes time that nobody else has meanwhile
 FIELDS = 64  # of a form
+LEFT_OUT = ("model", "seed", "steps", "guidance_scale", "guidance_scale_2", "boundary", "negative_prompt", "solver")
 Given = Any
 Body = TypeVar("Body", bound=BaseModel)
 Words = Annotated[str, Field(max_length=100_000)]
@@ -47,6 +48,8 @@ class Common(BaseModel):
     seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
     steps: Annotated[int | None, Field(ge=1, le=1000, alias="num_inference_steps")] = None
     guidance_scale: Annotated[float | None, Field(ge=0, le=100)] = None
+    guidance_scale_2: Annotated[float | None, Field(ge=0, le=100)] = None
+    boundary: Annotated[float | None, Field(gt=0, lt=1, description="Time below which guidance_scale_2 acts.")] = None
     negative_prompt: Words | None = None
     solver: Annotated[str | None, Field(max_length=40)] = None
     lora: Annotated[list[Loras] | None, Field(max_length=8, description="name, name:weight, or several.")] = None
@@ -60,7 +63,7 @@ class Common(BaseModel):
         """One may stand for itself."""
         return None if value in (None, "") else [value] if isinstance(value, str | dict) else value
 
-    @field_validator("model", "seed", "steps", "guidance_scale", "negative_prompt", "solver", mode="before")
+    @field_validator(*LEFT_OUT, mode="before")
     @classmethod
     def _empty(cls, value: Any) -> Any:
         """Forms write what was left out as an empty text."""
@@ -71,6 +74,7 @@ class Common(BaseModel):
         """The options of a pipeline's `job` that these fields are."""
         asked = {"n": self.n, "seed": self.seed, "steps": self.steps, "guidance": self.guidance_scale}
         lora = None if not self.lora else [weighted(one) for one in self.lora]
+        asked |= {"guidance_2": self.guidance_scale_2, "boundary": self.boundary}
         return asked | {"negative": self.negative_prompt, "solver": self.solver, "lora": lora}
 
 

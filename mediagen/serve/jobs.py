@@ -44,7 +44,8 @@ def model(request: Request, model: Annotated[str, Path(max_length=200)]) -> Any:
 
 def _model(offer: Offer) -> dict[str, Any]:
     created = int(offer.made)
-    about = {key: offer.card[key] for key in ("size", "seconds", "rate", "summary", "licence") if key in offer.card}
+    told = ("size", "seconds", "rate", "boundary", "summary", "licence")
+    about = {key: offer.card[key] for key in told if key in offer.card}
     facts = {"modality": offer.modality, "tasks": offer.tasks, "defaults": offer.card.get("defaults", {}), **about}
     return {"id": offer.name, "object": "model", "created": created, "owned_by": "mediagen", **facts}
 

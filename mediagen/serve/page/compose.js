@@ -23,6 +23,7 @@ export function composer(modality, models, { model, made, other: swap }) {
     words("negative_prompt", "What it shall not be", { rows: 1 }),
     amount("steps", "Steps", { placeholder: String(model.defaults.steps ?? "auto"), min: 1, step: 1 }),
     amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
+    model.boundary && amount("guidance_scale_2", "Guidance, second network", { placeholder: "the same", min: 0 }),
   ].filter(Boolean);
   const fields = [prompt, ...own.fields, ...own.more, ...walk];
   const make = h(

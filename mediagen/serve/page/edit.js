@@ -283,7 +283,14 @@ function loop(job) {
 
 /** The settings of the walk, as the API calls them. */
 export function kept({ asked }) {
-  const names = { steps: "steps", guidance: "guidance_scale", negative: "negative_prompt", solver: "solver" };
+  const names = {
+    steps: "steps",
+    guidance: "guidance_scale",
+    guidance_2: "guidance_scale_2",
+    boundary: "boundary",
+    negative: "negative_prompt",
+    solver: "solver",
+  };
   return Object.fromEntries(
     Object.entries(names)
       .filter(([from]) => asked[from] !== undefined && asked[from] !== null)
