@@ -14,13 +14,18 @@ sys.path.append(str(Path(__file__).parents[1] / "families"))
 
 import tiny
 import tiny_musicgen
-from serving import asked, settings, until
+from serving import asked, served, settings, until
 
 from mediagen.capabilities import capabilities, card_of
 from mediagen.families._loading import multiplies_bfloat16
-from mediagen.modalities import image
+from mediagen.modalities import image, video
+from mediagen.serve.errors import Refused
+from mediagen.serve.fields import fitted
+from mediagen.serve.images import Generation
 from mediagen.serve.models import Models, Offers
+from mediagen.serve.music import Music
 from mediagen.serve.service import Service
+from mediagen.serve.videos import Film
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +40,44 @@ def test_it_is_loaded_as_the_commands_load_it(sd: Path) -> None:
     assert "inpaint" in offer.tasks and offer.made > 0
     model = Models({"sd": sd}).open("sd").model
     assert model.hash.endswith("-bfloat16") is multiplies_bfloat16("cpu")
+
+
+def test_a_request_says_what_the_second_network_is_guided_by() -> None:
+    body = {"prompt": "a cat", "guidance_scale_2": 2.0, "boundary": 0.5}
+    for kind in (Film, Music, Generation):
+        walk = kind(**body).walk
+        assert (walk["guidance"], walk["guidance_2"], walk["boundary"]) == (None, 2.0, 0.5)
+        empty = kind(prompt="a cat", guidance_scale_2="", boundary="").walk
+        assert empty["guidance_2"] is empty["boundary"] is None
+    for wrong in ({"guidance_scale_2": 101}, {"boundary": 0}, {"boundary": 1}):
+        with pytest.raises(Refused, match=next(iter(wrong))):
+            fitted(Film, body | wrong)
+
+
+@pytest.mark.slow
+def test_the_server_makes_what_the_library_makes(sd: Path, tmp_path: Path) -> None:
+    """Of Wan 2.2's two experts, each with its guidance; a model of one network refuses it in one line."""
+    httpx = pytest.importorskip("httpx")
+    plan = tiny.scheduler("UniPCMultistepScheduler", **tiny.FLOWING)
+    wan = tiny.wan(tmp_path / "wan", plan, experts=2)
+    asked = {"prompt": "a red cat", "seed": 5, "steps": 3, "guidance_scale": 4.0, "size": "16x16", "num_frames": 5}
+    with served(settings(tmp_path / "data", {"wan": wan, "sd": sd})) as (place, app), httpx.Client(timeout=120) as http:
+        cards = {card["id"]: card for card in http.get(f"{place}/v1/models").json()["data"]}
+        assert cards["wan"]["boundary"] == 0.875 and "boundary" not in cards["sd"]
+        pipe, all_made = Models({"wan": wan}).open("wan"), set()
+        for second in ({}, {"guidance_scale_2": 2.0}, {"guidance_scale_2": 2.0, "boundary": 0.7}):
+            answer = http.post(f"{place}/v1/videos", json=asked | second)
+            assert answer.status_code == 200, answer.text
+            record = until(app.state.service, answer.json()["id"])
+            own = {name.replace("guidance_scale", "guidance"): value for name, value in second.items()}
+            made = pipe.generate("a red cat", seed=5, steps=3, guidance=4.0, size=16, seconds=5 / 16, **own)
+            assert video.load(app.state.service.media.folder / record.results[0]).sha256 == made.sha256
+            all_made.add(made.sha256)
+        assert len(all_made) == 3
+        body = {"prompt": "a dog", "size": "16x16", "guidance_scale_2": 2.0}
+        answer = http.post(f"{place}/v1/images/generations", json=body)
+        said = answer.json()["error"]["message"]
+        assert answer.status_code == 400 and "has one network: give the boundary" in said and "\n" not in said
 
 
 @pytest.mark.slow
