@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .pipelines.audio_stream import Stream
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audio", "image", "load", "models", "plan", "replay", "stream", "video"]
+__all__ = ["__version__", "audio", "ensemble", "image", "load", "models", "plan", "replay", "stream", "video"]
 
 _loaded: dict[Any, Any] = {}
 
@@ -142,6 +142,18 @@ def replay(path: "str | Path", model: "str | Path | None" = None) -> Any:
     from .replaying import replay
 
     return replay(path, model)
+
+
+def ensemble(base: Any, refiner: Any, *, share: float = 0.8) -> Any:
+    """Two loaded models of one latent space as one: the base walks the first `share` of the noise's course, the refiner
+    the rest, guided by `guidance_2` if that is given.
+
+    >>> mediagen.ensemble(mediagen.load("checkpoints/sdxl"), mediagen.load("checkpoints/refiner")).generate("a cat")
+
+    ValueError for two that cannot share a walk."""
+    from .pipelines.cascade import ensemble
+
+    return ensemble(base, refiner, share=share)
 
 
 def _commanded(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .modalities import audio as audio_modality
 from .modalities import image as image_modality
 from .modalities import video as video_modality
 from .modalities.audio_formats import FORMATS as SOUNDS
+from .pipelines.cascade import ensemble
 from .pipelines.video_inputs import load_mask
 from .request import Request, Source
 
@@ -77,7 +78,7 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
     request = _request(before, path)
     if request.noise:
         raise ValueError(f"{path} was made of noise that was handed in ({request.noise}): make it again with noise=")
-    pipeline = _cached(str(model or request.model), **_loaded(request))
+    pipeline = _opened(request, model)
     after = _streamed(pipeline, request, before) if request.task == "stream" else _made(pipeline, request, modality)
     made = json.loads(before.metadata).get("samples" if modality is audio_modality else "pixels")
     difference = _difference(after, before)
@@ -88,6 +89,14 @@ def replay(path: str | Path, model: str | Path | None = None) -> Replay:
         difference=difference,
         same_model=pipeline.model.hash == request.model_hash,
     )
+
+
+def _opened(request: Request, model: str | Path | None) -> Any:
+    """Its model, or the two that it was; model: where it is, or the first of them."""
+    if (both := request.refined) is None:
+        return _cached(str(model or request.model), **_loaded(request))
+    base, refiner = (_cached(str(name), "image", **_loaded(request)) for name in (model or both.base, both.refiner))
+    return ensemble(base, refiner, share=both.share)
 
 
 def _loaded(request: Request) -> dict[str, str]:

@@ -68,10 +68,20 @@ class ImagePrompt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refined:
+    """Two models that shared the walk: base did the first `share` of the noise's course, refiner the rest."""
+
+    base: str
+    refiner: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One sample. sample: its number in the batch that it was made in (a part of the noise's key); prompts: (text,
     weight), several to compose; sampling: of a model that writes codes, which walks nowhere; noise: what was handed in
-    instead of the seed's, which no replay has; lora, words, control, image_prompt: what the model was adapted with.
+    instead of the seed's, which no replay has; lora, words, control, image_prompt: what the model was adapted with;
+    refined: of a model that is two, how they are put together again.
 
     Of pictures: size (width, height) in pixels; regions (text, (left, top, right, bottom) in 0..1).
     Of sound: seconds, None for a stream without an end; timeline (second, text); between: the seconds of the source
@@ -116,6 +126,7 @@ class Request:
     words: tuple[Word, ...] = ()
     control: tuple[Control, ...] = ()
     image_prompt: tuple[ImagePrompt, ...] = ()
+    refined: Refined | None = None
     model: str
     model_hash: str
     version: str

@@ -55,10 +55,14 @@ def image(  # noqa: PLR0913 (one argument an option)
     mode: adapted.Mode = None,
     guess: adapted.Guess = False,
     image_prompt: adapted.ImagePrompt = None,
+    refiner: Annotated[str | None, typer.Option(help="A model that walks the last part of the noise's course.")] = None,
+    share: Annotated[float | None, typer.Option(help="With --refiner: the model's own part. Default: 0.8.")] = None,
 ) -> None:
     """Make a picture from text (or from a picture and text)."""
     if mask and not start:
         raise ValueError("--mask needs --from, the picture that it covers")
+    if share is not None and not refiner:
+        raise ValueError("--share needs --refiner, the model that walks the rest")
     from ..modalities.image import check_suffix
 
     check_writable(out, check_suffix)
@@ -70,11 +74,21 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
     if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")
-    pipeline = open_model(model, "image", dtype)
+    pipeline = open_models(model, refiner, share, dtype)
     if strength is not None or (start and pipeline.model.enlarges is None):
         asked["strength"] = strength if strength is not None else (1.0 if mask else 0.6)
     job = pipeline.job(prompt, size=read_size(size), n=n, **asked)
     save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
+
+
+def open_models(model: str, refiner: str | None, share: float | None, dtype: str | None) -> Any:
+    """The model, or it and the one that refines what it began, as one."""
+    pipeline = open_model(model, "image", dtype)
+    if refiner is None:
+        return pipeline
+    from .. import ensemble
+
+    return ensemble(pipeline, open_model(refiner, "image", dtype), **({} if share is None else {"share": share}))
 
 
 def read_size(text: str | None) -> int | tuple[int, int] | None:

@@ -17,7 +17,7 @@ from ..core.path import Path
 from ..core.rng import Noise
 
 if TYPE_CHECKING:
-    from ..request import Request
+    from ..request import Refined, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,7 @@ class Model:
     share: the part of guidance that there is at each place: latent grid -> [1, 1, *grid]; None: all of it everywhere.
     schedule: (steps, latent grid) -> the times that the checkpoint was published with; the timing named "Published".
     boundary: the time below which another network acts, of a model of two: `Walk.guidance_2` is the scale there.
+    refined: of a model that is two (`pipelines.cascade.ensemble`), how they are put together again.
     begin: called with the number of steps before each walk, of a model that keeps something over its steps.
     during: the context that each walk is in, of a model that keeps in it what is the same in all steps.
     whole: whether media are coded at once, whatever their size: for an autoencoder that looks at all of it.
@@ -145,6 +146,7 @@ class Model:
     share: Callable[[tuple[int, ...]], Tensor] | None = None
     schedule: Callable[[int, tuple[int, ...]], Schedule] | None = None
     boundary: float | None = None
+    refined: Refined | None = None
     whole: bool = False
     begin: Callable[[int], None] | None = None
     during: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -325,6 +325,7 @@ class Pipeline:
         if fields["negative"] and self.model.distilled:
             raise ValueError(f"the model {self.model.name} is told its guidance: it takes no negative prompt")
         names = {"model": self.model.name, "model_hash": self.model.hash, "version": __version__}
+        names |= {"refined": self.model.refined}
         seed = secrets.randbelow(2**32) if seed is None else seed
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)

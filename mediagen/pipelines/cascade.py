@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..conditioners.base import Cond
 from ..core.denoiser import Denoiser, latest
 from ..families.model import Model
+from ..request import Refined
 from .base import Pipeline
 from .opening import load, of
 from .prompts import Prompt, prompts_of
@@ -26,7 +27,8 @@ EDGE = 1e-6  # a time of a table is on its own side of the boundary, whatever it
 
 def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeline:
     """Two models of one latent space as one: the base walks the first `share` of the noise's course, the refiner the
-    rest (eDiff-I, arXiv 2211.01324). Every solver, guidance and edit sees one model, with the base's own schedule.
+    rest (eDiff-I, arXiv 2211.01324). Every solver, guidance and edit sees one model, with the base's own schedule;
+    `guidance_2` is the scale of the refiner.
 
     ValueError for a share outside 0 .. 1, or models whose path, prediction or latents differ.
     """
@@ -44,7 +46,9 @@ def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeli
     made = replace(
         one,
         name=f"{one.name} + {two.name}",
-        hash=sha256(f"{one.hash} {two.hash} {share}".encode()).hexdigest()[:16],
+        hash="-".join((sha256(f"{one.hash} {two.hash} {share}".encode()).hexdigest()[:16], *one.hash.split("-")[1:])),
+        refined=Refined(base=one.name, refiner=two.name, share=share),
+        boundary=None if one.distilled else relay.boundary + EDGE,
         multiple=max(model.multiple for model in both),
         text=Texts(texts=(one.text, two.text)),
         denoiser=Denoiser(relay, one.denoiser.path, one.denoiser.row),
@@ -62,7 +66,7 @@ class Relay(nn.Module):
         self.first, self.second, self.boundary = first, second, boundary
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        early = float(latest(t).max() if t.ndim == 1 else latest(t)) > self.boundary + EDGE
+        early = float(latest(t).max() if t.ndim == 1 else latest(t)) >= self.boundary + EDGE
         own = _apart(cond)[0 if early else 1]
         return (self.first if early else self.second).output(x, t, own)
 
