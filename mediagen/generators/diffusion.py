@@ -104,7 +104,8 @@ class Control:
 class Asked:
     """What a batch is to become.
 
-    prompts: [(cond, weight)], one for a plain prompt, several to compose them. null: what guidance leads away from.
+    prompts: [(cond, weight)], one for a plain prompt, several to compose them. null: what guidance leads away from,
+    None where there is none.
     regions: (cond, mask [1, 1, *grid]), prompts by place over the first one. told: what a window is told of its place,
     as entries of the condition; an entry that is zero in a condition (nothing was asked for: the null's) stays so.
     lead: positions of a loop that the network is shown once more before its first one, whose answer is left out: for a
@@ -119,7 +120,7 @@ class Asked:
     """
 
     prompts: Sequence[tuple[Cond, float]]
-    null: Cond
+    null: Cond | None
     regions: Sequence[tuple[Cond, Tensor]] = ()
     told: Callable[[Box], Cond] | None = None
     lead: int = 0
@@ -227,7 +228,7 @@ class _Guide:
 
     def prompt(self, number: int, box: Box) -> Denoise:
         """The first prompt, or all of them composed (0), or that of a region (1 ...), guided."""
-        null = self.asked.at(self.asked.null, box)
+        null = None if self.asked.null is None else self.asked.at(self.asked.null, box)
         prompts = [(self.asked.at(cond, box), weight) for cond, weight in self.asked.prompts]
         if number:
             prompts = [(self.asked.at(self.asked.regions[number - 1][0], box), 1.0)]
@@ -249,18 +250,18 @@ def _windows(build: Callable[[Box], Denoise], sides: Sequence[int], grid: Sequen
     return edit.windowed(lambda number: parts[number], size=side, overlap=side // 2, axis=axis, per_window=True)
 
 
-def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: Cond, walk: Walk) -> Denoise:
+def _composed(model: Denoiser, conditions: Sequence[tuple[Cond, float]], null: Cond | None, walk: Walk) -> Denoise:
     if walk.method != "cfg" or walk.skip_layers:
         raise ValueError("several prompts are composed by cfg alone: leave out method and skip_layers")
     branches = [(model.bind(cond), _scale(walk, weight, rest=0.0)) for cond, weight in conditions]
-    nothing = model.bind(null)
+    nothing = _nothing(model, null)
     return guidance.guided(nothing, *guidance.composed(nothing, *branches), post=_posts(walk))
 
 
 def _guided(
     model: Denoiser,
     cond: Cond,
-    null: Cond,
+    null: Cond | None,
     walk: Walk,
     times: Tensor,
     share: Tensor | None = None,
@@ -271,11 +272,17 @@ def _guided(
     options: dict[str, Any] = {"path": model.path, "times": times} if walk.method == "cfg_pp" else {}
     method, scale = guidance.find(walk.method), _scale(walk, rest=1.0)
     scale = scale if share is None else guidance.shared(scale, share)
-    terms = [] if walk.scales == (1, 1) else [method(positive, model.bind(null), scale, **options)]
+    terms = [] if walk.scales == (1, 1) else [method(positive, _nothing(model, null), scale, **options)]
     if walk.skip_layers and walk.skip_scale:
         terms.append(guidance.perturbed(positive, walk.skip_scale, layers=walk.skip_layers))
     terms += [guidance.Term(toward=positive, away=positive.with_cond(**other), weight=much) for other, much in aside]
     return guidance.guided(positive, *terms, post=_posts(walk, parts)) if terms else positive
+
+
+def _nothing(model: Denoiser, null: Cond | None) -> Denoise:
+    if null is None:
+        raise ValueError("guidance leads away from what nothing is: the null condition must not be None")
+    return model.bind(null)
 
 
 def _scale(walk: Walk, weight: float = 1.0, *, rest: float) -> guidance.Scale:

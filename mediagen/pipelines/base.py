@@ -175,13 +175,16 @@ class Pipeline:
         return tiling.encode_tiled(vae, media, tile=self.tile) if large else vae.encode(media)
 
     def asked(self, job: Job) -> Asked:
-        """All texts encoded in one batch, at one length, so that equal networks can run together."""
+        """All texts encoded in one batch, at one length, so that equal networks can run together. What guidance leads
+        away from is read only where there is some."""
         first, n = job.requests[0], len(job.requests)
+        led = len(first.prompts) > 1 or (first.walk.scales != (1, 1) and not self.model.distilled)
         self.adapters.put(first)
         places = self._places(job)
         columns = [[r.prompts[i][0] for r in job.requests] for i in range(len(first.prompts))]
         columns += [[text] * n for text, _ in places]
-        columns += [[first.negative] * n] if first.negative else []
+        worded = bool(first.negative) and led and self.model.against is None
+        columns += [[first.negative] * n] if worded else []
         texts = list(dict.fromkeys(text for column in columns for text in column))
         shown, facts = self._shown(job), self.model.told(first, n)
         reader = self.model.text if self.model.reader is None else self.model.reader(job)
@@ -189,13 +192,11 @@ class Pipeline:
         seen, unseen = self.adapters.seen(first, job.adapted, n)
         said = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
         rows = [row | told | facts | seen for row in said]
-        nothing = told | {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()} | facts
-        null = (rows[-1] if first.negative else padded(reader.null(n), encoded) | nothing) | unseen
-        if self.model.against is not None:
-            read = self.model.against([first.negative or ""])
-            null |= {name: value.expand(n, *value.shape[1:]) for name, value in read.items()}
-        null = self.model.contrast(null) if self.model.contrast else null
-        null |= self.adapters.unled(first, null)
+        null = None
+        if led:
+            null = (rows[-1] if worded else told | self._nothing(job, reader, encoded) | facts) | unseen
+            null = self.model.contrast(null) if self.model.contrast else null
+            null |= self.adapters.unled(first, null)
         count, around = len(first.prompts), self._around(job)
         return Asked(
             prompts=[(row, weight) for row, (_, weight) in zip(rows, first.prompts, strict=False)],
@@ -211,6 +212,15 @@ class Pipeline:
             bound=self.model.bound,
             widened=self.model.widened,
         )
+
+    def _nothing(self, job: Job, reader: Any, encoded: Cond) -> Cond:
+        """What is told where nothing is asked for, at the length of what is encoded, or what is read otherwise."""
+        n = len(job.requests)
+        unsaid = {k: v for scalar in self.model.scalars for k, v in scalar.null(n).items()}
+        if self.model.against is None:
+            return padded(reader.null(n), encoded) | unsaid
+        read = self.model.against([job.requests[0].negative or ""])
+        return {name: value.expand(n, *value.shape[1:]) for name, value in read.items()} | unsaid
 
     def start(self, job: Job) -> Start | None:
         """What the walk begins from and what of it is known; None for noise alone. A model that is shown what is known
