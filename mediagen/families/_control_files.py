@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from ._adapting import place_of
-from .published import fingerprint
+from ._files import fingerprint, refuse_pointer
 
 if TYPE_CHECKING:
     from ._control import Kind
@@ -53,6 +53,7 @@ def read(path: str, kinds: Sequence[Kind], denoiser: Mapping[str, Any]) -> tuple
 def _keys(file: Path) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
+    refuse_pointer(file)
     try:
         with safe_open(str(file), framework="pt") as opened:
             return list(opened.keys())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..nn import lora
 from ._adapting import place_of
-from .published import fingerprint
+from ._files import fingerprint
 
 Renamed = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 

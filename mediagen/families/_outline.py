@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,18 +77,18 @@ def outline(
     kind: Any,
     folder: Path,
     index: Mapping[str, Any],
+    needed: Sequence[str],
     options: Mapping[str, Any],
     read: Mapping[str, Callable[[nn.Module], nn.Module]],
 ) -> tuple[Any, list[Part]]:
     """(diffusers' pipeline of a class, its parts); a pipeline without weights, whose text encoders are `Reader`s. Of
-    the folder only configurations and tokenizers are read. read: what stands in the place of other parts that prompts
-    pass through."""
+    the folder only configurations and tokenizers are read, those of the parts that are needed. read: what stands in the
+    place of other parts that prompts pass through."""
     made: dict[str, Any] = {name: None for name, given in index.items() if isinstance(given, list)}
     parts: list[Part] = []
-    for name, given in index.items():
-        if name in options or not isinstance(given, list) or None in given:
-            continue
-        made[name], part = _made(name, getattr(_library(given[0]), given[1]), folder / name)
+    for name in needed:
+        library, own = index[name]
+        made[name], part = _made(name, getattr(_library(library), own), folder / name)
         parts += [part] if part is not None else []
         made[name] = read[name](made[name]) if name in read else made[name]
     known = inspect.signature(kind.__init__).parameters

@@ -18,7 +18,7 @@ from ..request import Control as Asked
 from ..training import weights
 from ._adapting import place_of
 from ._control import summed
-from .published import fingerprint
+from ._files import fingerprint, refuse_pointer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +66,7 @@ def reader(net: nn.Module, spec: LatentSpec) -> Callable[[str], OwnControl] | No
         file = place / FILE if place.is_dir() else Path(place)
         if not file.is_file():
             raise ValueError(f"a control network of this model is a folder with {FILE}, and {path} is none")
+        refuse_pointer(file)
         branch = _load(file, net.config)
         return OwnControl(path=str(path), hash=fingerprint([file]), branch=branch, net=net, spec=spec)
 

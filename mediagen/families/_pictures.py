@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .published import fingerprint
+from ._files import fingerprint
 
 ENCODER = "image_encoder"
 PART = "ip_image_proj"  # what diffusers calls such a U-Net

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .published import fingerprint
+from ._files import fingerprint
 
 NAMES = ("clip_l", "clip_g")  # of the first and the second text encoder
 PLAIN = "emb_params"

@@ -20,11 +20,12 @@ from ..conditioners.base import Cond
 from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
 from . import _hub as hub
+from ._files import fingerprint
 from ._loading import PLAIN, Loading
 from ._outline import Part, part_of
 from ._sound import Unweighted
 from .model import Model
-from .published import REPOSITORY, fingerprint
+from .published import REPOSITORY
 
 CONFIG, PLAN = "config.json", "generation_config.json"
 KINDS = ("musicgen",)

@@ -16,7 +16,6 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
 from . import _single as single
+from ._files import PICKLES, fingerprint, header, left
 from ._fitted import fitted
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
@@ -37,7 +37,6 @@ INDEX = "model_index.json"
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 LIBRARIES = ("diffusers", "transformers")  # whose classes a checkpoint may name
 COMMANDED = {"dtype": "auto"}  # how commands load them, where nothing is said; Python's `load` is exact
-SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
 
 
 def cards() -> dict[str, Path]:
@@ -46,10 +45,10 @@ def cards() -> dict[str, Path]:
 
 
 def claims(source: str | Path) -> bool:
-    """Whether it is a folder with a model index, a .safetensors file, or looks like a repository."""
+    """Whether it is a folder with a model index, a single file, or looks like a repository."""
     path = Path(source)
     if path.exists():
-        return (path / INDEX).is_file() or (path.is_file() and path.suffix == ".safetensors")
+        return (path / INDEX).is_file() or (path.is_file() and path.suffix in (".safetensors", *PICKLES))
     return isinstance(source, str) and bool(REPOSITORY.fullmatch(source))
 
 
@@ -88,14 +87,15 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     folder = _beside(path) if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
+    needed = list(_needed(folder, index, family, name))
     try:
         with quiet():
             read = getattr(family, "READ", {})
-            pipe, parts = outlined(_class(kind), folder, index, family.OPTIONS, read)
+            pipe, parts = outlined(_class(kind), folder, index, needed, family.OPTIONS, read)
         made = family.model(pipe, About(name=name, hash=""))
         bare(pipe)
     except Exception as error:  # as in `_built`
-        raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}") from error
+        raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}{left(folder)}") from error
     return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
 
 
@@ -103,7 +103,7 @@ def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None)
     """file: a single file, whose parts stand in the place of the folder's."""
     index = _index(folder / INDEX)
     kind, family = _family(index, name)
-    held = [] if file is None else single.held(list(_header(file)[1]), _wanted(index, family, loading))
+    held = [] if file is None else single.held(list(header(file)[1]), _wanted(index, family, loading))
     files = ([] if file is None else [file]) + _parts(folder, index, family, name, loading, held)
     absent = {part: None for part, made in index.items() if isinstance(made, list) and None in made}
     kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
@@ -116,7 +116,7 @@ def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None)
             how |= single.read(file, held, index, folder, loading.torch_dtype, bits)
         return _class(kind).from_pretrained(folder, **options, **how)
 
-    return _built(family, name, files, read, loading)
+    return _built(family, name, folder, files, read, loading)
 
 
 def _beside(file: Path, loading: Loading | None = None) -> Path:
@@ -124,7 +124,7 @@ def _beside(file: Path, loading: Loading | None = None) -> Path:
     the repository that its keys say. loading: what is wanted of its weights; None for none."""
     if (file.parent / INDEX).is_file():
         return file.parent
-    entries = _header(file)[1]
+    entries = header(file)[1]
     name = single.usual({key: entry["shape"] for key, entry in entries.items()})
     if name is None:
         raise ValueError(f"the keys of {file} are those of no known checkpoint; put its {INDEX} and folders beside it")
@@ -160,7 +160,7 @@ def _made(index: Mapping[str, Any]) -> list[str]:
 
 
 def _built(
-    family: Any, name: str, files: Sequence[Path], read: Callable[[], Any], loading: Loading
+    family: Any, name: str, folder: Path, files: Sequence[Path], read: Callable[[], Any], loading: Loading
 ) -> tuple[Model, Any]:
     from ._adapters import About, quiet
 
@@ -175,7 +175,7 @@ def _built(
                     quantized.eighths(network, loading.torch_dtype)
             place(pipe, loading)
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
-        raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}") from error
+        raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}{left(folder)}") from error
     try:
         return fitted(family.model(pipe, about), loading), pipe
     except ValueError as error:
@@ -213,14 +213,7 @@ def _parts(
     """The weight files of a checkpoint's parts; ValueError for one that is missing, or no part that is known.
     held: those that a single file holds."""
     files: list[Path] = []
-    for part, made in index.items():
-        if part in family.OPTIONS or not isinstance(made, list) or None in made:
-            continue
-        allowed = (*LIBRARIES, *getattr(family, "LIBRARIES", ()))
-        if made[0] not in allowed:
-            raise ValueError(f"the checkpoint {name} wants its {part} from {made[0]!r}: only {allowed} are loaded")
-        if not (folder / part).is_dir():
-            raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
+    for part in _needed(folder, index, family, name):
         own = [] if part in held else _own(folder / part, loading, part)
         if held and not own and part not in {*held, *loading.parts} and (folder / part / "config.json").is_file():
             said = f"it holds {', '.join(held)}; put the weights into {folder / part}, or say parts={{{part!r}: ...}}"
@@ -229,6 +222,17 @@ def _parts(
     if not files and not held:
         raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
     return files
+
+
+def _needed(folder: Path, index: Mapping[str, Any], family: Any, name: str) -> Iterator[str]:
+    """The parts that a family reads of a checkpoint; ValueError for one that is not there, or of no known library."""
+    allowed = (*LIBRARIES, *getattr(family, "LIBRARIES", ()))
+    for part in (part for part in _made(index) if part not in family.OPTIONS):
+        if (library := index[part][0]) not in allowed:
+            raise ValueError(f"the checkpoint {name} wants its {part} from {library!r}: only {allowed} are loaded")
+        if not (folder / part).is_dir():
+            raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
+        yield part
 
 
 def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
@@ -243,39 +247,6 @@ def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
     files = files or pickles
     varied = [f for f in files if loading.variant and f".{loading.variant}" in f.name]
     return varied or [f for f in files if "." not in f.stem]
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """A short hash of weight files, from their headers, sizes and evenly spread blocks of their bytes: checkpoints of
-    many gigabytes are not read twice. ValueError for a file that is no safetensors file, or is cut short."""
-    total = sha256()
-    for file in files:
-        for part in _sampled(file):
-            total.update(part)
-    return total.hexdigest()[:16]
-
-
-def _sampled(file: Path) -> Iterator[bytes]:
-    size, header = file.stat().st_size, _header(file) if file.suffix == ".safetensors" else (0, {})
-    begin, data = header[0], max((entry["data_offsets"][1] for entry in header[1].values()), default=size)
-    if size != begin + data:
-        raise ValueError(f"{file} is cut short or damaged: it has {size} bytes, not {begin + data}; fetch it again")
-    with file.open("rb") as opened:
-        yield opened.read(begin)
-        for number in range(SAMPLES):
-            opened.seek(begin + data * number // SAMPLES)
-            yield opened.read(min(BLOCK, -(-data // SAMPLES)))
-
-
-def _header(file: Path) -> tuple[int, dict[str, Any]]:
-    """(bytes before the weights, name -> entry)."""
-    try:
-        with file.open("rb") as opened:
-            count = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(min(count, 10**8)))
-        return 8 + count, {name: entry for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is no safetensors file, or is cut short: {_line(error)}") from error
 
 
 def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: Sequence[str] = ()) -> Path:

@@ -50,7 +50,8 @@ def model(pipe: Any, about: adapters.About) -> Model:
     vae, shape, plan = oobleck(pipe.vae), pipe.transformer.config, pipe.scheduler
     if shape.in_channels != vae.spec.channels:
         raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
-    samples, rate = shape.sample_size * vae.spec.stride[0], pipe.vae.config.sampling_rate
+    samples = int(shape.sample_size) * vae.spec.stride[0]  # which the published configuration says as 1024.0
+    rate = pipe.vae.config.sampling_rate
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         return {"text": pipe.encode_prompt(texts, pipe.text_encoder.device, False)}

@@ -122,8 +122,9 @@ def test_an_unknown_pipeline_class(folder: Path, tmp_path: Path) -> None:
 def test_a_missing_part(folder: Path, tmp_path: Path) -> None:
     other = broken(folder, tmp_path)
     shutil.rmtree(other / "vae")
-    with pytest.raises(ValueError, match="lacks its vae: there is no folder"):
-        mediagen.load(other)
+    for read in (mediagen.load, mediagen.plan):
+        with pytest.raises(ValueError, match="lacks its vae: there is no folder"):
+            read(other)
 
 
 def test_a_part_of_another_library(folder: Path, tmp_path: Path) -> None:
@@ -143,6 +144,41 @@ def test_a_file_that_is_cut_short(folder: Path, tmp_path: Path) -> None:
     file.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="is no safetensors file, or is cut short"):
         mediagen.load(other)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:19da\nsize 3438167540\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_clone_without_its_large_files(name: str, folder: Path, tmp_path: Path) -> None:
+    """What `git clone` leaves without Git LFS is named in one line: weights of either kind, tokenizers, single files."""
+    other, said = (
+        broken(folder, tmp_path),
+        r"^[^\n]*{} is a Git LFS pointer, not the file itself: run `git lfs pull`[^\n]*$",
+    )
+    (other / "text_encoder" / "model.safetensors").unlink()
+    (other / "text_encoder" / name).write_text(POINTER)
+    with pytest.raises(ValueError, match=said.format(name)):
+        mediagen.load(other, allow_pickles=True)
+    (other / name).write_text(POINTER)
+    with pytest.raises(ValueError, match=said.format(name)):
+        mediagen.load(other / name)
+
+
+def test_a_tokenizer_that_was_not_fetched(folder: Path, tmp_path: Path) -> None:
+    other = broken(folder, tmp_path)
+    for file in (other / "tokenizer").glob("*.json"):
+        file.write_text(POINTER)
+    (other / "scheduler" / "notes.txt").write_text("a file that nobody reads")
+    for read in (mediagen.load, mediagen.plan):
+        with pytest.raises(ValueError, match=r"^cannot [^\n]*\.json is a Git LFS pointer, not the file: [^\n]*$"):
+            read(other)
+
+
+def test_a_single_file_that_is_a_pickle(tmp_path: Path) -> None:
+    torch.save({"blob": torch.zeros(2)}, tmp_path / "sd.ckpt")
+    with pytest.raises(ValueError, match=r"sd\.ckpt is a pickle, which may run code as it is read: have it as \.safet"):
+        mediagen.load(tmp_path / "sd.ckpt")
 
 
 def test_weights_of_another_shape(folder: Path, tmp_path: Path) -> None:

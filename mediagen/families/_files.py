@@ -1,0 +1,76 @@
+"""Files of weights: what they are is known before they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+POINTER = b"version https://git-lfs.github.com/spec/"  # how what Git LFS leaves in a file's place begins
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """A short hash of weight files, from their headers, sizes and evenly spread blocks of their bytes: checkpoints of
+    many gigabytes are not read twice. ValueError for a file that is no safetensors file, is cut short, or was never
+    fetched."""
+    total = sha256()
+    for file in files:
+        for part in _sampled(file):
+            total.update(part)
+    return total.hexdigest()[:16]
+
+
+def header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Of a safetensors file: (bytes before the weights, name -> entry). ValueError for another file."""
+    refuse_pointer(file)
+    if file.suffix in PICKLES:
+        raise ValueError(f"{file} is a pickle, which may run code as it is read: have it as .safetensors")
+    try:
+        with file.open("rb") as opened:
+            count = int.from_bytes(opened.read(8), "little")
+            entries = json.loads(opened.read(min(count, 10**8)))
+        return 8 + count, {name: entry for name, entry in entries.items() if name != "__metadata__"}
+    except (OSError, ValueError, AttributeError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{file} is no safetensors file, or is cut short: {said}") from error
+
+
+def pointer(file: Path) -> bool:
+    """Whether it is what `git clone` without Git LFS leaves in the place of a large file."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(POINTER)) == POINTER
+
+
+def left(folder: Path) -> str:
+    """What is added to an error, where tokenizers or configurations of a checkpoint are such files; or nothing."""
+    files = (file for file in sorted(folder.glob("*/*")) if file.suffix in (".json", ".txt", ".model"))
+    return next((f"; {_said(file)}" for file in files if pointer(file)), "")
+
+
+def _said(file: Path) -> str:
+    return f"{file} is a Git LFS pointer, not the file: run `git lfs pull` where it was cloned, or fetch it anew"
+
+
+def refuse_pointer(file: Path) -> None:
+    """ValueError for such a file."""
+    if pointer(file):
+        raise ValueError(_said(file))
+
+
+def _sampled(file: Path) -> Iterator[bytes]:
+    refuse_pointer(file)
+    size, (begin, entries) = file.stat().st_size, header(file) if file.suffix == ".safetensors" else (0, {})
+    data = max((entry["data_offsets"][1] for entry in entries.values()), default=size)
+    if size != begin + data:
+        raise ValueError(f"{file} is cut short or damaged: it has {size} bytes, not {begin + data}; fetch it again")
+    with file.open("rb") as opened:
+        yield opened.read(begin)
+        for number in range(SAMPLES):
+            opened.seek(begin + data * number // SAMPLES)
+            yield opened.read(min(BLOCK, -(-data // SAMPLES)))
