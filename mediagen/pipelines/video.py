@@ -202,7 +202,7 @@ class VideoPipeline(Pipeline):
     def given(self, start: Any, edits: Mapping[str, Any], size: Any, seconds: Any, loop: Any) -> Inputs:
         """What was given, loaded. ValueError for what contradicts itself, and what the model cannot be told of."""
         check_edits(edits, seconds, start, loop)
-        if loop and "first" in edits and self.model.token is None:
+        if loop and "first" in edits and (self.model.token is None or self.model.ends):
             raise ValueError("a loop has no first frame: leave out first, or loop")
         given = inputs(start, edits, size, self.rate, tuple(self.model.size[-2:]), self.model.multiple)
         scalars = {scalar.name: scalar for scalar in self.model.scalars}

@@ -5,18 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import tiny
-import tiny_clips
 import torch
 from huggingface_hub import constants
 from tiny import scheduler
-from tiny_all import EXAMPLES, clip
+from tiny_all import EXAMPLES
 
 from mediagen.bench import checkpoint
 
 pytest.importorskip("diffusers")
-
-PLAN = ("FlowMatchEulerDiscreteScheduler", tiny_clips.HUNYUAN)
-BESIDE, _ = clip(tiny_clips.hunyuan_video_i2v, *PLAN, beside=True)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +58,7 @@ def shown(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers.pipelines.wan import pipeline_wan_i2v
 
     monkeypatch.setitem(vars(pipeline_wan_i2v), "ftfy", SimpleNamespace(fix_text=str))  # which it does not ask for
-    build, asked = EXAMPLES.get(name) or (BESIDE, EXAMPLES["HunyuanVideo, picture"][1])
+    build, asked = EXAMPLES[name]
     size = {"seconds": asked["frames"] / 24} if "frames" in asked else {}
     both = checkpoint.pair(build(folder), size=16 if size else 32, **size)
     if name.endswith("beside"):  # theirs leaves out the first latent

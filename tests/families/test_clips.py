@@ -370,6 +370,10 @@ def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) ->
     assert sum(part.count for part in longer) == 6
     with pytest.raises(ValueError, match="motion"):
         pipe.job("", size=SIDE, first=picture(), motion=2.0)
+    for name in ("hunyuan video, picture", "wan, picture"):  # what is shown at t = 0, and beside the noise
+        pipe = mediagen.load(checkpoints(name))
+        with pytest.raises(ValueError, match="a loop has no first frame: leave out first, or loop"):
+            pipe.job(PROMPT, size=SIDE, first=picture(), loop=True)
 
 
 CONDITIONS = {

@@ -67,6 +67,7 @@ EXAMPLES: dict[str, Example] = {
     "CogVideoX, picture": clip(clips.cogvideox, "CogVideoXDPMScheduler", clips.COGVIDEOX_5B, picture=True),
     "HunyuanVideo": clip(clips.hunyuan_video, FLOW, clips.HUNYUAN),
     "HunyuanVideo, picture": clip(clips.hunyuan_video_i2v, FLOW, clips.HUNYUAN),
+    "HunyuanVideo, picture beside": clip(clips.hunyuan_video_i2v, FLOW, clips.HUNYUAN, beside=True),
     "HunyuanVideo 1.5": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN),
     "HunyuanVideo 1.5, picture": clip(clips.hunyuan_video15, FLOW, clips.HUNYUAN, picture=True),
     "LTX-Video": clip(tiny.ltx, FLOW, tiny.LTX),
