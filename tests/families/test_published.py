@@ -151,11 +151,9 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:19da\nsize 343
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_a_clone_without_its_large_files(name: str, folder: Path, tmp_path: Path) -> None:
-    """What `git clone` leaves without Git LFS is named in one line: weights of either kind, tokenizers, single files."""
-    other, said = (
-        broken(folder, tmp_path),
-        r"^[^\n]*{} is a Git LFS pointer, not the file itself: run `git lfs pull`[^\n]*$",
-    )
+    """What `git clone` leaves without Git LFS is named in one line: weights of either kind, and single files."""
+    other = broken(folder, tmp_path)
+    said = r"^[^\n]*{} is a Git LFS pointer, not the file: run `git lfs pull`[^\n]*$"
     (other / "text_encoder" / "model.safetensors").unlink()
     (other / "text_encoder" / name).write_text(POINTER)
     with pytest.raises(ValueError, match=said.format(name)):
