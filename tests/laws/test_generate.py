@@ -71,6 +71,20 @@ def test_what_is_known_in_another_space_is_projected_on() -> None:
     assert torch.allclose(made[..., even], torch.tensor(0.25)) and not bool((made[..., ~even] == 0.25).any())
 
 
+def test_nothing_is_led_away_from_without_a_guidance() -> None:
+    """The same with and without a null condition; a guidance must have one."""
+    net, like, keyed = Pixelwise(), torch.empty(1, 2, 24), Keyed(seed=1, samples=[0])
+    both = asked(torch.ones(1, 1, 24))
+    plain, lone = Walk(steps=3, guidance=1.0), replace(both, null=None)
+    made = [
+        solve.last(generate(Denoiser(net, path.Flow(), "flow"), what, like, keyed, plain)).x for what in (both, lone)
+    ]
+    assert torch.equal(*made)
+    for wrong in (replace(plain, guidance=2.0), replace(plain, guidance_2=2.0, boundary=0.5)):
+        with pytest.raises(ValueError, match="the null condition must not be None"):
+            solve.last(generate(Denoiser(net, path.Flow(), "flow"), lone, like, keyed, wrong))
+
+
 def test_a_window_asks_for_the_prompts_in_it_alone() -> None:
     net = Pixelwise()
     walked(net, window=(8,))
