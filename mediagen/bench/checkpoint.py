@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -82,7 +83,8 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     def theirs(steps: int) -> Tensor:
         drawn = torch.Generator().manual_seed(0)
         try:
-            return other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
+            with warnings.catch_warnings(action="ignore"):  # its own, of torchsde's path and others
+                return other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
         except Exception as error:  # of whatever it lacks or refuses
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"diffusers' {type(other).__name__} does not make what ours does: {line}") from error

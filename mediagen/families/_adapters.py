@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from logging import CRITICAL
 from typing import Any
 
 import torch
@@ -204,7 +205,7 @@ class Texts:
         """Tokens of each prompt, the special ones included, by the text encoder that reads the most. ValueError for
         one that is too long for it, or broken weighting."""
         span = max(self.spans, key=lambda span: span.length)
-        counts = [len(span.tokenizer(parse(prompt).text).input_ids) for prompt in prompts]
+        counts = [len(span.tokenizer(parse(prompt).text, verbose=False).input_ids) for prompt in prompts]
         for prompt, count in zip(prompts, counts, strict=True):
             if count > span.length:
                 raise ValueError(f"the prompt has {count} tokens, the limit is {span.length}: {prompt[:60]!r}")
@@ -221,8 +222,10 @@ class Texts:
         return self.kept["empty"]
 
     def _encoded(self, texts: list[str]) -> Cond:
-        """On the CPU, wherever the text encoders lie."""
-        return {name: value.cpu() for name, value in self.encode(texts).items()}
+        """On the CPU, wherever the text encoders lie. Quietly: where one text encoder reads less than another, its own
+        pipeline tells what it cuts."""
+        with quiet():
+            return {name: value.cpu() for name, value in self.encode(texts).items()}
 
     def _weights(self, prompt: Weighted) -> Tensor:
         """Weight of each position [L], that of its token's first character; 1 for special and padding tokens."""
@@ -279,14 +282,15 @@ def missing(pipe: Any, names: Sequence[str]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """diffusers' and transformers' bars and warnings off meanwhile: a library does not print."""
+    """diffusers' and transformers' bars and log off meanwhile: a library does not print, and what goes wrong is
+    raised."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     both = (diffusers_logging, transformers_logging)
     before = [(one.get_verbosity(), one.is_progress_bar_enabled()) for one in both]
     for one in both:
-        one.set_verbosity_error()
+        one.set_verbosity(CRITICAL)
         one.disable_progress_bar()
     try:
         with warnings.catch_warnings():

@@ -71,6 +71,8 @@ class Shown:
 
     def put(self, adapters: Sequence[tuple[PictureAdapter, float]]) -> None:
         """These on the U-Net, with their weights, and no others; none: as it was."""
+        from ._adapters import quiet
+
         unet = self.pipe.unet
         if self.plain is None:  # what was there is put back at once
             self.plain = (*self._taken(), unet.config.encoder_hid_dim_type)
@@ -81,11 +83,13 @@ class Shown:
         if key not in self.made:
             self._set(*self.plain)
             try:
-                unet._load_ip_adapter_weights([adapter.tensors for adapter, _ in adapters], low_cpu_mem_usage=False)
+                with quiet():
+                    unet._load_ip_adapter_weights([adapter.tensors for adapter, _ in adapters], low_cpu_mem_usage=False)
             except (RuntimeError, KeyError) as error:
                 self._set(*self.plain)
                 paths = " and ".join(adapter.path for adapter, _ in adapters)
-                raise ValueError(f"{paths} does not fit the model's U-Net: {str(error).splitlines()[0]}") from error
+                said = "; ".join(filter(None, map(str.strip, str(error).splitlines()[1:2]))) or str(error)
+                raise ValueError(f"{paths} does not fit the model's U-Net: {said}") from error
             self.made = {key: self._taken()}
         self._set(*self.made[key], PART)
         for processor in unet.attn_processors.values():

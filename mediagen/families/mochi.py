@@ -1,6 +1,7 @@
 """Mochi 1, text to video: a transformer on the straight path, which it walks the other way: its time is 0 at noise, and
 it predicts the way to data. Its schedule is linear at first and then quadratic."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ def levels(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, An
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     text = {"encoder_hidden_states": cond["text"], "encoder_attention_mask": cond["text_mask"]}
-    return -transformer(hidden_states=x, timestep=t, **text, return_dict=False)[0]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a float32 autocast, which CPUs lack
+        return -transformer(hidden_states=x, timestep=t, **text, return_dict=False)[0]
 
 
 def mochi_vae(vae: Any) -> adapters.PublishedVAE:

@@ -25,7 +25,7 @@ from ._loading import PLAIN, Loading
 from ._outline import Part, part_of
 from ._sound import Unweighted
 from .model import Model
-from .published import REPOSITORY
+from .published import REPOSITORY, needs_diffusers
 
 CONFIG, PLAN = "config.json", "generation_config.json"
 KINDS = ("musicgen",)
@@ -47,6 +47,7 @@ def claims(source: str | Path) -> bool:
 
 def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     """A checkpoint -> the model, ready to run. ValueError, in one line, for what cannot be loaded."""
+    needs_diffusers()
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
     _check(loading)
@@ -69,6 +70,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
 def outline(source: str | Path, revision: str | None = None) -> tuple[CodeModel, list[Part], list[str]]:
     """(the model without its weights, its parts, the name of the one that writes), for what is counted before it is
     loaded. Of a repository only configurations and the tokenizer are fetched."""
+    needs_diffusers()
     from accelerate import init_empty_weights
     from transformers import AutoTokenizer, GenerationConfig, MusicgenConfig, MusicgenForConditionalGeneration
 

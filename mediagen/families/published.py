@@ -59,7 +59,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
 
 def opened(source: str | Path, loading: Loading = PLAIN) -> tuple[Model, Any]:
     """(the model, diffusers' own pipeline of the same parts), for those who compare the two."""
-    _needs_diffusers()
+    needs_diffusers()
     path = Path(source)
     if path.exists() and loading.revision is not None:
         raise ValueError(f"{path} is a file or folder, which has no revisions: leave out revision")
@@ -81,7 +81,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     loaded. Of a repository only configurations and tokenizers are fetched."""
     from ._adapters import About, quiet
 
-    _needs_diffusers()
+    needs_diffusers()
     name = str(source) if revision is None else f"{source}@{revision}"
     path = Path(source)
     folder = _beside(path) if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
@@ -191,8 +191,8 @@ def _index(file: Path) -> Mapping[str, Any]:
         index = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} is no readable model index: {error}") from error
-    if not isinstance(index, dict):
-        raise ValueError(f"{file} is no model index: it must be a mapping with _class_name")
+    if not isinstance(index, dict) or "_class_name" not in index:
+        raise ValueError(f"{file} is no model index: it must be a mapping with _class_name, a pipeline of diffusers")
     return index
 
 
@@ -246,7 +246,11 @@ def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
         raise ValueError(f"the weights of {folder} are pickles (.bin), {said}")
     files = files or pickles
     varied = [f for f in files if loading.variant and f".{loading.variant}" in f.name]
-    return varied or [f for f in files if "." not in f.stem]
+    chosen = varied or [f for f in files if "." not in f.stem]
+    if files and not chosen:
+        kinds = sorted({f.stem.partition(".")[2].partition("-")[0] for f in files})
+        raise ValueError(f"{folder} has weights of variants alone: say variant={' or '.join(map(repr, kinds))}")
+    return chosen
 
 
 def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: Sequence[str] = ()) -> Path:
@@ -285,12 +289,14 @@ def _reason(error: Exception) -> str:
     return _line(error)
 
 
-def _needs_diffusers() -> None:
+def needs_diffusers() -> None:
+    """ValueError for who has not installed what published checkpoints are read with."""
     missing = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f"published checkpoints need {' and '.join(missing)}: pip install 'mediagen[published]'")
 
 
 def _line(error: BaseException) -> str:
+    """The first line, without the advice on options that are not ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+    return lines[0].partition(" If you want to instead")[0]

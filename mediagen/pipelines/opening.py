@@ -17,6 +17,8 @@ def load(name_or_path: str | Path = "mini-image", **options: Any) -> Pipeline:
     """A shipped model by name, a model folder, or a published checkpoint: a folder, a repository (owner/name, or
     owner/name@revision) or a .safetensors file, as the pipeline of its modality. options: `families._loading.Loading`.
     ValueError naming what ships if there is none."""
+    if not isinstance(name_or_path, str | Path):
+        raise ValueError(f"a model is a name or a path, not {name_or_path!r}")
     shipped, loading = models(), read(options)
     source = shipped.get(str(name_or_path), name_or_path)
     return of(family_of(source, loading.revision).load(source, loading))
@@ -34,7 +36,8 @@ def family_of(source: str | Path, revision: str | None = None) -> Any:
         if family.claims(asked):
             return family
     raise ValueError(
-        f"unknown model {str(source)!r}: neither a shipped model ({', '.join(models())}) nor a model folder"
+        f"unknown model {str(source)!r}: neither a shipped model ({', '.join(models())}) nor a model's folder (with "
+        "card.yaml, model_index.json or config.json), a .safetensors file or a repository (owner/name)"
     )
 
 
