@@ -25,6 +25,7 @@ from .pipelines.base import Pipeline
 from .pipelines.opening import family_of, models, of
 
 BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "nf4": 4.5}  # of a weight, its scales included
+KEPT = {"nf4": 4.5, "fp4": 4.5, "int8-bnb": 8}  # of weights that were published so, whatever is asked for
 FEWER = ("int8", "nf4")  # of the denoiser alone, the rest in bfloat16
 TILE = 32  # latents a side, of which tiles are counted
 CODERS = ("vae", "autoencoder", "audio_encoder")  # names of the part that decodes
@@ -56,10 +57,15 @@ class Plan:
         return sum(part.parameters for part in self.parts)
 
     def weights(self, dtype: str) -> int:
-        """Bytes of all weights; of fewer bits the denoiser's alone, the rest in bfloat16."""
-        others = "bfloat16" if dtype in FEWER else dtype
-        bits = ((part, BITS[dtype if part.name in self.denoiser else others]) for part in self.parts)
-        return round(sum(part.parameters * each / 8 for part, each in bits))
+        """Bytes of all weights; of fewer bits the denoiser's alone, the rest in bfloat16, or as it was published."""
+        return round(sum(part.parameters * self._bytes(part, dtype) for part in self.parts))
+
+    def _bytes(self, part: Part, dtype: str) -> float:
+        """Of a parameter of a part."""
+        if part.stored is not None:
+            return part.stored / part.parameters
+        own = "bfloat16" if dtype in FEWER and part.name not in self.denoiser else dtype
+        return KEPT.get(part.kept or "", BITS[own]) / 8
 
     def needs(self, tiled: bool = False) -> Mapping[str, int]:
         """Bytes on the device that each way of loading takes at most, in `dtype`: "whole" (all parts lie there) and the
@@ -67,12 +73,12 @@ class Plan:
         decode = (self.tiled or self.decoding).peak if tiled else self.decoding.peak
         held = {part.name: self.step.peak if part.name in self.denoiser else 0 for part in self.parts}
         held |= {part.name: decode for part in self.parts if part.name in CODERS}
-        one = BITS[self.dtype] / 8
         needed = {"whole": self.weights(self.dtype) + max(held.values())}
         for way, there in (("model", "parameters"), ("group", "block"), ("sequential", "layer")):
             if way not in self.offloads:
                 continue
-            needed[way] = max(round(getattr(part, there) * one) + held[part.name] for part in self.parts)
+            sizes = {part.name: round(getattr(part, there) * self._bytes(part, self.dtype)) for part in self.parts}
+            needed[way] = max(size + held[name] for name, size in sizes.items())
         return needed
 
     def advice(self, memory: int) -> str:
@@ -87,10 +93,11 @@ class Plan:
     def lines(self, memory: Mapping[str, int]) -> Iterator[str]:
         """For people. memory: device -> bytes that are free."""
         yield f"{self.name}: {self.asked}, {self.dtype}"
-        wide = max(len(part.name) for part in self.parts) + 2
+        names = {part.name: part.name + (f" ({part.kept})" if part.kept else "") for part in self.parts}
+        wide = max(map(len, names.values())) + 2
         yield f"{'part':{wide}}{'parameters':>12}" + "".join(f"{dtype:>10}" for dtype in BITS)
         for part in self.parts:
-            yield f"{part.name:{wide}}{_number(part.parameters):>12}" + _cells(self, [part])
+            yield f"{names[part.name]:{wide}}{_number(part.parameters):>12}" + _cells(self, [part])
         yield f"{'all':{wide}}{_number(self.parameters):>12}" + _cells(self, self.parts)
         step, decoding = self.step, self.decoding
         yield f"a step: {_number(step.flops)}FLOP of {self.batch} rows, holds {_bytes(step.peak)} beside weights"

@@ -47,10 +47,28 @@ def pointer(file: Path) -> bool:
         return opened.read(len(POINTER)) == POINTER
 
 
+def stored(folder: Path) -> int | None:
+    """Bytes of a part's weights, by their index or the files themselves; None where neither is there."""
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        if (total := json.loads(index.read_text(encoding="utf-8")).get("metadata", {}).get("total_size")) is not None:
+            return int(total)
+    files = [file for file in folder.glob("*.safetensors") if "." not in file.stem and not pointer(file)]
+    return sum(file.stat().st_size for file in files) or None
+
+
 def left(folder: Path) -> str:
     """What is added to an error, where tokenizers or configurations of a checkpoint are such files; or nothing."""
-    files = (file for file in sorted(folder.glob("*/*")) if file.suffix in (".json", ".txt", ".model"))
-    return next((f"; {_said(file)}" for file in files if pointer(file)), "")
+    files = [
+        file for file in sorted(folder.glob("*/*")) if file.suffix in (".json", ".txt", ".model") and pointer(file)
+    ]
+    needed = (file for file in files if not _spared(file))
+    return next((f"; {_said(file)}" for file in needed), "")
+
+
+def _spared(file: Path) -> bool:
+    """Whether another file stands for it: of a tokenizer the one that says all."""
+    whole = file.with_name("tokenizer.json")
+    return file != whole and whole.is_file() and not pointer(whole)
 
 
 def _said(file: Path) -> str:

@@ -20,7 +20,7 @@ from .model import Model
 
 def fitted(model: Model, loading: Loading) -> Model:
     """ValueError for what this checkpoint's parts cannot do."""
-    if loading.quantize is not None or loading.parts:
+    if loading.quantize is not None or loading.parts or any(_fewer(part) for part in model.denoiser.net.modules()):
         model.denoiser.net.dtype = loading.torch_dtype
     if loading.attention not in (None, cpu.NAME):
         for network in networks(model):
@@ -44,6 +44,11 @@ def fitted(model: Model, loading: Loading) -> Model:
     net = model.denoiser.net
     net.call = caching.cached(net.call, networks(model), loading.cache)
     return replace(model, begin=net.call.begin)
+
+
+def _fewer(network: nn.Module) -> bool:
+    """Whether it was published in fewer bits."""
+    return bool(getattr(network, "is_quantized", False))
 
 
 def networks(model: Model) -> Sequence[Any]:

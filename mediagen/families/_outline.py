@@ -12,19 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._files import stored
 from ._placing import blocks, modules
+from ._quantized import kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A part's name and class, its parameters, those that lie together where it is offloaded block by block, and those
-    of its largest layer."""
+    of its largest layer. kept: how its weights were published, where that is in fewer bits (`_quantized.kept`), and
+    stored: in how many bytes, where that is known."""
 
     name: str
     kind: str
     parameters: int
     block: int
     layer: int
+    kept: str | None = None
+    stored: int | None = None
 
 
 class Reader(nn.Module):
@@ -103,13 +108,15 @@ def bare(pipe: Any) -> None:
             nn.Module.to(part, "meta")
 
 
-def part_of(name: str, module: nn.Module) -> Part:
-    """What is to be counted of a module with weights, on whatever device."""
+def part_of(name: str, module: nn.Module, folder: Path | None = None) -> Part:
+    """What is to be counted of a module with weights, on whatever device. folder: of its configuration and files."""
     layers = [one for one in module.modules() if not list(one.children())]
     layer, listed = max(map(size, layers), default=0), blocks(module)
     rest = size(module) - sum(map(size, listed))
     block = rest + max(map(size, listed)) if listed else layer
-    return Part(name=name, kind=type(module).__name__, parameters=size(module), block=block, layer=layer)
+    fewer = None if folder is None else kept(folder)
+    about = {"kept": fewer, "stored": stored(folder) if folder and fewer else None}
+    return Part(name=name, kind=type(module).__name__, parameters=size(module), block=block, layer=layer, **about)
 
 
 def size(module: nn.Module) -> int:
@@ -139,9 +146,10 @@ def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
     with init_empty_weights(include_buffers=False):
         if not hasattr(kind, "config_class") or kind.config_class is None:
             module = kind.from_config(kind.load_config(folder, local_files_only=True))
-            return module, part_of(name, module)
+            return module, part_of(name, module, folder)
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
         module = kind(config)
     module.tie_weights()  # which are counted once
     reads = name.startswith(("text_encoder", "language_model"))
-    return Reader(config, kind.__name__.endswith("WithProjection")) if reads else module, part_of(name, module)
+    seen = Reader(config, kind.__name__.endswith("WithProjection")) if reads else module
+    return seen, part_of(name, module, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 NEEDS = {"int8": "torchao", "nf4": "bitsandbytes", "int8-bnb": "bitsandbytes", "fp8": "diffusers", "gguf": "gguf"}
+METHODS = {"bitsandbytes": "bitsandbytes", "torchao": "torchao", "gguf": "gguf"}  # that published weights are kept by
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
 
 
@@ -40,6 +42,36 @@ def needs(quantize: str) -> None:
         raise ValueError(f"quantize is {quantize!r}; it must be one of {', '.join(NEEDS)}, or a config of diffusers")
     if importlib.util.find_spec(NEEDS[quantize]) is None:
         raise ValueError(f"{quantize} needs {NEEDS[quantize]}: pip install {NEEDS[quantize]}")
+
+
+def kept(folder: Path) -> str | None:
+    """How the weights of a part were published, by its own configuration: "nf4", "fp4" or "int8-bnb" (bitsandbytes), or
+    another method by its name; None for whole ones."""
+    said = _said(folder)
+    if said.get("load_in_8bit"):
+        return "int8-bnb"
+    if said.get("load_in_4bit"):
+        return said.get("bnb_4bit_quant_type", "fp4")
+    return said.get("quant_method")
+
+
+def readable(folder: Path) -> None:
+    """ValueError for a part that was published in fewer bits, and whose library is not installed."""
+    library = METHODS.get(_said(folder).get("quant_method", ""))
+    if library is not None and importlib.util.find_spec(library) is None:
+        raise ValueError(
+            f"the weights of {folder} are kept in {kept(folder)}, which needs {library}: pip install {library}"
+        )
+
+
+def _said(folder: Path) -> Mapping[str, Any]:
+    file = folder / "config.json"
+    return (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}).get("quantization_config") or {}
+
+
+def whole(pipe: Any) -> bool:
+    """Whether no part of a pipeline is in fewer bits, whoever made it so."""
+    return not any(getattr(part, "is_quantized", False) for part in pipe.components.values())
 
 
 def eighths(network: Any, dtype: torch.dtype) -> None:

@@ -168,7 +168,7 @@ def _built(
     try:
         with quiet():
             pipe = read()
-            if loading.quantize is None and not loading.parts:
+            if loading.quantize is None and not loading.parts and quantized.whole(pipe):
                 pipe.to(loading.torch_dtype)
             if loading.quantize == "fp8":
                 for network in filter(None, (getattr(pipe, part, None) for part in quantized.DENOISERS)):
@@ -214,6 +214,8 @@ def _parts(
     held: those that a single file holds."""
     files: list[Path] = []
     for part in _needed(folder, index, family, name):
+        if part not in (*held, *loading.parts):
+            quantized.readable(folder / part)
         own = [] if part in held else _own(folder / part, loading, part)
         if held and not own and part not in {*held, *loading.parts} and (folder / part / "config.json").is_file():
             said = f"it holds {', '.join(held)}; put the weights into {folder / part}, or say parts={{{part!r}: ...}}"
