@@ -17,6 +17,14 @@ ImagePrompt = Annotated[
 ]
 
 
+def put(
+    lora: list[str] | None, word: list[str] | None, control: Any = None, image_prompt: Any = None
+) -> dict[str, Any]:
+    """What of these was given, as it is asked of a pipeline; the pictures as `shown` has them."""
+    asked = {"lora": loras(lora), "words": words(word), "control": control, "image_prompt": image_prompt}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def loras(given: list[str] | None) -> list[tuple[str, float]] | None:
     return [weighted(each) for each in given] if given else None
 

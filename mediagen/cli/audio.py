@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import adapted
 from .options import (
     Boundary,
     Count,
@@ -74,6 +75,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Of such a model: drawn of so many codes, 0 of all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Of such a model: of as few as hold so much probability.")] = None,
+    lora: adapted.Lora = None,
 ) -> None:
     """Make music or sound from text (or from a clip and text)."""
     from ..modalities.audio_formats import check_suffix
@@ -83,7 +85,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     asked |= {"negative": negative, "eta": eta, "window": window, "lufs": lufs, "left": left, "right": right}
     asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
     asked |= {"lyrics": read_lyrics(lyrics), "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    asked |= {"guidance_2": guidance_2, "boundary": boundary}
+    asked |= {"guidance_2": guidance_2, "boundary": boundary} | adapted.put(lora, None)
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
     if alone and not accompany:
@@ -117,6 +119,7 @@ def live(  # noqa: PLR0913 (one argument an option)
     dtype: Dtype = None,
     then: Then = None,
     window: Window = None,
+    lora: adapted.Lora = None,
 ) -> None:
     """Play music while it is made; a line typed meanwhile is the next prompt. Or write it, at constant memory."""
     from ..modalities import audio_formats, audio_output
@@ -127,6 +130,7 @@ def live(  # noqa: PLR0913 (one argument an option)
         check_writable(Path(out), audio_formats.check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
+    asked |= adapted.put(lora, None)
     stream = open_model(model, "audio", dtype).live(read_timeline(prompt, then), seconds=seconds, **asked)
     with told(stream):
         (play if out is None else pour if out == "-" else record)(stream, out)

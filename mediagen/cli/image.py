@@ -69,9 +69,9 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
     asked |= {"guidance_2": guidance_2, "boundary": boundary}
-    asked |= {"window": read_size(window), "lora": adapted.loras(lora), "words": adapted.words(word)}
-    asked["control"] = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
-    asked["image_prompt"] = adapted.shown(image_prompt, "image-prompt", "adapter")
+    led = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
+    asked |= adapted.put(lora, word, led, adapted.shown(image_prompt, "image-prompt", "adapter"))
+    asked["window"] = read_size(window)
     if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")
     pipeline = open_models(model, refiner, share, dtype)

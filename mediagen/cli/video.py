@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import adapted
 from .audio import Then, read_between, read_timeline, until_stopped
 from .image import read_size
 from .options import (
@@ -75,6 +76,13 @@ def video(  # noqa: PLR0913 (one argument an option)
     loop: Annotated[bool, typer.Option("--loop", help="A clip whose end goes on with its beginning.")] = False,
     sound: Annotated[str | None, typer.Option(help="A sound file that is heard with it.")] = None,
     mute: Annotated[bool, typer.Option("--mute", help="With --from: without the clip's own sound.")] = False,
+    lora: adapted.Lora = None,
+    word: adapted.Word = None,
+    control: adapted.Control = None,
+    hint: adapted.Hint = None,
+    mode: adapted.Mode = None,
+    guess: adapted.Guess = False,
+    image_prompt: adapted.ImagePrompt = None,
 ) -> None:
     """Make a video from text (or from pictures or a clip, and text)."""
     from ..modalities.video_formats import check_suffix
@@ -84,6 +92,8 @@ def video(  # noqa: PLR0913 (one argument an option)
         raise ValueError("--mute is of the sound that a clip given by --from has")
     walk: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     walk |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
+    led = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
+    walk |= adapted.put(lora, word, led, adapted.shown(image_prompt, "image-prompt", "adapter"))
     clip: dict[str, Any] = {"seconds": seconds, "size": read_size(size), "fps": fps, "motion": motion, "first": first}
     edit = {"last": last, "start": source, "mask": mask, "between": read_between(start, end), "left": left}
     edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": False if mute else sound}
