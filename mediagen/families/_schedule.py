@@ -20,6 +20,7 @@ from ..core.path import Cosine, Flow, Path, Table
 from .model import Schedule
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
+SHIFTS = (256, 4096, 0.5, 1.15)
 RESHAPED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 
 
@@ -58,7 +59,10 @@ KINDS = {
     "DPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", whole=True, only=_MULTISTEP),
     "UniPCMultistepScheduler": Kind(rule="unipc", whole=True, only=_CORRECTED),
     "CosineDPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", eta=1.0, scaled=True, only=_CIRCLE),
+    "EDMEulerScheduler": Kind(rule="euler", scaled=True, only=_CIRCLE),
+    "EDMDPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", scaled=True, only=_MULTISTEP | _CIRCLE),
     "FlowMatchEulerDiscreteScheduler": Kind(rule="euler"),
+    "FlowMatchLCMScheduler": Kind(rule="lcm", only={"scale_factors": None, "invert_sigmas": False}),
 }
 
 Options = Callable[[Any, int, tuple[int, ...]], Mapping[str, Any]]
@@ -84,7 +88,7 @@ def flows(scheduler: Any) -> bool:
 
 def circles(scheduler: Any) -> bool:
     """Whether it walks the quarter circle: levels of any height, and v prediction."""
-    return type(scheduler).__name__.startswith("Cosine") or _continuous(scheduler)
+    return type(scheduler).__name__.startswith("Cosine") or _logarithmic(scheduler)
 
 
 def path_of(scheduler: Any) -> Path:
@@ -110,7 +114,7 @@ def prediction_of(scheduler: Any) -> str:
 def clock_of(scheduler: Any) -> Callable[[Any, Any, Any], Any]:
     """t -> the time that the network is told: an index of the table 0 ... N - 1, N t of the straight path (N (1 - t)
     where it runs the other way), t of the circle, or a quarter of the logarithm of its level."""
-    if _continuous(scheduler):
+    if _logarithmic(scheduler):
         return lambda t, alpha, sigma: (sigma / alpha).log() / 4 if torch.is_tensor(t) else math.log(sigma / alpha) / 4
     if circles(scheduler):
         return lambda t, alpha, sigma: t
@@ -153,15 +157,16 @@ def schedule_of(scheduler: Any, options: Options | None = None) -> Callable[[int
     return schedule
 
 
-def dynamic_shift(patch: int) -> Options:
-    """The `mu` of a shift that grows with the picture: linear in its tokens, of `patch` latents a side each."""
+def dynamic_shift(patch: int, usual: tuple[int, int, float, float] = SHIFTS) -> Options:
+    """The `mu` of a shift that grows with the picture: linear in its tokens, of `patch` latents a side each. usual:
+    fewest and most tokens and their shifts, where the scheduler says none."""
 
     def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
         config = scheduler.config
         if not config.get("use_dynamic_shifting"):
             return {}
-        low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-        least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+        low, high, least, most = (config.get(name, value) for name, value in zip(names, usual, strict=True))
         tokens = math.prod(side // patch for side in grid)
         slope = (most - least) / (high - low)
         return {"mu": tokens * slope + least - slope * low}
@@ -169,10 +174,10 @@ def dynamic_shift(patch: int) -> Options:
     return options
 
 
-def even_levels(patch: int, own: bool = False) -> Options:
+def even_levels(patch: int, own: bool = False, usual: tuple[int, int, float, float] = SHIFTS) -> Options:
     """Even levels from 1 to 1 / steps, which the scheduler shifts, by the tokens if it is told to. own: whether one
-    that has levels for the straight path itself is left to them."""
-    shift = dynamic_shift(patch)
+    that has levels for the straight path itself is left to them; usual: as for `dynamic_shift`."""
+    shift = dynamic_shift(patch, usual)
 
     def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
         even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).numpy()  # with which diffusers reckons
@@ -182,9 +187,10 @@ def even_levels(patch: int, own: bool = False) -> Options:
     return options
 
 
-def _continuous(scheduler: Any) -> bool:
+def _logarithmic(scheduler: Any) -> bool:
+    """Whether the network is told a quarter of the logarithm of the level, as EDM has it."""
     asked = scheduler.config.get("timestep_type"), scheduler.config.get("prediction_type")
-    return asked == ("continuous", "v_prediction")
+    return type(scheduler).__name__.startswith("EDM") or asked == ("continuous", "v_prediction")
 
 
 def _reshaped(scheduler: Any) -> bool:

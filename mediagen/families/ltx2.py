@@ -32,6 +32,7 @@ OPTIONS: dict[str, Any] = {"processor": None, "prompt_enhancer": None, "duration
 LIBRARIES = ("ltx2",)  # a room of diffusers, where its connectors and vocoder are
 LONGEST = 1024  # tokens
 FRAMES = 121
+SHIFTS = (1024, 4096, 0.95, 2.05)  # of the schedule, where its scheduler names none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ def whole(request: Any, n: int) -> dict[str, Tensor]:
 
 def levels(spec: JointSpec) -> schedules.Options:
     """Even levels, shifted by the positions of the picture alone."""
-    even = schedules.even_levels(patch=1)
+    even = schedules.even_levels(patch=1, usual=SHIFTS)
 
     def options(scheduler: Any, steps: int, grid: tuple[int, ...]) -> Mapping[str, Any]:
         frames, down, across = grid

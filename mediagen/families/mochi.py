@@ -26,6 +26,9 @@ def model(pipe: Any, about: adapters.About) -> Model:
     vae, shape = mochi_vae(pipe.vae), pipe.transformer.config
     if shape.in_channels != vae.spec.channels:
         raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    if not pipe.scheduler.config.get("invert_sigmas"):
+        said = f"{type(pipe.scheduler).__name__} must have invert_sigmas=True"
+        raise ValueError(f"the network of Mochi predicts the way to data: {said}")
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         """One by one: an empty prompt at the end would empty all of them."""

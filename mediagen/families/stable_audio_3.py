@@ -57,7 +57,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, levels),
     )
-    steps = STEPS[bool(pipe.scheduler.config.stochastic_sampling)]
+    steps = STEPS[schedules.kind(pipe.scheduler).rule == "lcm"]
     return replace(made, defaults={**made.defaults, "steps": steps})
 
 

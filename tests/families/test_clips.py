@@ -161,6 +161,9 @@ CASES = {
 }
 
 
+TRAILING = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+TRAILING |= {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+EDM = {"sigma_min": 0.002, "sigma_max": 700.0, "sigma_data": 1.0, "prediction_type": "v_prediction"}
 MOVING = Case(build=tiny_clips.animatediff, plan=COG_DDIM, layout=SAME)
 LOOKING = Case(build=tiny_clips.wan_i2v, plan=WAN, layout=SAME, picture=True)
 MORE = {
@@ -177,6 +180,10 @@ MORE = {
         CASES["hunyuan video 1.5"], plan=flow(**tiny_clips.HUNYUAN, use_exponential_sigmas=True)
     ),
     "cogvideox, 30 steps": replace(CASES["cogvideox"], steps=(30,)),
+    "cogvideox, dpm++": replace(CASES["cogvideox"], plan=plan("DPMSolverMultistepScheduler", **TRAILING), steps=(2, 5)),
+    "cogvideox, unipc": replace(CASES["cogvideox"], plan=plan("UniPCMultistepScheduler", **TRAILING), steps=(2, 5)),
+    "svd, edm": replace(CASES["svd"], plan=plan("EDMEulerScheduler", **EDM)),
+    "svd, edm dpm": replace(CASES["svd"], plan=plan("EDMDPMSolverMultistepScheduler", **EDM)),
     "svd, table": replace(CASES["svd"], plan=plan("EulerDiscreteScheduler", **TABLE)),
 }
 

@@ -55,6 +55,19 @@ if hasattr(diffusers, "StableAudio3Pipeline"):
             lambda: scheduler("FlowMatchEulerDiscreteScheduler", **FLOW),
         ),
     }
+ANGLES = {"prediction_type": "v_prediction", "sigma_min": 0.3, "sigma_max": 500.0}
+MORE: dict[str, tuple[Callable[..., Path], Callable[[], Any]]] = {
+    "stable audio, edm dpm": (
+        tiny_sound.stable_audio,
+        lambda: scheduler("EDMDPMSolverMultistepScheduler", **ANGLES, sigma_data=1.0),
+    ),
+    "stable audio, euler": (
+        tiny_sound.stable_audio,
+        lambda: scheduler("EulerDiscreteScheduler", **ANGLES, timestep_type="continuous", use_karras_sigmas=True),
+    ),
+}
+if hasattr(diffusers, "StableAudio3Pipeline"):
+    MORE["stable audio 3, lcm"] = (tiny_sound.stable_audio_3, lambda: scheduler("FlowMatchLCMScheduler", **FLOW))
 NEGATIVE = ("stable audio", "stable audio 3, base", "audioldm2", "musicldm")
 TOLD = {
     "stable audio": {"text", "seconds", "seconds_fact", "start", "start_fact"},
@@ -74,7 +87,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
     def checkpoint(name: str) -> Path:
         if name not in made:
-            build, plan = CASES[name]
+            build, plan = (CASES | MORE)[name]
             made[name] = build(tmp_path_factory.mktemp("checkpoint"), plan())
         return made[name]
 
@@ -133,6 +146,14 @@ def same(mine: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, tor
     assert float((mine[0] - other[0]).norm() / other[0].norm()) < 1e-5
     assert mine[1].shape == other[1].shape
     assert float((mine[1] - other[1]).abs().max()) < 1e-4 and float(other[1].std()) > 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MORE)
+def test_as_published_with_other_schedulers(name: str, checkpoints: Callable[[str], Path]) -> None:
+    pipe, other = mediagen.load(checkpoints(name)), published(checkpoints(name))
+    for steps in (2, 5):
+        same(ours(pipe, steps), theirs(other, steps))
 
 
 @pytest.mark.filterwarnings("ignore:Should have:UserWarning")
