@@ -144,8 +144,54 @@ def wan(folder: Path) -> Weights:
 
 
 def flux(folder: Path) -> Weights:
-    """Its transformer alone, with diffusers' keys: of the original ones diffusers reads the published width only."""
+    """Its transformer alone, with diffusers' keys."""
     return part(folder, "transformer")
+
+
+FLUX = [
+    (r"^time_text_embed\.timestep_embedder\.", "time_in."),
+    (r"^time_text_embed\.text_embedder\.", "vector_in."),
+    (r"^time_text_embed\.guidance_embedder\.", "guidance_in."),
+    (r"_in\.linear_1\.", "_in.in_layer."),
+    (r"_in\.linear_2\.", "_in.out_layer."),
+    (r"^context_embedder\.", "txt_in."),
+    (r"^x_embedder\.", "img_in."),
+    (r"^proj_out\.", "final_layer.linear."),
+    (r"^norm_out\.linear\.", "final_layer.adaLN_modulation.1."),
+    (r"^transformer_blocks\.", "double_blocks."),
+    (r"\.norm1\.linear\.", ".img_mod.lin."),
+    (r"\.norm1_context\.linear\.", ".txt_mod.lin."),
+    (r"(double.*)\.attn\.norm_q\.weight", r"\1.img_attn.norm.query_norm.scale"),
+    (r"(double.*)\.attn\.norm_k\.weight", r"\1.img_attn.norm.key_norm.scale"),
+    (r"\.attn\.norm_added_q\.weight", ".txt_attn.norm.query_norm.scale"),
+    (r"\.attn\.norm_added_k\.weight", ".txt_attn.norm.key_norm.scale"),
+    (r"\.attn\.to_out\.0\.", ".img_attn.proj."),
+    (r"\.attn\.to_add_out\.", ".txt_attn.proj."),
+    (r"\.ff\.net\.0\.proj\.", ".img_mlp.0."),
+    (r"\.ff\.net\.2\.", ".img_mlp.2."),
+    (r"\.ff_context\.net\.0\.proj\.", ".txt_mlp.0."),
+    (r"\.ff_context\.net\.2\.", ".txt_mlp.2."),
+    (r"^single_transformer_blocks\.", "single_blocks."),
+    (r"\.norm\.linear\.", ".modulation.lin."),
+    (r"\.attn\.norm_q\.weight", ".norm.query_norm.scale"),
+    (r"\.attn\.norm_k\.weight", ".norm.key_norm.scale"),
+    (r"(single.*)\.proj_out\.", r"\1.linear2."),
+]
+FLUX_QKV = [
+    (r"^(transformer_blocks\.\d+)\.attn\.to_q\.", r"\1.img_attn.qkv."),
+    (r"^(transformer_blocks\.\d+)\.attn\.add_q_proj\.", r"\1.txt_attn.qkv."),
+    (r"^(single_transformer_blocks\.\d+)\.attn\.to_q\.", r"\1.linear1."),
+]
+
+
+def flux_first(net: Weights) -> Weights:
+    """The weights of a transformer of Flux with the keys of the first release, in which a single block has one layer
+    for queries, keys, values and the way up."""
+    made = joined(swapped(net, "norm_out.linear"), FLUX_QKV)
+    for key in [key for key in made if ".proj_mlp." in key]:
+        whole = key.replace("proj_mlp", "linear1")
+        made[whole] = torch.cat((made[whole], made.pop(key)))
+    return renamed(made, FLUX)
 
 
 def single(of: Callable[[Path], Weights], folder: Path, file: Path) -> Path:

@@ -1,5 +1,6 @@
 """Single files of the families that people pass on so: the folder's own result, whatever of it the file holds."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import single_more
 import tiny
 import torch
 from huggingface_hub import constants
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import scheduler
 
@@ -118,6 +120,38 @@ def test_a_weight_that_is_nowhere(name: str, end: str, said: str, tmp_path: Path
         mediagen.load(file)
 
 
+@pytest.mark.slow  # of the published width, which diffusers reads alone: 480 million weights, a file of 1 GB
+@torch.no_grad()
+def test_the_first_keys_of_flux(tmp_path: Path) -> None:
+    """Two blocks of it, one of each kind: every weight comes back in its place, to the bit, and it walks."""
+    from diffusers import FluxTransformer2DModel
+
+    place = beside(flux(tmp_path / "flux"), tmp_path / "one", ("transformer",))
+    about = place / "transformer" / "config.json"
+    wide = {"num_attention_heads": 24, "attention_head_dim": 128, "axes_dims_rope": [16, 56, 56]}
+    about.write_text(json.dumps(json.loads(about.read_text()) | wide))
+    with torch.device("meta"):
+        net = FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(place / "transformer"))
+    g, shapes = torch.Generator().manual_seed(0), {name: value.shape for name, value in net.state_dict().items()}
+    weights = {
+        name: torch.randn(shape, generator=g, dtype=torch.bfloat16).mul_(shape[-1] ** -0.5)
+        for name, shape in shapes.items()
+    }
+    file = single_more.save(single_more.flux_first(weights), place / "flux.safetensors")
+    try:
+        with safe_open(file, "pt") as first:
+            keys = list(first.keys())
+        assert {key.split(".")[0] for key in keys} == FIRST and len(keys) < len(weights)
+        pipe = mediagen.load(file, dtype="bfloat16")
+        found = pipe.model.adapts.parts["transformer"].state_dict()
+        assert set(found) == set(weights)
+        assert all(torch.equal(found[name], value) for name, value in weights.items())
+        assert pipe.generate("a red cat", seed=3, steps=1).pixels.std() > 0
+    finally:
+        file.unlink()
+
+
+FIRST = {"double_blocks", "single_blocks", "final_layer", "img_in", "txt_in", "time_in", "vector_in", "guidance_in"}
 BIG_G = "conditioner.embedders.{}.model.transformer.resblocks.9.mlp.c_proj.bias"
 FLUX = {"double_blocks.0.img_attn.norm.key_norm.scale": (128,), "img_in.weight": (3072, 64)}
 KEYS = {  # keys that tell, with the published shapes
