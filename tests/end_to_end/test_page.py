@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -395,3 +396,34 @@ def test_the_key_is_asked_for_once(browser: Any, tiny_model: Path, tmp_path: Pat
         assert page.locator("#ask-key").count() == 0
         assert "no model that makes video" in visit(page, "video").inner_text()
         assert "no model that makes music" in visit(page, "live").inner_text()
+
+
+def test_a_second_network_has_a_guidance_of_its_own(browser: Any, tiny_video: Path, tmp_path: Path) -> None:
+    """Of a model that has one; what is asked for is looked at, and not made."""
+    pytest.importorskip("diffusers")
+    sys.path.append(str(Path(__file__).parents[1] / "families"))
+    import tiny
+
+    plan = tiny.scheduler("UniPCMultistepScheduler", **tiny.FLOWING)
+    models = {"one": tiny_video, "two": tiny.wan(tmp_path / "wan", plan, experts=2)}
+    bodies: list[dict] = []
+
+    def answer(route: Any) -> None:
+        bodies.append(route.request.post_data_json)
+        refused = {"error": {"message": "too much", "param": "guidance_scale_2", "code": None, "type": "x"}}
+        route.fulfill(status=400, json=refused)
+
+    with served(settings(tmp_path / "data", models)) as (base, _), opened(browser, base) as page:
+        page.route("**/v1/videos", answer)
+        place = visit(page, "video")
+        assert place.locator("[data-field=guidance_scale_2]").count() == 0
+        place.locator("details.more summary").first.click()
+        place.locator("[data-field=model] select").select_option("two")
+        place.locator(".prompt textarea").fill("a cat")
+        field = place.locator("[data-field=guidance_scale_2] input")
+        if not field.is_visible():
+            place.locator("details.more summary").first.click()
+        field.fill("2.5")
+        place.locator("button[type=submit]").click()
+        sync_api.expect(place.locator("[data-field=guidance_scale_2] .wrong")).to_contain_text("too much")
+    assert bodies[0]["guidance_scale_2"] == 2.5 and bodies[0]["model"] == "two"
