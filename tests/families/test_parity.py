@@ -27,7 +27,7 @@ FRAMES = 5  # of clips
 
 CASES: dict[str, tuple[Callable[..., Path], Callable[[], Any]]] = {
     "sd": (tiny.sd, lambda: scheduler("PNDMScheduler", **tiny.PNDM)),
-    "sd, v": (tiny.sd, lambda: scheduler("DDIMScheduler", **tiny.DDIM, **V)),
+    "sd, v": (partial(tiny.sd, **tiny.SD2), lambda: scheduler("DDIMScheduler", **tiny.DDIM, **V)),
     "sd, v to zero snr": (tiny.sd, lambda: scheduler("DDIMScheduler", **(tiny.DDIM | V | ZERO))),
     "sd, karras": (tiny.sd, lambda: scheduler("DPMSolverMultistepScheduler", **tiny.TABLE, **KARRAS)),
     "sdxl": (tiny.sdxl, lambda: scheduler("EulerDiscreteScheduler", **tiny.LEADING)),

@@ -39,7 +39,8 @@ def said(pipe: Any, prompt: str, **options: Any) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def theirs(pipe: Any, prompt: str, *files: tuple[Path, str, int]) -> dict[str, torch.Tensor]:
-    """files: (file, word, number of the text encoder)."""
+    """files: (file, word, number of the text encoder). With published configurations diffusers takes the highest token
+    for the end of a text, so that what is pooled is said by the last learned one: here it is told where the end is."""
     xl = "text_encoder_2" in pipe.model.adapts.parts
     absent = {} if xl else {"safety_checker": None}
     other = diffusers.DiffusionPipeline.from_pretrained(pipe.model.name, local_files_only=True, **absent)
@@ -51,6 +52,9 @@ def theirs(pipe: Any, prompt: str, *files: tuple[Path, str, int]) -> dict[str, t
         other.load_textual_inversion({word: wanted}, token=word, **parts)
     if not xl:
         return {"text": other.encode_prompt(prompt, "cpu", 1, False)[0]}
+    for part in (*other.text_encoder.modules(), *other.text_encoder_2.modules()):
+        if getattr(part, "eos_token_id", None) == 2:
+            part.eos_token_id = other.tokenizer.eos_token_id
     text, _, pooled, _ = other.encode_prompt(prompt, device="cpu", do_classifier_free_guidance=False)
     return {"text": text, "pooled": pooled}
 

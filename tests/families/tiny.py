@@ -63,7 +63,7 @@ def clip(tokenizer, seed: int, *, width: int = 32, projected: bool = False):
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     sizes = {"hidden_size": width, "intermediate_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ends = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}  # as published, wherever the tokenizer has them
     config = CLIPTextConfig(vocab_size=len(tokenizer), projection_dim=width, hidden_act="quick_gelu", **sizes, **ends)
     return redraw((CLIPTextModelWithProjection if projected else CLIPTextModel)(config), seed)
 
@@ -111,11 +111,11 @@ def scheduler(name: str, **config):
     return getattr(diffusers, name)(**config)
 
 
-def sd(folder: Path, plan, *, seed: int = 0, **config) -> Path:
-    """Stable Diffusion 1.x or 2.x."""
+def sd(folder: Path, plan, *, seed: int = 0, pad: str = "<|endoftext|>", **config) -> Path:
+    """Stable Diffusion 1.x, or 2.x with what SD2 says."""
     from diffusers import StableDiffusionPipeline
 
-    tokenizer = clip_tokenizer()
+    tokenizer = clip_tokenizer(pad)
     parts = {"tokenizer": tokenizer, "text_encoder": clip(tokenizer, seed + 1), "vae": vae(seed + 2), "scheduler": plan}
     absent = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     made = unet(seed + 3, cross_attention_dim=32, **config)
@@ -128,7 +128,7 @@ def sdxl(folder: Path, plan, *, seed: int = 0, zeros: bool = True, widths=(32, 3
     from diffusers import StableDiffusionXLPipeline
 
     one, two = clip_tokenizer(), clip_tokenizer(pad="!")
-    added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "use_linear_projection": True}
     added |= {"projection_class_embeddings_input_dim": widths[1] + 6 * 8, "transformer_layers_per_block": (1, 1)}
     parts = {"tokenizer": one, "tokenizer_2": two, "scheduler": plan, "vae": vae(seed + 2, scaling_factor=0.13025)}
     parts |= {"text_encoder": clip(one, seed + 1, width=widths[0])}
@@ -140,6 +140,7 @@ def sdxl(folder: Path, plan, *, seed: int = 0, zeros: bool = True, widths=(32, 3
 
 
 FLOW = {"num_train_timesteps": 1000, "shift": 3.0}
+SD2 = {"use_linear_projection": True, "upcast_attention": True, "attention_head_dim": (2, 4), "pad": "!"}
 FLOW_VAE = {"use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.0609, "scaling_factor": 1.5305}
 
 
@@ -161,6 +162,7 @@ def sd3(folder: Path, plan, *, seed: int = 0, third: bool = True, widths=(32, 32
 
 FLUX = {"num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
 FLUX |= {"base_image_seq_len": 256, "max_image_seq_len": 4096}
+FLUX_VAE = FLOW_VAE | {"shift_factor": 0.1159, "scaling_factor": 0.3611}
 
 
 def flux(folder: Path, plan, *, seed: int = 0, guidance: bool = True) -> Path:
@@ -171,7 +173,7 @@ def flux(folder: Path, plan, *, seed: int = 0, guidance: bool = True) -> Path:
     sizes = {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 2, "attention_head_dim": 16}
     sizes |= {"joint_attention_dim": 32, "pooled_projection_dim": 32, "axes_dims_rope": (4, 4, 8)}
     net = FluxTransformer2DModel(patch_size=1, in_channels=16, guidance_embeds=guidance, **sizes)
-    parts = {"tokenizer": one, "tokenizer_2": two, "scheduler": plan, "vae": vae(seed + 2, **FLOW_VAE)}
+    parts = {"tokenizer": one, "tokenizer_2": two, "scheduler": plan, "vae": vae(seed + 2, **FLUX_VAE)}
     parts |= {"text_encoder": clip(one, seed + 1), "text_encoder_2": t5(two, seed + 4)}
     FluxPipeline(transformer=redraw(net, seed + 3), **parts).save_pretrained(folder)
     return folder

@@ -44,10 +44,10 @@ VOICE = {"sampling_rate": 16_000, "upsample_rates": [5, 4, 2, 2, 2], "upsample_k
 VOICE |= {"upsample_initial_channel": 32}  # as published, for only its pictures of sound are known
 EXAMPLES: dict[str, Example] = {
     "Stable Diffusion 1": picture(tiny.sd, "PNDMScheduler", tiny.PNDM),
-    "Stable Diffusion 2 (v)": picture(tiny.sd, DDIM, tiny.DDIM | V),
+    "Stable Diffusion 2 (v)": picture(tiny.sd, DDIM, tiny.DDIM | V, **tiny.SD2),
     "SD Turbo": picture(tiny.sd, EULER, pictures.TRAILING),
     "LCM": picture(pictures.lcm, "LCMScheduler", tiny.LEADING),
-    "SD inpainting": picture(pictures.sd_inpaint, "PNDMScheduler", tiny.PNDM),
+    "SD inpainting": picture(pictures.sd_inpaint, DDIM, tiny.DDIM),
     "SD upscaler": picture(pictures.sd_upscale, DDIM, tiny.DDIM | V),
     "SDXL": picture(tiny.sdxl, EULER, tiny.LEADING),
     "SDXL inpainting": picture(pictures.sdxl_inpaint, EULER, tiny.LEADING),

@@ -25,7 +25,7 @@ def stable_audio(folder: Path, plan, *, seed: int = 0) -> Path:
 
     tokenizer = tiny.t5_tokenizer()
     tokenizer.model_max_length = 24
-    net = {"sample_size": LATENTS, "in_channels": 4, "out_channels": 4, "num_layers": 2, "attention_head_dim": 8}
+    net = {"sample_size": float(LATENTS), "in_channels": 4, "out_channels": 4, "num_layers": 2, "attention_head_dim": 8}
     net |= {"num_attention_heads": 4, "num_key_value_attention_heads": 2, "cross_attention_dim": 16}
     net |= {"time_proj_dim": 8, "global_states_input_dim": 32, "cross_attention_input_dim": 16}
     told = {"text_encoder_dim": 32, "conditioning_dim": 16, "min_value": 0, "max_value": 512}
