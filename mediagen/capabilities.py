@@ -84,6 +84,8 @@ def _able(model: Model) -> dict[str, str]:
         return {task: "" if task in ("generate", "extend") else why for task in answers}
     if model.shown is not None:
         answers["loop"] = "it is shown what has a place: it makes no loops"
+    if model.hears is not None:
+        answers |= dict.fromkeys(("loop", "window", "continue"), "it makes a clip and its sound at once")
     if "first" in model.ends:
         answers["generate"] = "it makes clips from a picture: give first, or a clip to vary"
     return answers

@@ -163,7 +163,6 @@ def model(pipe: Any, about: adapters.About) -> Model:
         ),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, called(spec, rate), skips=True), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, levels(spec)),
-        told=whole,
         drawn=lambda generator, request: DrawnTwice(
             generator=generator, spec=spec, bins=pipe.audio_vae.config.mel_bins // pipe.audio_vae.mel_compression_ratio
         ),
@@ -172,13 +171,6 @@ def model(pipe: Any, about: adapters.About) -> Model:
         aside=(({"apart": True}, usual["modality_scale"] - 1.0),),
         hears=vae.heard,
     )
-
-
-def whole(request: Any, n: int) -> dict[str, Tensor]:
-    """Nothing; ValueError for what would cut a clip and its sound at different places."""
-    if request.walk.window or request.walk.loop:
-        raise ValueError("this model makes a clip and its sound at once: leave out window and loop")
-    return {}
 
 
 def levels(spec: JointSpec) -> schedules.Options:

@@ -340,6 +340,8 @@ class Pipeline:
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)
         self._check_second(walk)
+        if (walk.loop or walk.window) and self.model.hears is not None:
+            raise ValueError("this model makes a clip and its sound at once: leave out window and loop")
         if walk.loop and self.model.shown is not None:
             raise ValueError(f"the model {self.model.name} is shown what has a place: it makes no loops")
         if walk.loop and self.model.widened is not None and walk.eta != 0:

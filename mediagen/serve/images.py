@@ -49,6 +49,11 @@ class Pictures(Common):
         """1..100 of a WebP or JPEG; 100 is the best."""
         return None if self.output_compression is None else max(self.output_compression, 1)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is a clip that is asked for."""
+        return self.frame_count is not None or self.frame_duration_ms is not None
+
 
 class Generation(Pictures):
     """loop: a tile, whose right edge goes on with its left one and its lower with its upper one."""
@@ -70,7 +75,7 @@ class Variation(Pictures):
 
     image: Given = None
     prompt: Words = "a picture"
-    strength: Annotated[float, Field(gt=0, le=1)] = 0.6
+    strength: Annotated[float | None, Field(gt=0, le=1)] = None
 
 
 @router.post("/images/generations", openapi_extra=documented(Generation))
@@ -92,7 +97,7 @@ async def edits(request: Request) -> Response:
     hole = await run_in_threadpool(service.lab.call, "hole", mask or start, mask is not None)
     service.discard([mask] if mask and hole != mask else [])
     request.state.given = [*request.state.given, hole] if hole else request.state.given
-    strength = body.strength or (0.6 if hole is None else 1.0)
+    strength = _strength(service, body, hole)
     options = {"prompt": body.prompt, "size": size_of(body.size), "strength": strength, **body.walk}
     sources = {"start": start} | ({} if hole is None else {"mask": hole})
     return await _answer(request, body, _asked("images.edits", body, options, sources))
@@ -103,8 +108,18 @@ async def variations(request: Request) -> Response:
     """A picture made anew from its noised self: `strength` near 0 keeps it, 1 keeps nothing."""
     body = await read(request, Variation)
     start = await given(request, body.image, "image", "image")
-    options = {"prompt": body.prompt, "size": size_of(body.size), "strength": body.strength, **body.walk}
+    strength = _strength(request.app.state.service, body, None)
+    options = {"prompt": body.prompt, "size": size_of(body.size), "strength": strength, **body.walk}
     return await _answer(request, body, _asked("images.variations", body, options, {"start": start}))
+
+
+def _strength(service: Service, body: Edit | Variation, hole: str | None) -> float | None:
+    """How much is made anew: where nothing is said, of what is masked all. A model that makes pictures larger has its
+    own, of the noise that it is shown; a clip has none."""
+    if body.strength is not None or body.moves:
+        return body.strength
+    larger = "upscale" in service.models.find(body.model, "image").tasks
+    return None if larger else 0.6 if hole is None else 1.0
 
 
 def _asked(endpoint: str, body: Pictures, options: dict[str, Any], sources: dict[str, str] | None = None) -> Asked:
@@ -112,7 +127,7 @@ def _asked(endpoint: str, body: Pictures, options: dict[str, Any], sources: dict
         raise Refused(message="partial_images are of a stream: set stream to true", param="partial_images")
     if body.stream and not body.wait:
         raise Refused(message="a stream is waited for: leave out wait, or stream", param="wait")
-    if body.frame_count is not None or body.frame_duration_ms is not None:
+    if body.moves:
         return _moving(endpoint, body, options, sources or {})
     about = {"output_format": body.output_format, "response_format": body.response_format}
     about |= {} if body.compression is None else {"output_compression": body.compression}

@@ -29,13 +29,18 @@ class Sounds(Common):
 
 
 class Music(Sounds):
-    """A prompt may be a timeline [[second, text], ...]. bars, beats, bpm: a seamless loop instead of seconds."""
+    """A prompt may be a timeline [[second, text], ...]. bars, beats, bpm: a seamless loop instead of seconds. lyrics:
+    what a model that sings sings; temperature, top_k, top_p: how one that writes codes draws them."""
 
     seconds: Seconds = None
     bars: Annotated[int | None, Field(ge=1)] = None
     beats: Annotated[int | None, Field(ge=1)] = None
     bpm: Annotated[float | None, Field(gt=0)] = None
     loop: bool = False
+    lyrics: Words | None = None
+    temperature: Annotated[float | None, Field(ge=0)] = None
+    top_k: Annotated[int | None, Field(ge=0)] = None
+    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
 
 
 class Edit(Sounds):
@@ -150,7 +155,8 @@ async def speech() -> Response:
 
 def _music(body: Music) -> dict[str, Any]:
     about = {"seconds": body.seconds, "bars": body.bars, "beats": body.beats, "bpm": body.bpm}
-    return {**_walk(body), **about, "loop": body.loop or None}
+    drawn = {"temperature": body.temperature, "top_k": body.top_k, "top_p": body.top_p}
+    return {**_walk(body), **about, **drawn, "lyrics": body.lyrics, "loop": body.loop or None}
 
 
 def _walk(body: Sounds) -> dict[str, Any]:

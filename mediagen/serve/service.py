@@ -125,7 +125,7 @@ class Service:
         offer = self.models.find(asked.model, asked.modality)
         options = {name: value for name, value in asked.options.items() if value is not None}
         options.setdefault("seed", secrets.randbelow(2**32))
-        check_words(self.limits, options.get("prompt"), options.get("negative"))
+        check_words(self.limits, *(options.get(name, ()) for name in ("prompt", "negative", "lyrics")))
         loras.check(self.settings.loras, options.get("lora"))
         record = Record(
             id=f"{LETTERS[asked.modality]}_{secrets.token_hex(12)}",

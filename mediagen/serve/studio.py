@@ -50,6 +50,7 @@ class Studio:
         """loras: the folder of adapters. This process works in it, so that requests carry their names alone. device:
         where it computes, as PyTorch names it; sharing: how many processes share the cores of the CPU."""
         self._models, self._media, self._limits = Models(models, device), media, limits
+        self._names = {str(folder): name for name, folder in models.items()}
         self._device = device
         if sharing > 1:
             _share_cores(sharing)
@@ -70,6 +71,13 @@ class Studio:
             raise ValueError(f"there is no device {self._device!r} here: {reason(error)[:200]}") from error
         return str(one.device)
 
+    def _refused(self, error: BaseException) -> Refused:
+        """In the words of the error; where media and models lie is nobody's business."""
+        text = self._media.hidden(reason(error))
+        for folder in sorted(self._names, key=len, reverse=True):
+            text = text.replace(folder, self._names[folder])
+        return Refused(message=text)
+
     # ---- jobs
 
     def plan(self, record: Record) -> Record:
@@ -80,7 +88,7 @@ class Studio:
             check_job(self._limits, record.modality, job)
             pipeline.check(job)
         except (ValueError, OverflowError) as error:
-            raise Refused(message=self._media.hidden(reason(error))) from error
+            raise self._refused(error) from error
         first, same = job.requests[0], pipeline.alike(job)
         about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **record.about}
         alike = sha256(same.encode()).hexdigest() if same else ""
@@ -134,7 +142,7 @@ class Studio:
         try:
             sound = self._models.open(model).live(prompt, **options)
         except (ValueError, OverflowError) as error:
-            raise Refused(message=self._media.hidden(reason(error))) from error
+            raise self._refused(error) from error
         blocks = (piece for clip in sound for piece in pieces(clip.samples))
         self._streams[name] = sound, CODING[form](blocks, sound.rate, sound.channels)
         return shown(sound)
@@ -151,7 +159,7 @@ class Studio:
             for option, value in changes.items():
                 setattr(sound, option, value)
         except (ValueError, OverflowError) as error:
-            raise Refused(message=self._media.hidden(reason(error))) from error
+            raise self._refused(error) from error
         return shown(sound)
 
     def close_stream(self, name: str) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ pytest.importorskip("accelerate")
 sys.path.append(str(Path(__file__).parents[1] / "families"))
 
 import tiny
+import tiny_clips
+import tiny_image
 import tiny_musicgen
 from serving import asked, served, settings, until
 
@@ -21,10 +25,14 @@ from mediagen.families._loading import multiplies_bfloat16
 from mediagen.modalities import image, video
 from mediagen.serve.errors import Refused
 from mediagen.serve.fields import fitted
-from mediagen.serve.images import Generation
+from mediagen.serve.images import Edit, Generation, _strength
+from mediagen.serve.limits import Limits
+from mediagen.serve.media import Media
 from mediagen.serve.models import Models, Offers
-from mediagen.serve.music import Music
+from mediagen.serve.music import Music, _music
+from mediagen.serve.records import Record
 from mediagen.serve.service import Service
+from mediagen.serve.studio import Studio
 from mediagen.serve.videos import Film
 
 
@@ -100,3 +108,44 @@ def test_what_is_said_of_others(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ValueError, match="unknown model"):
         card_of(tmp_path / "nothing")
+
+
+def test_what_is_refused_is_refused_at_once(sd: Path, tmp_path: Path) -> None:
+    """Before there is a job, by the model's name and not its folder; a clip that has its sound with it has no loops."""
+    ltx2 = tiny_clips.ltx2(tmp_path / "ltx2", tiny.scheduler("FlowMatchEulerDiscreteScheduler", **tiny.LTX))
+    able = capabilities(ltx2)
+    assert all(able[task] for task in ("loop", "window", "continue")) and not able["timeline"]
+    studio = Studio({"joint": ltx2, "sd": sd}, Media(tmp_path / "media"), Limits())
+    for name, options, said in (
+        ("joint", {"loop": True}, "makes a clip and its sound at once"),
+        ("joint", {"window": 1.0}, "makes a clip and its sound at once"),
+        ("sd", {"guidance_2": 2.0}, "; sd has one network"),
+    ):
+        kind = "image" if name == "sd" else "video"
+        asked = {"prompt": "a cat", **options}
+        record = Record(id="1", endpoint="", modality=kind, model=name, asked=asked, sources={}, about={})
+        with pytest.raises(Refused, match=said) as caught:
+            studio.plan(record)
+        assert str(tmp_path) not in str(caught.value) and str(sd) not in str(caught.value)
+
+
+def test_a_strength_that_nobody_asked_for(sd: Path, tmp_path: Path) -> None:
+    """A model that makes pictures larger has its own."""
+    plan = tiny.scheduler("DDIMScheduler", **tiny.DDIM, prediction_type="v_prediction")
+    models = {"larger": tiny_image.sd_upscale(tmp_path / "larger", plan), "sd": sd}
+    service = SimpleNamespace(models=Offers(models))
+
+    def strength(hole: str | None = None, **body: Any) -> float | None:
+        return _strength(service, fitted(Edit, {"prompt": "a cat", **body}), hole)
+
+    assert (strength(model="larger"), strength(model="larger", strength=0.1)) == (None, 0.1)
+    assert (strength(model="sd"), strength("mask.png", model="sd"), strength(frame_count=2)) == (0.6, 1.0, None)
+
+
+def test_words_that_are_sung_and_codes_that_are_drawn() -> None:
+    body = {"prompt": "a ballad", "lyrics": "la", "temperature": 0.5, "top_k": 5, "top_p": 0.9}
+    options = _music(fitted(Music, body))
+    assert {name: options[name] for name in body} == body
+    for wrong in ({"temperature": -1}, {"top_p": 2}, {"top_k": 0.5}):
+        with pytest.raises(Refused, match=next(iter(wrong))):
+            fitted(Music, body | wrong)
