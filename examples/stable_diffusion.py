@@ -1,7 +1,8 @@
-"""A published checkpoint through our loop: `python stable_diffusion.py FOLDER_OR_REPOSITORY [STEPS]`.
+"""A published checkpoint through our loop: `python stable_diffusion.py FOLDER_OR_REPOSITORY [STEPS [REFINER]]`.
 
 Needs `pip install 'mediagen[published]'`, and a checkpoint of Stable Diffusion, SDXL, SD3 or Flux in diffusers' layout:
-a folder, or a repository such as stabilityai/stable-diffusion-xl-base-1.0, which is fetched once.
+a folder, or a repository such as stabilityai/stable-diffusion-xl-base-1.0, which is fetched once; REFINER is one of
+SDXL's refiner.
 """
 
 import sys
@@ -30,4 +31,9 @@ pipeline.vary(first, "a blue balloon over the sea", seed=8, strength=0.6, **opti
 # the noise of a torch.Generator is drawn as diffusers' pipelines draw it: the picture that they make of this seed
 generator = torch.Generator().manual_seed(0)
 pipeline.generate(prompt, noise=generator, **options).save("as-diffusers.png")
+
+# two models as one: a refiner walks the last fifth of the noise's course
+if len(sys.argv) > 3:
+    both = mediagen.ensemble(pipeline, mediagen.load(sys.argv[3]), share=0.8)
+    both.generate(prompt, seed=7, **options).save("refined.png")
 print("made again, pixel for pixel:", mediagen.replay("published.png").equal)

@@ -2,6 +2,8 @@
 goes on from there. From Python, by the command, and replayed."""
 
 import json
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,17 @@ def test_the_command_and_its_replay(run: Callable[..., int], folders: tuple[Path
     assert not np.array_equal(made[0].pixels, made[1].pixels)
     alone = mediagen._loaded[base].generate("a cat", size=16, steps=5, seed=3)
     assert alone.sha256 != made[0].sha256 and "refined" not in json.loads(alone.metadata)["mediagen"]
+
+
+@pytest.mark.slow
+def test_the_example(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    script = Path(__file__).parents[2] / "examples" / "stable_diffusion.py"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script), str(folders[0]), "5", str(folders[1])])
+    runpy.run_path(str(script), run_name="__main__")
+    first, refined = image.load("published.png"), image.load("refined.png")
+    assert "made again, pixel for pixel: True" in capsys.readouterr().out
+    assert '"refined"' in refined.metadata and not np.array_equal(first.pixels, refined.pixels)
 
 
 def test_a_refiner_varies_what_is_finished(folders: tuple[Path, Path]) -> None:
