@@ -183,18 +183,19 @@ class Pipeline:
         places = self._places(job)
         columns = [[r.prompts[i][0] for r in job.requests] for i in range(len(first.prompts))]
         columns += [[text] * n for text, _ in places]
-        worded = bool(first.negative) and led and self.model.against is None
-        columns += [[first.negative] * n] if worded else []
+        away = bool(first.negative) and led and self.model.against is None
+        columns += [[first.negative] * n] if away else []
         texts = list(dict.fromkeys(text for column in columns for text in column))
         shown, facts = self._shown(job), self.model.told(first, n)
         reader = self.model.text if self.model.reader is None else self.model.reader(job)
-        encoded, told = reader(self.adapters.worded(texts, first)), self._told(job, shown, ())
+        written = self.adapters.worded([*texts, first.negative or ""], first)  # a learned word may be in that alone
+        encoded, told = reader(written[: len(texts)]), self._told(job, shown, ())
         seen, unseen = self.adapters.seen(first, job.adapted, n)
         said = [{k: v[[texts.index(text) for text in column]] for k, v in encoded.items()} for column in columns]
         rows = [row | told | facts | seen for row in said]
         null = None
         if led:
-            null = (rows[-1] if worded else told | self._nothing(job, reader, encoded) | facts) | unseen
+            null = (rows[-1] if away else told | self._nothing(job, reader, encoded) | facts) | unseen
             null = self.model.contrast(null) if self.model.contrast else null
             null |= self.adapters.unled(first, null)
         count, around = len(first.prompts), self._around(job)

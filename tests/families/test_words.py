@@ -71,6 +71,8 @@ def test_files_of_diffusers_and_a1111(models: Any, tmp_path: Path) -> None:
     assert torch.allclose(mine, expected, atol=1e-5)
     own = said(pipe, "a sks cat of it", words={"sks": one, "it": three})["text"]
     assert torch.allclose(own, expected, atol=1e-5)
+    away = said(pipe, "a cat", negative="three", words=[three], guidance=1.0)["text"]  # where it is not read
+    assert torch.equal(away, said(pipe, "a cat")["text"])
     without = said(pipe, prompt)["text"]
     fresh = mediagen.load(pipe.model.name)
     assert torch.equal(without, said(fresh, prompt)["text"]) and (without - mine).abs().max() > 0.1
