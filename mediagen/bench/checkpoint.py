@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core import solve
 from .loop import TARGETS, Call, Clock, Cost, cost, machine, row, timed
 
 PROMPT = "a red cat"
@@ -75,8 +76,7 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     @torch.no_grad()
     def mine(steps: int, pipe: Any = pipe) -> Tensor:
         job = example(pipe, given, PROMPT, steps=steps, noise=torch.Generator().manual_seed(0))
-        *_, last = pipe.walk(job, pipe.asked(job), pipe.start(job))
-        return last.x
+        return solve.last(pipe.walk(job, pipe.asked(job), pipe.start(job))).x  # only the last state is kept
 
     anew = partial(mine, pipe=of(replace(model, during=nullcontext)))
 

@@ -33,6 +33,8 @@ Noise = Callable[[int, Tensor], Tensor]
 
 Rule = Callable[[Step, Tensor, Tensor, Sequence[Past], Denoise], Tensor]
 
+MOST = 3  # past steps that a rule is told, where it does not say that it wants fewer
+
 
 def sample(
     denoise: Denoise,
@@ -69,10 +71,12 @@ def _walk(
     amend: Callable[[State], Tensor] | None,
 ) -> Iterator[State]:
     past: list[Past] = []
+    kept = getattr(rule, "past", MOST)
     for step in steps:
         x0 = denoise(x, step.t)
         best = rule(step, x, x0, past, denoise)
-        past = [Past(step=step, x=x, x0=x0, best=best), *past[:2]]
+        if kept:
+            past = [Past(step=step, x=x, x0=x0, best=best), *past[: kept - 1]]
         x = mix(x, best, step.keep, step.gain)
         if step.nu and noise is not None:
             x.add_(noise(step.index, x), alpha=step.nu)
@@ -91,13 +95,13 @@ def last(states: Iterator[State]) -> State:
     return state[0]
 
 
-def rule(*, order: int, evaluations: int = 1, eta: Spread | None = None) -> Callable[[Rule], Rule]:
+def rule(*, order: int, evaluations: int = 1, eta: Spread | None = None, past: int = MOST) -> Callable[[Rule], Rule]:
     """Marks a rule with its order of convergence (what the law tests hold it to), its calls of the denoiser per step,
-    and the noise it uses when none is asked for.
+    the noise it uses when none is asked for, and how many past steps are kept for it, three states of memory each.
     """
 
     def mark(function: Any) -> Rule:
-        function.order, function.evaluations, function.eta = order, evaluations, eta
+        function.order, function.evaluations, function.eta, function.past = order, evaluations, eta, past
         return function
 
     return mark
@@ -158,13 +162,13 @@ def _slant(a: float, s: float) -> float:
     return s / (a + s)
 
 
-@rule(order=1)
+@rule(order=1, past=0)
 def euler(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """x0 as it is: DDIM (arXiv 2010.02502), Euler on the flow path and on EDM's sigmas, DPM-Solver++(1)."""
     return x0
 
 
-@rule(order=2, evaluations=2)
+@rule(order=2, evaluations=2, past=0)
 def heun(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """The trapezoid in the flow path's velocity: w = t / (2 t') of the x0 found after an Euler step."""
     if step.s2 == 0:
@@ -173,7 +177,7 @@ def heun(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise)
     return _blend(x0, [ahead], [_slant(step.a, step.s) / _slant(step.a2, step.s2) / 2])
 
 
-@rule(order=2, evaluations=2)
+@rule(order=2, evaluations=2, past=0)
 def heun_edm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """The trapezoid in sigma / alpha (arXiv 2206.00364, algorithm 1): w = r / (2 r')."""
     if step.s2 == 0 or step.a == 0:
@@ -182,7 +186,7 @@ def heun_edm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Deno
     return _blend(x0, [ahead], [step.s * step.a2 / (step.a * step.s2) / 2])
 
 
-@rule(order=2, evaluations=2)
+@rule(order=2, evaluations=2, past=0)
 def midpoint(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """The velocity halfway in t, taken in the flow path's frame."""
     half = (step.t + step.then) / 2
@@ -190,7 +194,7 @@ def midpoint(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Deno
     return _blend(x0, [middle], [_slant(step.a, step.s) / _slant(*step.path(half))])
 
 
-@rule(order=4, evaluations=4)
+@rule(order=4, evaluations=4, past=0)
 def rk4(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """Runge and Kutta's four slopes, in the flow path's frame y = x / (alpha + sigma), dy/du = (y - x0) / u."""
     u, u2 = _slant(step.a, step.s), _slant(step.a2, step.s2)
@@ -209,7 +213,7 @@ def rk4(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) 
     return y - u * (first + 2 * second + 2 * third + slope(third, u2)) / 6
 
 
-@rule(order=2, evaluations=2)
+@rule(order=2, evaluations=2, past=0)
 def dpmpp_2s(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """DPM-Solver++(2S) (arXiv 2211.01095, algorithm 1): x0 halfway in log-SNR."""
     if not math.isfinite(step.h):
@@ -218,14 +222,14 @@ def dpmpp_2s(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Deno
     return look(step.visit(x, x0, half), half)
 
 
-@rule(order=2)
+@rule(order=2, past=1)
 def dpmpp_2m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): x0 + (x0 - x0_prev) / (2 r), r = h_prev / h."""
     nodes = _nodes(step, past[:1])
     return _blend(x0, [past[0].x0], [0.5 / nodes[0]]) if nodes else x0
 
 
-@rule(order=3)
+@rule(order=3, past=2)
 def dpmpp_3m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """DPM-Solver++(3M): the parabola through three x0, integrated exactly (published code halves the last term: order
     2).
@@ -233,13 +237,13 @@ def dpmpp_3m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Deno
     return _extrapolate(step, x0, past[:2])
 
 
-@rule(order=2)
+@rule(order=2, past=1)
 def res_2m(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """RES multistep (arXiv 2308.02157): the line through two x0, integrated exactly."""
     return _extrapolate(step, x0, past[:1])
 
 
-@rule(order=3)
+@rule(order=3, past=2)
 def deis(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """DEIS (arXiv 2204.13902, log-rho AB, order 3): the noise as a parabola in log-SNR, integrated over sigma /
     alpha.
@@ -275,7 +279,7 @@ def plms(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise)
     return _with_noise(step, x, x0, [late], [0.5])
 
 
-@rule(order=3)
+@rule(order=3, past=2)
 def unipc(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """UniPC-2 (arXiv 2302.04867, B2, on x0): predictor of order 2; the corrector, free of calls, makes it 3."""
     return _unified(step, x0, past, 2)
@@ -287,7 +291,7 @@ def unipc_3(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoi
     return _unified(step, x0, past, 3)
 
 
-@rule(order=1, eta=sde(math.inf))
+@rule(order=1, eta=sde(math.inf), past=0)
 def lcm(step: Step, x: Tensor, x0: Tensor, past: Sequence[Past], look: Denoise) -> Tensor:
     """Consistency sampling (arXiv 2303.01469, algorithm 1): go to x0, then noise afresh; any other eta makes it
     euler.

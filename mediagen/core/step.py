@@ -132,8 +132,11 @@ def _step(path: Path, index: int, total: int, now: End, then: End, spread: Sprea
 
 def mix(x: Tensor, y: Tensor, keep: float, gain: float) -> Tensor:
     """keep x + gain y in as few kernels as there are, for each costs a small step 2 us: one where keep is 1 or both sum
-    to 1, as on the flow path; else two, neither of them a product with a number, which takes as long as both.
+    to 1, as on the flow path; else two, neither of them a product with a number, which takes as long as both. The
+    result lies in memory as y, what the network said: kernels over two layouts take ten times as long.
     """
+    if x.is_contiguous() is not y.is_contiguous():
+        x = torch.empty_like(y).copy_(x)
     if abs(keep - 1) < 1e-15:
         return torch.add(x, y, alpha=gain)
     mixed, rest = torch.lerp(x, y, gain), keep + gain - 1

@@ -21,6 +21,7 @@ PIPELINES = ("FluxPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None}
 LONGEST = 512  # tokens of T5
 PATCH = 2
+WIDE = {torch.float32: torch.int64, torch.bfloat16: torch.int32, torch.float16: torch.int32}  # two numbers as one
 
 
 def model(pipe: Any, about: adapters.About) -> Model:
@@ -68,14 +69,25 @@ def ready(cond: dict[str, Any]) -> dict[str, Any]:
 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    batch, _, rows, columns = x.shape
     y = transformer(tokens(x), **cond, **at(x, t, cond), return_dict=False)[0]
-    return F.pixel_shuffle(y.mT.view(batch, -1, rows // PATCH, columns // PATCH), PATCH)
+    return latents(y, x.shape)
 
 
 def tokens(x: Tensor) -> Tensor:
-    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]; in each step, where einops takes 10 us."""
-    return F.pixel_unshuffle(x, PATCH).flatten(2).mT
+    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]. Neighbours in a row stay neighbours and are moved as one wide number,
+    which takes a tenth of the time that a plain copy in this order does."""
+    batch, channels, rows, columns = x.shape
+    pairs = x.contiguous().view(WIDE[x.dtype]).view(batch, channels, rows // PATCH, PATCH, columns // PATCH)
+    return pairs.permute(0, 2, 4, 1, 3).reshape(batch, -1, channels * PATCH).view(x.dtype)
+
+
+def latents(y: Tensor, shape: torch.Size) -> Tensor:
+    """Tokens [B, h w / 4, 4 C] -> latents [B, C, h, w] of this shape."""
+    batch, channels, rows, columns = shape
+    if y.requires_grad:  # which numbers seen as others have not
+        return F.pixel_shuffle(y.mT.reshape(batch, -1, rows // PATCH, columns // PATCH), PATCH)
+    pairs = y.contiguous().view(WIDE[y.dtype]).view(batch, rows // PATCH, columns // PATCH, channels, PATCH)
+    return pairs.permute(0, 3, 1, 4, 2).reshape(batch, channels, rows, columns // PATCH).view(y.dtype)
 
 
 def added(cond: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,8 +106,8 @@ def said(cond: Mapping[str, Any]) -> dict[str, Any]:
 def at(x: Tensor, t: Tensor, said: Mapping[str, Any]) -> dict[str, Any]:
     """What they are told of the time and of the places of the tokens of text and picture."""
     words, (_, _, rows, columns) = said["encoder_hidden_states"].shape[1], x.shape
-    places = where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)
-    return {"timestep": t if t.dtype == x.dtype else t.to(x.dtype), **places}
+    text, picture = where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)
+    return {"timestep": t if t.dtype == x.dtype else t.to(x.dtype), "txt_ids": text, "img_ids": picture}
 
 
 def control(pipe: Any) -> controls.Kind:
@@ -124,12 +136,9 @@ def control(pipe: Any) -> controls.Kind:
 
 
 @lru_cache(maxsize=8)
-def where(words: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+def where(words: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the tokens of text and picture lie, made once for all steps."""
-    return {
-        "txt_ids": torch.zeros(words, 3, dtype=dtype, device=device),
-        "img_ids": places(rows, columns).to(device, dtype),
-    }
+    return torch.zeros(words, 3, dtype=dtype, device=device), places(rows, columns).to(device, dtype)
 
 
 def places(rows: int, columns: int) -> Tensor:

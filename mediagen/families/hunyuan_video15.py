@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.rng import Noise
@@ -76,12 +77,13 @@ def unseen(pipe: Any) -> tuple[int, int]:
 
 
 def call(empty: tuple[int, int], transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    beside = cond["shown"] if "shown" in cond else torch.cat((torch.zeros_like(x), torch.zeros_like(x[:, :1])), 1)
+    nothing = (*(0,) * (2 * x.ndim - 3), x.shape[1] + 1)  # channels of zeros: no picture, and no frame that has one
+    seen = torch.cat((x, cond["shown"]), 1) if "shown" in cond else F.pad(x, nothing)
     text = {"encoder_hidden_states": cond["text"], "encoder_attention_mask": cond["text_mask"]}
     text |= {"encoder_hidden_states_2": cond["quoted"], "encoder_attention_mask_2": cond["quoted_mask"]}
     text["image_embeds"] = cond["image"] if "image" in cond else x.new_zeros(len(x), *empty)
     when = t.to(x.dtype)  # in which it embeds it
-    return transformer(hidden_states=torch.cat((x, beside), 1), timestep=when, **text, return_dict=False)[0]
+    return transformer(hidden_states=seen, timestep=when, **text, return_dict=False)[0]
 
 
 def shown(pipe: Any, vae: adapters.PublishedVAE, job: Any, noise: Noise) -> dict[str, Tensor]:
