@@ -2,7 +2,8 @@
 
 Schedulers are whole, with the settings that their class does not know; of networks what is not diffusers' default.
 Parameters times the bytes of each are the sizes of the published files, to their headers; Stable Diffusion 3.5's large
-transformer says the names of its weights and their bytes, which its settings here give.
+transformer says the names of its weights and their bytes, which its settings here give; its autoencoder's are from
+memory.
 """
 
 import json
