@@ -27,8 +27,7 @@ from ..families.model import Model
 from ..generators.diffusion import Asked, Box, Start, Walk, generate
 from ..request import Request, walk_of
 from .prompts import Prompts
-
-PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
+from .walk_checks import PUBLISHED, check_walk
 
 
 @dataclass(kw_only=True, slots=True)  # a frozen one, of which each step makes one, takes 1 us longer
@@ -340,27 +339,8 @@ class Pipeline:
         seed = secrets.randbelow(2**32) if seed is None else seed
         walk = walk_of(self.model.defaults, options)
         self._window(walk.window)
-        self._check_second(walk)
-        if (walk.loop or walk.window) and self.model.hears is not None:
-            raise ValueError("this model makes a clip and its sound at once: leave out window and loop")
-        if walk.loop and self.model.shown is not None:
-            raise ValueError(f"the model {self.model.name} is shown what has a place: it makes no loops")
-        if walk.loop and self.model.widened is not None and walk.eta != 0:
-            raise ValueError(f"the model {self.model.name} tells how wide noise is in its place: loops need eta=0")
-        if walk.timing == PUBLISHED and self.model.schedule is None:
-            raise ValueError(f"the model {self.model.name} was published with no schedule: name one of core.timing")
+        check_walk(self.model, walk)
         return {"strength": float(strength), "seed": seed, "walk": walk, **fields, **names}
-
-    def _check_second(self, walk: Walk) -> None:
-        """ValueError for a second guidance that would begin nowhere, or a boundary of nothing."""
-        second = f"guidance_2 ({walk.guidance_2}) is of a model of two networks; {self.model.name}"
-        if walk.guidance_2 is None and walk.boundary is not None:
-            said = f"boundary ({walk.boundary}) is the time below which guidance_2 is the scale"
-            raise ValueError(f"{said}: give guidance_2 too, or leave boundary out")
-        if walk.guidance_2 is not None and self.model.distilled:
-            raise ValueError(f"{second} is told one guidance: leave guidance_2 out")
-        if walk.guidance_2 is not None and walk.boundary is None and self.model.boundary is None:
-            raise ValueError(f"{second} has one network: give the boundary, a time in 0 .. 1, too, or leave it out")
 
 
 def keyed(job: Job) -> Keyed:

@@ -1,0 +1,31 @@
+"""What may be asked of a model's walk: every refusal is one ValueError that names the value and what would be right."""
+
+from ..families.model import Model
+from ..generators.diffusion import Walk
+
+PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
+
+
+def check_walk(model: Model, walk: Walk) -> None:
+    """Refuse what this model cannot walk."""
+    check_second(model, walk)
+    if (walk.loop or walk.window) and model.hears is not None:
+        raise ValueError("this model makes a clip and its sound at once: leave out window and loop")
+    if walk.loop and model.shown is not None:
+        raise ValueError(f"the model {model.name} is shown what has a place: it makes no loops")
+    if walk.loop and model.widened is not None and walk.eta != 0:
+        raise ValueError(f"the model {model.name} tells how wide noise is in its place: loops need eta=0")
+    if walk.timing == PUBLISHED and model.schedule is None:
+        raise ValueError(f"the model {model.name} was published with no schedule: name one of core.timing")
+
+
+def check_second(model: Model, walk: Walk) -> None:
+    """Refuse a second guidance that would begin nowhere, or a boundary of nothing."""
+    second = f"guidance_2 ({walk.guidance_2}) is of a model of two networks; {model.name}"
+    if walk.guidance_2 is None and walk.boundary is not None:
+        said = f"boundary ({walk.boundary}) is the time below which guidance_2 is the scale"
+        raise ValueError(f"{said}: give guidance_2 too, or leave boundary out")
+    if walk.guidance_2 is not None and model.distilled:
+        raise ValueError(f"{second} is told one guidance: leave guidance_2 out")
+    if walk.guidance_2 is not None and walk.boundary is None and model.boundary is None:
+        raise ValueError(f"{second} has one network: give the boundary, a time in 0 .. 1, too, or leave it out")
