@@ -220,7 +220,7 @@ REAL: dict[str, Facts] = {
         | {"projection_model": 396_544},
         size=(2_097_152,),
         multiple=2_097_152,
-        limit=512,  # of these words' tokenizer; its own says 128
+        limit=128,
         says={
             "prediction": "v",
             "solver": "dpmpp_2m",
