@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -41,12 +42,20 @@ class Rescale:
     def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
         if self.parts is None:
             return guided * self._factor(guided, positive)
-        total = guided.clone()
-        for part in range(1, int(self.parts.max()) + 1):
-            there = (self.parts == part)[0, 0]
-            mine = guided[:, :, there]
-            total[:, :, there] = mine * self._factor(mine, positive[:, :, there])
-        return total
+        flat, other = guided.flatten(2), positive.flatten(2)
+        total = flat.clone()
+        for there in self.places:
+            mine = flat.index_select(2, there)
+            total.index_copy_(2, there, mine * self._factor(mine, other.index_select(2, there)))
+        return total.view_as(guided)
+
+    @cached_property
+    def places(self) -> list[Tensor]:
+        """Where each part lies, as indices of the grid's positions, in a row."""
+        if self.parts is None:
+            return []
+        flat = self.parts.flatten()
+        return [(flat == part).nonzero()[:, 0] for part in range(1, int(flat.max()) + 1)]
 
     def _factor(self, guided: Tensor, positive: Tensor) -> Tensor:
         return torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)

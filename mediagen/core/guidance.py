@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
@@ -59,9 +59,10 @@ def guided(positive: Denoise, *terms: Term, post: Post | Sequence[Post] = (), to
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Plan:
-    """The terms that act, the calls that evaluate the branches, the place of each branch in what they answer by its
-    key, and the branches' net weights, by place."""
+    """Of the weights of all terms: the terms that act, the calls that evaluate the branches, the place of each branch
+    in what they answer by its key, and the branches' net weights, by place."""
 
+    weights: list[Any]
     active: list[tuple[Term, Any]]
     stacks: list[Stack]
     places: dict[Any, int]
@@ -105,21 +106,30 @@ class _Guided:
         return Outputs(denoiser=denoiser, x=x, t=t, level=denoiser.coefficients(x, t))
 
     def _plan(self, weights: list[Any], batch: int) -> _Plan:
-        """What these weights ask for; remembered where they are plain numbers, as they are at most steps."""
-        if any(isinstance(weight, Tensor) for weight in weights):
-            return self._planned(weights, batch)
-        form = (*weights, batch)
-        if form not in self.plans:
-            self.plans[form] = self._planned(weights, batch)
-        return self.plans[form]
+        """What these weights ask for. What is put together for it, the stacks, is remembered by the weights that are
+        plain numbers; of others, which are never nothing, only the sums change."""
+        form = (*(None if isinstance(weight, Tensor) else weight for weight in weights), batch)
+        plan = self.plans.get(form)
+        if plan is None:
+            plan = self.plans[form] = self._planned(weights, batch)
+        elif any(old is not new for old, new in zip(plan.weights, weights, strict=True) if isinstance(new, Tensor)):
+            plan = self.plans[form] = replace(plan, weights=weights, **self._summed(weights, plan.places))
+        return plan
 
     def _planned(self, weights: list[Any], batch: int) -> _Plan:
-        active = [(term, weight) for term, weight in zip(self.terms, weights, strict=True) if not _nothing(weight)]
-        shares = self._shares(active)
-        stacks = stack(self._needed(shares, active), batch, self.together) if active else []
+        active = self._active(weights)
+        stacks = stack(self._needed(self._shares(active), active), batch, self.together) if active else []
         places = {key(branch): place for place, branch in enumerate(b for one in stacks for b in one.branches)}
-        placed = [(places[branch], share) for branch, share in shares.items()] if active else []
-        return _Plan(active=active, stacks=stacks, places=places, shares=placed)
+        return _Plan(weights=weights, stacks=stacks, places=places, **self._summed(weights, places))
+
+    def _summed(self, weights: list[Any], places: dict[Any, int]) -> dict[str, Any]:
+        """The terms that act, and the shares of the branches at these places."""
+        active = self._active(weights)
+        placed = [(places[branch], share) for branch, share in self._shares(active).items()] if active else []
+        return {"active": active, "shares": placed}
+
+    def _active(self, weights: list[Any]) -> list[tuple[Term, Any]]:
+        return [(term, weight) for term, weight in zip(self.terms, weights, strict=True) if not _nothing(weight)]
 
     def _shares(self, active: Sequence[tuple[Term, Any]]) -> dict[Any, Any]:
         """The net weight of each branch in the plain sum, by the branch's key."""
@@ -185,7 +195,18 @@ def at(scale: Scale, t: Any) -> Any:
 
 
 def _less_one(scale: Scale) -> Scale:
-    return (lambda t: at(scale, t) - 1) if callable(scale) and not isinstance(scale, Tensor) else scale - 1
+    """The scale less 1; of what is the same tensor in each step, again the same."""
+    if not callable(scale) or isinstance(scale, Tensor):
+        return scale - 1
+    kept: list[tuple[Any, Any]] = []
+
+    def less(t: Any) -> Any:
+        now = at(scale, t)
+        if not kept or kept[-1][0] is not now:
+            kept[:] = [(now, now - 1)]
+        return kept[-1][1]
+
+    return less
 
 
 # Scales
@@ -208,10 +229,15 @@ def cosine(start: float, end: float) -> Scale:
 
 def shared(scale: Scale, share: Tensor) -> Scale:
     """The scale where share [1, 1, *grid] is 1, no guidance (1) where it is 0, and in between what lies between."""
+    made: dict[float, Tensor] = {}  # of a number, which stays the same for many steps, one tensor
 
     def shares(t: Any) -> Any:
         now = at(scale, t)
-        return 1 + (now - 1) * share if isinstance(now, Tensor) or now != 1 else now
+        if isinstance(now, Tensor):
+            return 1 + (now - 1) * share
+        if now not in made:
+            made[now] = 1 + (now - 1) * share
+        return made[now] if now != 1 else now
 
     return shares
 

@@ -135,7 +135,7 @@ def mix(x: Tensor, y: Tensor, keep: float, gain: float) -> Tensor:
     to 1, as on the flow path; else two, neither of them a product with a number, which takes as long as both. The
     result lies in memory as y, what the network said: kernels over two layouts take ten times as long.
     """
-    if x.is_contiguous() is not y.is_contiguous():
+    if x.stride(-1) != y.stride(-1):
         x = torch.empty_like(y).copy_(x)
     if abs(keep - 1) < 1e-15:
         return torch.add(x, y, alpha=gain)

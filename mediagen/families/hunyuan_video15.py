@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.rng import Noise
@@ -44,6 +43,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         made = pipe.encode_prompt(texts, device=adapters.runs_on(pipe.text_encoder), batch_size=len(texts))
         return dict(zip(TEXTS, made, strict=True))
 
+    net = adapters.Net(pipe.transformer, call, ready=partial(ready, unseen(pipe)))
     return clips.clip(
         pipe,
         about,
@@ -54,7 +54,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         patch=shape.patch_size,
         guidance=guidance_of(pipe.guider),
         text=adapters.Texts(encode=encode, spans=[first.bare_span(pipe.tokenizer, pipe.tokenizer_max_length)]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, partial(call, unseen(pipe))), pipe.scheduler),
+        denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
         shown=partial(shown, pipe, vae) if animates else None,
         ends=("first",) if animates else (),
@@ -76,14 +76,21 @@ def unseen(pipe: Any) -> tuple[int, int]:
     return pipe.vision_num_semantic_tokens, pipe.vision_states_dim
 
 
-def call(empty: tuple[int, int], transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    nothing = (*(0,) * (2 * x.ndim - 3), x.shape[1] + 1)  # channels of zeros: no picture, and no frame that has one
-    seen = torch.cat((x, cond["shown"]), 1) if "shown" in cond else F.pad(x, nothing)
-    text = {"encoder_hidden_states": cond["text"], "encoder_attention_mask": cond["text_mask"]}
-    text |= {"encoder_hidden_states_2": cond["quoted"], "encoder_attention_mask_2": cond["quoted_mask"]}
-    text["image_embeds"] = cond["image"] if "image" in cond else x.new_zeros(len(x), *empty)
+def ready(empty: tuple[int, int], cond: dict[str, Any]) -> dict[str, Any]:
+    """What of a condition the transformer is told, put together once for all steps."""
+    text, n = cond["text"], len(cond["text"])
+    told = {"encoder_hidden_states": text, "encoder_attention_mask": cond["text_mask"]}
+    told |= {"encoder_hidden_states_2": cond["quoted"], "encoder_attention_mask_2": cond["quoted_mask"]}
+    told["image_embeds"] = cond["image"] if "image" in cond else text.new_zeros(n, *empty)
+    return {"told": told, "shown": cond.get("shown"), "nothing": text.new_zeros(1)}
+
+
+def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+    beside = cond["shown"]
+    if beside is None:  # no picture, and no frame that has one
+        beside = cond["nothing"].expand(len(x), x.shape[1] + 1, *x.shape[2:])
     when = t.to(x.dtype)  # in which it embeds it
-    return transformer(hidden_states=seen, timestep=when, **text, return_dict=False)[0]
+    return transformer(hidden_states=torch.cat((x, beside), 1), timestep=when, **cond["told"], return_dict=False)[0]
 
 
 def shown(pipe: Any, vae: adapters.PublishedVAE, job: Any, noise: Noise) -> dict[str, Tensor]:
