@@ -41,24 +41,20 @@ class Rescale:
 
     def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
         if self.parts is None:
-            return guided * self._factor(guided, positive)
-        flat, other = guided.flatten(2), positive.flatten(2)
-        total = flat.clone()
-        for there in self.places:
-            mine = flat.index_select(2, there)
-            total.index_copy_(2, there, mine * self._factor(mine, other.index_select(2, there)))
-        return total.view_as(guided)
+            return guided * spread(self._factor(_std(positive), _std(guided)), guided)
+        factors = self._factor(_std(positive, self.places), _std(guided, self.places))  # [B, 1, parts]
+        spread_out = 1 + (factors - 1) @ self.places.mT
+        return guided * spread_out.view(len(guided), *self.parts.shape[1:]).to(guided.dtype)
 
     @cached_property
-    def places(self) -> list[Tensor]:
-        """Where each part lies, as indices of the grid's positions, in a row."""
-        if self.parts is None:
-            return []
-        flat = self.parts.flatten()
-        return [(flat == part).nonzero()[:, 0] for part in range(1, int(flat.max()) + 1)]
+    def places(self) -> Tensor:
+        """[positions, parts], float64: 1 where a position of the grid, all in a row, is of a part."""
+        parts = torch.zeros(1) if self.parts is None else self.parts
+        each = [(parts.flatten() == part).double() for part in range(1, int(parts.max()) + 1)]
+        return torch.stack(each, -1)
 
-    def _factor(self, guided: Tensor, positive: Tensor) -> Tensor:
-        return torch.lerp(torch.ones((), device=guided.device), _std(positive) / _std(guided), self.amount)
+    def _factor(self, wanted: Tensor, now: Tensor) -> Tensor:
+        return torch.lerp(torch.ones((), dtype=now.dtype, device=now.device), wanted / now, self.amount)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +114,11 @@ def _dot(a: Tensor, b: Tensor, axes: int = 1) -> Tensor:
     return (a * b).sum(tuple(range(axes, a.ndim)), keepdim=True)
 
 
-def _std(a: Tensor) -> Tensor:
-    return spread(a.flatten(1).std(1), a)
+def _std(a: Tensor, places: Tensor | None = None) -> Tensor:
+    """Per sample [B], or of the positions of each part [B, 1, parts] in float64."""
+    if places is None:
+        return a.flatten(1).std(1)
+    values, counts = a.flatten(2).double(), places.sum(0) * a.shape[1]
+    mean = (values @ places).sum(1, keepdim=True) / counts
+    square = (values.square() @ places).sum(1, keepdim=True)
+    return ((square - counts * mean.square()) / (counts - 1)).sqrt()

@@ -65,15 +65,15 @@ class JointSpec(LatentSpec):
     def parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, F, h + rows, w] -> the clip [B, C, F, h, w], and its sound [B, L, C]."""
         down = z.shape[3] - self.rows(z.shape[4])
-        sound = rearrange(z[:, :, :, down:], "b c f h w -> b (f h w) c")
+        sound = z[:, :, :, down:].flatten(2).mT  # in each step, where einops takes 10 us
         return z[:, :, :, :down], sound[:, : self.sounds(z.shape[2])]
 
     def joined(self, clip: Tensor, sound: Tensor) -> Tensor:
         """The inverse of `parted`, with zeros where the rows are empty."""
         frames, _, across = clip.shape[2:]
         rows = self.rows(across)
-        room = F.pad(sound, (0, 0, 0, frames * rows * across - sound.shape[1]))
-        return torch.cat((clip, rearrange(room, "b (f h w) c -> b c f h w", f=frames, w=across)), 3)
+        room = F.pad(sound.mT, (0, frames * rows * across - sound.shape[1]))
+        return torch.cat((clip, room.unflatten(2, (frames, rows, across))), 3)
 
     def kinds(self, grid: Sequence[int]) -> Tensor:
         """[1, 1, *grid]: 1 where the clip is, 2 where its sound is, 0 where nothing is."""
@@ -205,7 +205,7 @@ def called(spec: JointSpec, rate: float) -> adapters.Call:
         frames, down, across = clip.shape[2:]
         latest = t if t.ndim == 1 else t.flatten(1).amax(1)
         y, heard = network(
-            hidden_states=rearrange(clip, "b c f h w -> b (f h w) c"),
+            hidden_states=clip.flatten(2).mT,
             audio_hidden_states=sound,
             encoder_hidden_states=cond["text"],
             audio_encoder_hidden_states=cond["sound_text"],
@@ -225,6 +225,6 @@ def called(spec: JointSpec, rate: float) -> adapters.Call:
             use_cross_timestep=True,
             return_dict=False,
         )
-        return spec.joined(rearrange(y, "b (f h w) c -> b c f h w", f=frames, h=down), heard)
+        return spec.joined(y.mT.unflatten(2, (frames, down, across)), heard)
 
     return call
