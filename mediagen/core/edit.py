@@ -43,20 +43,21 @@ def inpaint(denoise: Denoise, known: Tensor, keep: Tensor) -> Denoise:
     return lambda x, t: torch.lerp(denoise(x, t), known, keep.to(known.dtype))
 
 
-def pinned(denoise: Denoise, known: Tensor, keep: Tensor, token: Sequence[int] = ()) -> Denoise:
+def pinned(denoise: Denoise, known: Tensor, keep: Tensor, token: Sequence[int] = (), *, told: bool = True) -> Denoise:
     """`inpaint` for a network that was trained with times per token: what is known is shown to it as it is, at t = 0.
 
     known [B, C, *grid]; keep [B or 1, 1, *grid] in 0 .. 1. token: grid cells of a token, one entry an axis, () for one
-    each. A token has one time: one that is kept in part is held as `inpaint` holds it. ValueError for a mask outside
+    each. A token has one time: one that is kept in part is held as `inpaint` holds it. told: whether the network is
+    told these times, or the one of what is made, since it knows itself what is clean. ValueError for a mask outside
     0 .. 1.
     """
     _check_keep(keep)
     keep = keep.to(known.dtype).expand(-1, -1, *known.shape[2:])
     whole = _whole(keep == 1, token)
+    clean = torch.zeros((), dtype=torch.float64, device=keep.device)
 
     def pin(x: Tensor, t: Any) -> Tensor:
-        clean = torch.zeros((), dtype=torch.float64, device=x.device)
-        each = torch.where(whole, clean, spread(t, x)).expand(len(x), *whole.shape[1:])
+        each = torch.where(whole, clean, spread(t, x)).expand(len(x), *whole.shape[1:]) if told else t
         return torch.lerp(denoise(torch.where(whole, known, x), each), known, keep)
 
     return pin if bool(whole.any()) else inpaint(denoise, known, keep)

@@ -43,7 +43,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         rate=RATE,
         patch=shape.patch_size,
         text=adapters.Texts(encode=encode, spans=[bare_span(pipe.tokenizer, LONGEST)]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
         told=told if shape.guidance_embeds else nothing,
         distilled=bool(shape.guidance_embeds),
@@ -58,11 +58,17 @@ def nothing(request: Any, n: int) -> dict[str, Tensor]:
     return {}
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What of a condition the transformer is told, put together once for all steps; shown: what is not told, but
+    shown beside the latents."""
+    text, scale = cond["text"], cond.get("scale")
+    told = {"encoder_hidden_states": text, "encoder_attention_mask": cond["text_mask"].to(text.dtype)}
+    told |= {"pooled_projections": cond["pooled"], "guidance": None if scale is None else 1000 * scale}
+    return {"told": told, "shown": cond.get("shown")}
+
+
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-    scale = cond.get("scale")
-    text = {"encoder_hidden_states": cond["text"], "encoder_attention_mask": cond["text_mask"].to(x.dtype)}
-    told = {"pooled_projections": cond["pooled"], "guidance": None if scale is None else 1000 * scale}
-    return transformer(hidden_states=x, timestep=t, **text, **told, return_dict=False)[0]
+    return transformer(hidden_states=x, timestep=t, **cond["told"], return_dict=False)[0]
 
 
 def hunyuan_vae(vae: Any) -> adapters.PublishedVAE:

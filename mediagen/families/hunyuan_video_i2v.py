@@ -54,10 +54,11 @@ def model(pipe: Any, about: adapters.About) -> Model:
         rate=text_to_video.RATE,
         patch=shape.patch_size,
         token=None if beside else (shape.patch_size_t, shape.patch_size, shape.patch_size),
+        knows=True,
         text=clips.Unweighted(encode=unpictured, spans=spans),
         reader=reader,
         against=None if shape.guidance_embeds else reading(black(), SPARED["latent_concat"]),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call), pipe.scheduler),
+        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=text_to_video.ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
         told=text_to_video.told if shape.guidance_embeds else text_to_video.nothing,
         distilled=bool(shape.guidance_embeds),
@@ -86,5 +87,5 @@ def encode(pipe: Any, picture: Any, spared: int, texts: list[str]) -> dict[str, 
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     """One that keeps the first latents knows itself that they are clean, and is told the time of the others."""
-    given = torch.cat((x, cond["shown"]), 1) if "shown" in cond else x
-    return text_to_video.call(transformer, given, t if t.ndim == 1 else t.flatten(1).amax(1), cond)
+    given = x if cond["shown"] is None else torch.cat((x, cond["shown"]), 1)
+    return text_to_video.call(transformer, given, t, cond)

@@ -79,7 +79,8 @@ class Model:
     signals: what the denoiser can be shown on its own grid, name -> channels: "context", other media, to make what
     goes with them; "beats", of music.
     token: latent cells of a token, one entry an axis, of a denoiser that was trained with times per token (known
-    ones at t = 0); None for one that was not.
+    ones at t = 0); None for one that was not. knows: whether it is told one time all the same, and knows itself which
+    tokens are clean.
     rate: samples or frames a second and seconds: the length that it is best at, of media that have a time.
     sings: whether it takes lyrics, of a model of sound.
     told: (request, n) -> what else n samples tell the network, asked for or not, as named tensors [n, ...]: the size of
@@ -125,6 +126,7 @@ class Model:
     scalars: tuple[Scalar, ...] = ()
     signals: Mapping[str, int] = field(default_factory=dict)
     token: tuple[int, ...] | None = None
+    knows: bool = False
     rate: float | None = None
     seconds: float | None = None
     sings: bool = False

@@ -76,13 +76,14 @@ class Start:
     1 where they stay as they are.
 
     token: grid cells of a token, one entry an axis, for a network that was trained with times per token: it is shown
-    what stays at t = 0; None for any other. project: x0 -> x0 with what is known of it in another space
-    (`edit.projected`)."""
+    what stays at t = 0; None for any other. told: whether it is told so, or knows it itself. project: x0 -> x0 with
+    what is known of it in another space (`edit.projected`)."""
 
     known: Tensor
     strength: float = 1.0
     keep: Tensor | None = None
     token: tuple[int, ...] | None = None
+    told: bool = True
     project: Callable[[Tensor], Tensor] | None = None
 
 
@@ -185,7 +186,7 @@ def _held(denoise: Denoise, start: Start) -> Denoise:
         return denoise
     if start.token is None:
         return edit.inpaint(denoise, start.known, start.keep)
-    return edit.pinned(denoise, start.known, start.keep, start.token)
+    return edit.pinned(denoise, start.known, start.keep, start.token, told=start.told)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -237,7 +237,7 @@ class Pipeline:
             # positions that stand for no media, as of a clip's sound, are free
             beyond = [all_ - own for all_, own in zip(job.grid, keep.shape[2:], strict=True)]
             keep = F.pad(keep, [side for more in reversed(beyond) for side in (0, more)]) if any(beyond) else keep
-        options = {"token": self.model.token, "project": self._projection(job)}
+        options = {"token": self.model.token, "told": not self.model.knows, "project": self._projection(job)}
         return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
 
     def _texts(self, job: Job) -> list[str]:

@@ -1,5 +1,7 @@
 """Laws of edits: what is known stays, windows add up to the whole, loops have no seam, a cache tells its error."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -85,6 +87,15 @@ def test_pinned_tokens_are_data_at_time_0():
     edit.pinned(lambda x, t: denoiser(x, t), KNOWN, MASK, token=(1, 2))(EPS, 0.7)
     whole = MASK.unflatten(3, (-1, 2)).amin(-1).repeat_interleave(2, 3) == 1
     assert torch.equal(seen["t"] == 0, whole.expand(2, 1, 8, 24)) and 0 < whole.sum() < MASK.sum()
+
+
+def test_a_network_that_knows_what_is_clean_is_told_one_time():
+    """It is shown the known without noise all the same, and what it says of it does not count."""
+    seen: list[Any] = []
+    out = edit.pinned(lambda x, t: seen.append((x, t)) or x + 1, KNOWN, MASK, told=False)(EPS, 0.7)
+    shown, time = seen[0]
+    assert time == 0.7 and torch.equal(shown, torch.where(MASK == 1, KNOWN, EPS))
+    assert torch.allclose(out, torch.lerp(shown + 1, KNOWN, MASK))
 
 
 class PerToken(torch.nn.Module):
