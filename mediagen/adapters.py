@@ -59,6 +59,7 @@ class Adapters:
         self._controls = _Files(lambda path: self._able("control", "control networks")(path))
         self._prompts = _Files(lambda *paths: self._able("pictures", "image prompts").read(*paths))
         self._on: Wanted = ((), ())
+        self._for: Request | None = None  # for which it is on
         self._handles: list[Any] = []
         self._joined: tuple[tuple[Lora, ...], Mapping[Any, Any]] = ((), {})
         self._fused: tuple[Lora, ...] = ()
@@ -147,20 +148,21 @@ class Adapters:
 
     def put(self, request: Request | None) -> None:
         """What this request asks for on the model, and nothing else; None: nothing, but what was fused."""
+        if request is not None and request is self._for:  # in each step of a walk
+            return
         wanted: Wanted = ((), ())
         if request is not None:
             if request.lora[: len(self._fused)] != self._fused:
                 raise ValueError("a LoRA was fused after this job was made: make the job again, or unfuse it")
             wanted = (request.lora[len(self._fused) :], request.image_prompt)
-        if wanted == self._on:
-            return
         loras, prompts = wanted
+        self._for = None
         if loras != self._on[0]:
             self._beside(loras)
         if prompts != self._on[1]:
             found = [(self._prompts.of(one, one.encoder), one.weight) for one in prompts]
             self._able("pictures", "image prompts").put(found)
-        self._on = wanted
+        self._on, self._for = wanted, request
 
     def off(self) -> None:
         """The model as it was loaded, but for what was fused."""

@@ -11,6 +11,7 @@ import torch
 from tiny import scheduler
 
 import mediagen
+from mediagen.families import flux
 from mediagen.generators.diffusion import Start
 from mediagen.modalities.image import Image
 from mediagen.pipelines.cascade import Cascade, ensemble
@@ -34,6 +35,18 @@ def mask() -> Image:
     white = torch.full((3, SIDE, SIDE), -1.0)
     white[:, 3:13, 5:16] = 1.0
     return Image.from_tensor(white)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("side", [8, 64])
+def test_tokens_of_flux_are_the_published_ones_however_many(kind: torch.dtype, side: int) -> None:
+    x = torch.randn(2, 8, side, side, generator=drawn()).to(kind)
+    plain = torch.nn.functional.pixel_unshuffle(x, 2).flatten(2).mT
+    assert (x.numel() >= flux.MANY) == (side == 64)
+    assert torch.equal(flux.tokens(x), plain) and torch.equal(flux.latents(plain, x.shape), x)
+    learned = plain.clone().requires_grad_()
+    flux.latents(learned, x.shape).mul(x).sum().backward()
+    assert torch.equal(learned.grad, plain)
 
 
 def published(folder: Path) -> Any:
