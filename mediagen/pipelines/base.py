@@ -26,8 +26,8 @@ from ..core.solve import State
 from ..families.model import Model
 from ..generators.diffusion import Asked, Box, Start, Walk, generate
 from ..request import Request, walk_of
+from .checks import PUBLISHED, check_walk
 from .prompts import Prompts
-from .walk_checks import PUBLISHED, check_walk
 
 
 @dataclass(kw_only=True, slots=True)  # a frozen one, of which each step makes one, takes 1 us longer

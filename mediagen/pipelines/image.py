@@ -10,10 +10,10 @@ from torch import Tensor
 from ..modalities import image as image_modality
 from ..request import Request, Source
 from .base import Job, Pipeline, batch, noise_name, result_of
+from .checks import check_size
 from .prompts import Prompt, prompts_of
 
 Image = image_modality.Image
-LARGEST = 4096  # pixels a side
 
 
 class ImagePipeline(Pipeline):
@@ -125,11 +125,7 @@ class ImagePipeline(Pipeline):
         factor = self.model.enlarges.factor if self.model.enlarges else 1
         if size is None:
             size = self.model.size[::-1] if source is None else tuple(factor * side for side in source.size)
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        multiple = self.model.multiple
-        if len(size) != 2 or not all(isinstance(v, int) and 0 < v <= LARGEST and v % multiple == 0 for v in size):
-            shown = "x".join(map(str, size))
-            raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
+        size = check_size(size, self.model.multiple)
         if factor > 1 and size != tuple(factor * side for side in source.size):
             raise ValueError(f"the model {self.model.name} makes a picture {factor} times larger: leave out size")
         return size

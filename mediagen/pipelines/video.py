@@ -16,10 +16,11 @@ from ..generators.diffusion import Asked, Box, Start
 from ..request import Request
 from . import video_continued, video_opener
 from .base import Event, Job, Pipeline, batch, noise_name, result_of
+from .checks import LARGEST, check_size
 from .prompts import prompts_of
 from .timed import LONGEST, check_seconds, check_sides, is_number, split_timeline, timeline_masks
 from .video_canvas import Canvas, covering
-from .video_checks import LARGEST, check_count, check_edits, check_size
+from .video_checks import check_count, check_edits
 from .video_inputs import Inputs, Video, inputs, known, load_mask
 from .video_job import VideoJob, begun, covered, task_of
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from .timed import check_seconds
 
-LARGEST = 4096  # pixels a side
 MOST_FRAMES = 20_000  # of one clip; what is made by continuation may go on
 FACTORS = (2, 4)
 OF_A_CLIP = ("mask", "between", "left", "right", "factor")
@@ -29,15 +28,6 @@ def check_edits(edits: Mapping[str, Any], seconds: Any, start: Any, loop: Any) -
         raise ValueError(f"factor must be 2 or 4, twice or four times the frames, not {edits['factor']!r}")
     if "motion" in edits:
         check_seconds(edits["motion"], 0, 1, "motion")
-
-
-def check_size(size: Any, multiple: int) -> tuple[int, int]:
-    """Pixels of a side, or (width, height) -> (width, height)."""
-    size = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (tuple, list)) else (size,)
-    if len(size) != 2 or not all(isinstance(v, int) and 0 < v <= LARGEST and v % multiple == 0 for v in size):
-        shown = "x".join(map(str, size))
-        raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
-    return size[0], size[1]
 
 
 def check_same_size(what: str, size: tuple[int, int], other: str, wanted: tuple[int, int]) -> None:

@@ -14,9 +14,10 @@ from ..modalities import audio as audio_modality
 from ..modalities import image as image_modality
 from ..modalities import video as video_modality
 from ..request import Source
+from .checks import check_size
 from .timed import check_between
 from .video_canvas import Canvas, canvas, placed
-from .video_checks import check_same_size, check_size
+from .video_checks import check_same_size
 
 Audio, Image, Video = audio_modality.Audio, image_modality.Image, video_modality.Video
 SOURCES = ("source", "mask", "first", "last", "sound")

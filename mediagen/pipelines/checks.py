@@ -1,9 +1,12 @@
-"""What may be asked of a model's walk: every refusal is one ValueError that names the value and what would be right."""
+"""What may be asked of any model: every refusal is one ValueError that names the value and what would be right."""
+
+from typing import Any
 
 from ..families.model import Model
 from ..generators.diffusion import Walk
 
 PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
+LARGEST = 4096  # pixels a side
 
 
 def check_walk(model: Model, walk: Walk) -> None:
@@ -29,3 +32,12 @@ def check_second(model: Model, walk: Walk) -> None:
         raise ValueError(f"{second} is told one guidance: leave guidance_2 out")
     if walk.guidance_2 is not None and walk.boundary is None and model.boundary is None:
         raise ValueError(f"{second} has one network: give the boundary, a time in 0 .. 1, too, or leave it out")
+
+
+def check_size(size: Any, multiple: int) -> tuple[int, int]:
+    """Pixels of a side, or (width, height) -> (width, height)."""
+    size = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    if len(size) != 2 or not all(isinstance(v, int) and 0 < v <= LARGEST and v % multiple == 0 for v in size):
+        shown = "x".join(map(str, size))
+        raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
+    return size[0], size[1]
