@@ -118,7 +118,7 @@ def _std(a: Tensor, places: Tensor | None = None) -> Tensor:
     """Per sample [B], or of the positions of each part [B, 1, parts] in float64."""
     if places is None:
         return a.flatten(1).std(1)
-    values, counts = a.flatten(2).double(), places.sum(0) * a.shape[1]
-    mean = (values @ places).sum(1, keepdim=True) / counts
-    square = (values.square() @ places).sum(1, keepdim=True)
-    return ((square - counts * mean.square()) / (counts - 1)).sqrt()
+    values, counts = a.flatten(2), places.sum(0) * a.shape[1]
+    moments = (values.sum(1, dtype=torch.float64), values.square().sum(1, dtype=torch.float64))  # over channels
+    total, square = (torch.stack(moments, 1) @ places).split(1, 1)
+    return ((square - total.square() / counts) / (counts - 1)).sqrt()
