@@ -203,5 +203,5 @@ def loss(
 def _per_sample(t: Any, x: Tensor) -> Tensor:
     """Float32 time [B] from a float or scalar; [B] and per-token times pass."""
     if not isinstance(t, Tensor):
-        return torch.full((x.shape[0],), float(t), device=x.device)
+        return torch.full((x.shape[0],), float(t), dtype=torch.float32, device=x.device)
     return t.to(x.device, torch.float32).expand(len(x)) if t.ndim == 0 else t.to(x.device, torch.float32)

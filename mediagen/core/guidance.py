@@ -195,18 +195,23 @@ def at(scale: Scale, t: Any) -> Any:
 
 
 def _less_one(scale: Scale) -> Scale:
-    """The scale less 1; of what is the same tensor in each step, again the same."""
     if not callable(scale) or isinstance(scale, Tensor):
         return scale - 1
-    kept: list[tuple[Any, Any]] = []
+    less = _once(lambda now: now - 1)
+    return lambda t: less(at(scale, t))
 
-    def less(t: Any) -> Any:
-        now = at(scale, t)
-        if not kept or kept[-1][0] is not now:
-            kept[:] = [(now, now - 1)]
-        return kept[-1][1]
 
-    return less
+def _once(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`make`, whose last answer is given again to the same value, as a scale is in most steps: of tensors, the same
+    one."""
+    kept: list[Any] = [None, None]
+
+    def again(value: Any) -> Any:
+        if kept[0] is not value:
+            kept[:] = value, make(value)
+        return kept[1]
+
+    return again
 
 
 # Scales
@@ -229,15 +234,11 @@ def cosine(start: float, end: float) -> Scale:
 
 def shared(scale: Scale, share: Tensor) -> Scale:
     """The scale where share [1, 1, *grid] is 1, no guidance (1) where it is 0, and in between what lies between."""
-    made: dict[float, Tensor] = {}  # of a number, which stays the same for many steps, one tensor
+    spread_out = _once(lambda now: 1 + (now - 1) * share)
 
     def shares(t: Any) -> Any:
         now = at(scale, t)
-        if isinstance(now, Tensor):
-            return 1 + (now - 1) * share
-        if now not in made:
-            made[now] = 1 + (now - 1) * share
-        return made[now] if now != 1 else now
+        return spread_out(now) if isinstance(now, Tensor) or now != 1 else now
 
     return shares
 

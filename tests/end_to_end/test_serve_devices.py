@@ -85,6 +85,7 @@ def test_two_jobs_are_made_at_once_and_cancelled_one_by_one(service: Service, ti
     assert asyncio.run(service.cancel(jobs[1].id)) and is_right(service, short, tiny_model)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
     service: Service, tiny_model: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_what_breaks_on_one_device_fails_alone(service: Service) -> None:
     assert until(service, well.id).state == "done"
 
 
+@pytest.mark.slow
 def test_stopping_finishes_or_requeues_on_each_device(tiny_model: Path, tmp_path: Path) -> None:
     service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=4.0), Slow)
     service.start()

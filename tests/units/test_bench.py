@@ -49,6 +49,7 @@ def test_different_latents_are_refused(rig: loop.Rig, monkeypatch: pytest.Monkey
         loop.table(counts=(2, 4), repeats=1)
 
 
+@pytest.mark.slow
 def test_image_bench(tiny_model: Path) -> None:
     text = image.table(str(tiny_model), steps=2, batch=4, repeats=1)
     assert "fresh process" in text and "batch of 4" in text and "Model tiny, 64x64" in text
