@@ -18,10 +18,15 @@ ImagePrompt = Annotated[
 
 
 def put(
-    lora: list[str] | None, word: list[str] | None, control: Any = None, image_prompt: Any = None
+    lora: list[str] | None,
+    word: list[str] | None = None,
+    control: list[str] | None = None,
+    image_prompt: list[str] | None = None,
+    **led: Any,
 ) -> dict[str, Any]:
-    """What of these was given, as it is asked of a pipeline; the pictures as `shown` has them."""
-    asked = {"lora": loras(lora), "words": words(word), "control": control, "image_prompt": image_prompt}
+    """What of these options was given, as it is asked of a pipeline. led: what else is said of --control."""
+    asked = {"lora": loras(lora), "words": words(word), "control": shown(control, "control", "model", **led)}
+    asked["image_prompt"] = shown(image_prompt, "image-prompt", "adapter")
     return {name: value for name, value in asked.items() if value is not None}
 
 

@@ -85,7 +85,7 @@ def audio(  # noqa: PLR0913 (one argument an option)
     asked |= {"negative": negative, "eta": eta, "window": window, "lufs": lufs, "left": left, "right": right}
     asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
     asked |= {"lyrics": read_lyrics(lyrics), "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    asked |= {"guidance_2": guidance_2, "boundary": boundary} | adapted.put(lora, None)
+    asked |= {"guidance_2": guidance_2, "boundary": boundary} | adapted.put(lora)
     if source is None and strength is not None:
         raise ValueError("--strength needs --from, the clip to vary")
     if alone and not accompany:
@@ -130,7 +130,7 @@ def live(  # noqa: PLR0913 (one argument an option)
         check_writable(Path(out), audio_formats.check_suffix)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
-    asked |= adapted.put(lora, None)
+    asked |= adapted.put(lora)
     stream = open_model(model, "audio", dtype).live(read_timeline(prompt, then), seconds=seconds, **asked)
     with told(stream):
         (play if out is None else pour if out == "-" else record)(stream, out)

@@ -69,8 +69,7 @@ def image(  # noqa: PLR0913 (one argument an option)
     asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     asked |= {"negative": negative, "eta": eta, "loop": (-1, -2) if loop else None, "start": start, "mask": mask}
     asked |= {"guidance_2": guidance_2, "boundary": boundary}
-    led = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
-    asked |= adapted.put(lora, word, led, adapted.shown(image_prompt, "image-prompt", "adapter"))
+    asked |= adapted.put(lora, word, control, image_prompt, hint=hint, mode=mode, guess=guess or None)
     asked["window"] = read_size(window)
     if strength is not None and not start:
         raise ValueError("--strength needs --from, the picture to vary")

@@ -92,8 +92,7 @@ def video(  # noqa: PLR0913 (one argument an option)
         raise ValueError("--mute is of the sound that a clip given by --from has")
     walk: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
     walk |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
-    led = adapted.shown(control, "control", "model", hint=hint, mode=mode, guess=guess or None)
-    walk |= adapted.put(lora, word, led, adapted.shown(image_prompt, "image-prompt", "adapter"))
+    walk |= adapted.put(lora, word, control, image_prompt, hint=hint, mode=mode, guess=guess or None)
     clip: dict[str, Any] = {"seconds": seconds, "size": read_size(size), "fps": fps, "motion": motion, "first": first}
     edit = {"last": last, "start": source, "mask": mask, "between": read_between(start, end), "left": left}
     edit |= {"right": right, "factor": factor, "loop": loop or None, "sound": False if mute else sound}
