@@ -28,14 +28,13 @@ def adapts_of(pipe: Any, **more: Any) -> Adapts:
     return Adapts(parts=networks, renamed=_renamed(pipe), learn=learn, pictures=shown, **more)
 
 
-def readers(pipe: Any) -> list[tuple[Any, Any]]:
-    """(tokenizer, text encoder) of each of its CLIPs; none for a checkpoint that has others too."""
-    names = sorted(
-        name for name, part in pipe.components.items() if name.startswith("text_encoder") and part is not None
-    )
-    found = [(getattr(pipe, name.replace("text_encoder", "tokenizer"), None), getattr(pipe, name)) for name in names]
-    plain = all(one is not None and type(two).__name__ in CLIP for one, two in found)
-    return found if plain else []
+def readers(pipe: Any) -> dict[str, tuple[Any, Any]]:
+    """Part -> (tokenizer, text encoder) of each of its CLIPs; none for a checkpoint that has others too."""
+    parts = {name: part for name, part in sorted(pipe.components.items()) if name.startswith("text_encoder")}
+    tokenizers = {name: getattr(pipe, name.replace("text_encoder", "tokenizer"), None) for name in parts}
+    found = {name: (tokenizers[name], part) for name, part in parts.items() if part is not None}
+    plain = all(one is not None and type(two).__name__ in CLIP for one, two in found.values())
+    return found if plain else {}
 
 
 def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json", "*.safetensors")) -> Path:

@@ -7,7 +7,7 @@ that uses it, and by nothing that was loaded before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ._files import fingerprint
 
-NAMES = ("clip_l", "clip_g")  # of the first and the second text encoder
+NAMES = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}  # what files of two call the vectors of each
 PLAIN = "emb_params"
 
 
@@ -37,15 +37,15 @@ def learn(pipe: Any, path: str | Path) -> Learned:
     from ._adapting import place_of, readers
 
     file = file_of(place_of(path, "learned words"))
-    hash, both = fingerprint([file]), readers(pipe)
-    tensors = _load(file)
-    rows = _rows(tensors, len(both), file)
+    hash, parts = fingerprint([file]), readers(pipe)
+    tensors, both = _load(file), list(parts.values())
+    rows = _rows(tensors, list(parts), file)
     _check(rows, both, file)
     tokens = [f"<learned-{hash}-{number}>" for number in range(len(rows[0]))]
     for vectors, (tokenizer, encoder) in zip(rows, both, strict=True):
         _teach(tokenizer, encoder, tokens, vectors)
     named = next(iter(tensors)) if len(tensors) == 1 else PLAIN
-    word = file.stem if named in (PLAIN, *NAMES) else named
+    word = file.stem if named in (PLAIN, *NAMES.values()) else named
     return Learned(path=str(path), hash=hash, word=word, tokens=" ".join(tokens))
 
 
@@ -62,14 +62,16 @@ def _load(file: Path) -> dict[str, Tensor]:
     return load_file(file)
 
 
-def _rows(tensors: Mapping[str, Tensor], encoders: int, file: Path) -> list[Tensor]:
-    """Vectors [n, width] of each text encoder."""
-    found = [tensors[name] for name in NAMES[:encoders] if name in tensors]
-    if len(found) < encoders and len(tensors) == 1 and encoders == 1:
-        found = list(tensors.values())
-    if len(found) != encoders:
-        wanted = " and ".join(NAMES[:encoders]) if encoders > 1 else "one entry"
-        raise ValueError(f"{file} has {', '.join(sorted(tensors)) or 'nothing'}; the model needs {wanted}")
+def _rows(tensors: Mapping[str, Tensor], parts: Sequence[str], file: Path) -> list[Tensor]:
+    """Vectors [n, width] of each text encoder. ValueError where a file has others: half of a word is another one."""
+    wanted, pair = [NAMES[part] for part in parts], set(NAMES.values())
+    alone = len(wanted) == len(tensors) == 1 and not set(tensors) & (pair - set(wanted))
+    second = wanted == [NAMES["text_encoder_2"]] and set(tensors) == pair  # SDXL's refiner has the second one alone
+    if not (alone or second or set(tensors) == set(wanted)):
+        needed = " and ".join(wanted) if len(wanted) > 1 else f"one entry, of its one text encoder ({wanted[0]})"
+        made = ": the file was made for SDXL" if set(tensors) == pair else ""
+        raise ValueError(f"{file} has {', '.join(sorted(tensors)) or 'nothing'}; the model needs {needed}{made}")
+    found = list(tensors.values()) if alone else [tensors[name] for name in wanted]
     return [each[None] if each.ndim == 1 else each for each in found]
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -54,6 +54,7 @@ def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeli
         denoiser=Denoiser(relay, one.denoiser.path, one.denoiser.row),
         told=lambda request, n: _joined([model.told(request, n) for model in both]),
         contrast=lambda cond: _joined([_contrasted(model, own) for model, own in zip(both, _apart(cond), strict=True)]),
+        adapts=replace(one.adapts, learn=_learned(one, two)),
     )
     return of(made)
 
@@ -101,6 +102,19 @@ def _apart(cond: Mapping[str, Any]) -> list[dict[str, Any]]:
         for at in [int(number)] if rest else [0, 1]:
             own[at][rest or name] = value
     return own
+
+
+def _learned(one: Model, two: Model) -> Callable[[str], Any] | None:
+    """A word is learned by the text encoders of both, which read the same prompt; None where one learns none."""
+    first, second = one.adapts.learn, two.adapts.learn
+    if first is None or second is None:
+        return None
+
+    def learn(path: str) -> Any:
+        second(path)
+        return first(path)
+
+    return learn
 
 
 def _contrasted(model: Model, cond: Cond) -> Cond:

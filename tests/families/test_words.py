@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_image
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -16,11 +17,12 @@ diffusers = pytest.importorskip("diffusers")
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory):
     made: dict[str, Any] = {}
+    builds = {"sd": tiny.sd, "sdxl": tiny.sdxl, "refiner": tiny_image.sdxl_refiner}
 
     def model(name: str) -> Any:
         if name not in made:
-            folder, build = tmp_path_factory.mktemp(name), getattr(tiny, name)
-            made[name] = mediagen.load(build(folder, tiny.scheduler("DDIMScheduler", **tiny.DDIM)))
+            folder = tmp_path_factory.mktemp(name)
+            made[name] = mediagen.load(builds[name](folder, tiny.scheduler("DDIMScheduler", **tiny.DDIM)))
         return made[name]
 
     return model
@@ -87,6 +89,42 @@ def test_two_text_encoders(models: Any, tmp_path: Path) -> None:
     for name, value in expected.items():
         assert torch.allclose(mine[name], value, atol=1e-5), name
     assert (said(pipe, prompt)["pooled"] - mine["pooled"]).abs().max() > 1e-2
+
+
+def test_a_refiner_reads_its_own_half(models: Any, tmp_path: Path) -> None:
+    """It has the second text encoder alone; as one model with its base it learns the word too."""
+    file, alone, other = (tmp_path / f"{name}.safetensors" for name in ("both", "alone", "other"))
+    save_file({"clip_l": vectors(2, 3), "clip_g": vectors(2, 4)}, file)
+    save_file({"clip_g": vectors(2, 4)}, alone)
+    save_file({"clip_l": vectors(2, 3)}, other)
+    base, refiner = models("sdxl"), models("refiner")
+    mine = said(refiner, "a red both cat", words=file)
+    of_one = said(refiner, "a red sks cat", words={"sks": alone})
+    assert all(torch.equal(mine[name], of_one[name]) for name in mine)
+    assert (mine["text"] - said(refiner, "a red both cat")["text"]).abs().max() > 0.1
+    shared = said(mediagen.ensemble(base, refiner), "a red both cat", words=file)
+    assert torch.equal(shared["1.text"], mine["text"])
+    assert torch.equal(shared["0.text"], said(base, "a red both cat", words=file)["text"])
+    with pytest.raises(ValueError, match=r"has clip_l; the model needs one entry, of its one text encoder \(clip_g\)$"):
+        refiner.job("other", words=other)
+
+
+@pytest.mark.parametrize(
+    ("model", "entries", "said"),
+    [
+        ("sd", "clip_g clip_l", r"the model needs one entry, of its one text encoder \(clip_l\): .* made for SDXL$"),
+        ("sd", "clip_g", r"the model needs one entry, of its one text encoder \(clip_l\)$"),
+        ("sd", "a b", "has a, b; the model needs one entry"),
+        ("sdxl", "emb_params", "has emb_params; the model needs clip_l and clip_g$"),
+        ("sdxl", "clip_l", "has clip_l; the model needs clip_l and clip_g$"),
+        ("sdxl", "clip_g clip_l t5xxl", "has clip_g, clip_l, t5xxl; the model needs clip_l and clip_g$"),
+    ],
+)
+def test_half_of_a_word_is_refused(models: Any, tmp_path: Path, model: str, entries: str, said: str) -> None:
+    """A file for other text encoders than the model has, whose widths fit all the same."""
+    save_file({name: vectors(2, 7) for name in entries.split()}, tmp_path / "half.safetensors")
+    with pytest.raises(ValueError, match=said):
+        models(model).job("half", words=tmp_path / "half.safetensors")
 
 
 def test_a_learned_word_has_a_weight(models: Any, tmp_path: Path) -> None:
