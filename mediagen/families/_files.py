@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+SHARD = re.compile(r"-\d+-of-\d+")
 POINTER = b"version https://git-lfs.github.com/spec/"  # how what Git LFS leaves in a file's place begins
 
 
@@ -45,6 +47,22 @@ def pointer(file: Path) -> bool:
         return False
     with file.open("rb") as opened:
         return opened.read(len(POINTER)) == POINTER
+
+
+def variant_of(file: str | Path) -> str:
+    """What is between a weight file's name and its kind: "fp16" of `model.fp16-00001-of-00002.safetensors`; empty for a
+    plain one."""
+    return SHARD.sub("", Path(file).stem.partition(".")[2])
+
+
+def check_variant(name: str, variant: str, chosen: Iterable[Path], there: Iterable[str | Path]) -> None:
+    """ValueError where no file that is chosen is of a variant, which names those that are there. As in diffusers, a
+    part that has none of it may be plain, but not all of them."""
+    if any(variant_of(file) == variant for file in chosen):
+        return
+    kinds = sorted({variant_of(file) for file in there} - {""})
+    said = f"those it has are {', '.join(map(repr, kinds))}" if kinds else "all are plain: leave out variant"
+    raise ValueError(f"the checkpoint {name} has no weights of the variant {variant!r}; {said}")
 
 
 def stored(folder: Path) -> int | None:

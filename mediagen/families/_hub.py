@@ -11,6 +11,8 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from ._files import variant_of
+
 PATIENCE = 4.0  # seconds that one question may take, the look-up of names included
 REMEMBERED = 30.0  # seconds that an answer is good for
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -30,14 +32,25 @@ def answers() -> bool:
     return not constants.HF_HUB_OFFLINE and _answered(constants.ENDPOINT, int(monotonic() / REMEMBERED))
 
 
-def pinned(name: str, index: str, weights: bool) -> Path | None:
+def files(name: str) -> Sequence[str]:
+    """The names of all files of owner/name@revision; none where nobody answers."""
+    from huggingface_hub import HfApi
+
+    repository, where_ = where(name)
+    try:
+        return [] if where_["local_files_only"] else HfApi().list_repo_files(repository, revision=where_["revision"])
+    except Exception:  # of whatever library it asks with: what they are is said beside another error
+        return []
+
+
+def pinned(name: str, index: str, weights: bool, variant: str | None = None) -> Path | None:
     """The folder of a repository at one commit, where all of it is in the cache: a commit never changes, so nobody is
-    asked. index: the file that names its parts; weights: whether these are needed. None for a branch, or what is not
-    whole."""
+    asked. index: the file that names its parts; weights: whether these are needed, of a variant or plain ones. None for
+    a branch, or what is not whole."""
     folder = commit(name)
     made = {} if folder is None else _read(folder / index)
     parts = [part for part, given in made.items() if isinstance(given, list) and None not in given]
-    return folder if folder and parts and _whole(folder, parts, weights) else None
+    return folder if folder and parts and _whole(folder, parts, weights, variant or "") else None
 
 
 def commit(name: str) -> Path | None:
@@ -51,15 +64,16 @@ def commit(name: str) -> Path | None:
     return folder if COMMIT.fullmatch(revision) and folder.is_dir() else None
 
 
-def _whole(folder: Path, parts: Sequence[str], weights: bool) -> bool:
+def _whole(folder: Path, parts: Sequence[str], weights: bool, variant: str) -> bool:
     """Whether each part is there, with its weights, if it has a network's configuration."""
     for part in (folder / part for part in parts):
         if not part.is_dir():
             return False
         networks = weights and (part / "config.json").is_file()
-        if networks and not any(part.glob("*.safetensors")):
+        if networks and not any(variant_of(file) == variant for file in part.glob("*.safetensors")):
             return False
-        shards = [_read(file).get("weight_map", {}) for file in part.glob("*.safetensors.index.json")]
+        index = f"*.safetensors.index.{variant}.json" if variant else "*.safetensors.index.json"
+        shards = [_read(file).get("weight_map", {}) for file in part.glob(index)]
         if networks and not all((part / file).is_file() for listed in shards for file in listed.values()):
             return False
     return True

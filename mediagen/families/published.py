@@ -10,6 +10,7 @@ Only safetensors are read, unless another kind is allowed in so many words, and 
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import importlib.util
 import json
@@ -24,7 +25,7 @@ from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
 from . import _single as single
-from ._files import PICKLES, fingerprint, header, left
+from ._files import PICKLES, check_variant, fingerprint, header, left, variant_of
 from ._fitted import fitted
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
@@ -223,6 +224,8 @@ def _parts(
         files += own
     if not files and not held:
         raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
+    if loading.variant is not None:
+        check_variant(name, loading.variant, files, folder.glob("*/*.safetensors"))
     return files
 
 
@@ -247,10 +250,9 @@ def _own(folder: Path, loading: Loading, part: str) -> list[Path]:
         said = "which may run code as they are read: have them as .safetensors, or say allow_pickles=True"
         raise ValueError(f"the weights of {folder} are pickles (.bin), {said}")
     files = files or pickles
-    varied = [f for f in files if loading.variant and f".{loading.variant}" in f.name]
-    chosen = varied or [f for f in files if "." not in f.stem]
+    chosen = [f for f in files if variant_of(f) == loading.variant] or [f for f in files if not variant_of(f)]
     if files and not chosen:
-        kinds = sorted({f.stem.partition(".")[2].partition("-")[0] for f in files})
+        kinds = sorted({variant_of(f) for f in files})
         raise ValueError(f"{folder} has weights of variants alone: say variant={' or '.join(map(repr, kinds))}")
     return chosen
 
@@ -261,7 +263,7 @@ def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: S
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    if not parts and (there := hub.pinned(name, INDEX, weights)):
+    if not parts and (there := hub.pinned(name, INDEX, weights, loading.variant)):
         return there
     repository, where = hub.where(name)
     try:
@@ -274,6 +276,8 @@ def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: S
         kinds = {"use_safetensors": None if loading.allow_pickles else True, "variant": loading.variant}
         return Path(DiffusionPipeline.download(repository, **kinds, **where))
     except ValueError as error:
+        if loading.variant is not None and "variant=" in str(error):  # diffusers' own, which names none
+            check_variant(name, loading.variant, (), fnmatch.filter(hub.files(name), "*/*.safetensors"))
         raise ValueError(_line(error)) from error
     except Exception as error:
         what = f"there is no folder {name}" if weights else f"the configurations of {name} are needed"

@@ -78,6 +78,17 @@ def test_a_commit_in_the_cache_asks_nobody(tmp_path: Path, monkeypatch: pytest.M
     assert asked
 
 
+def test_other_files_of_a_commit_are_asked_for(tmp_path: Path) -> None:
+    """Plain weights in the cache are not those of a variant, nor the other way round."""
+    folder = tmp_path / "cache" / "models--some--model" / "snapshots" / COMMIT
+    tiny.sd(folder, scheduler("PNDMScheduler", **tiny.PNDM))
+    where = (f"some/model@{COMMIT}", "model_index.json")
+    assert hub.pinned(*where, weights=True) == folder and hub.pinned(*where, weights=True, variant="fp16") is None
+    for file in folder.glob("*/*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    assert hub.pinned(*where, weights=True) is None and hub.pinned(*where, weights=True, variant="fp16") == folder
+
+
 def test_offline_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "_answered", lambda endpoint, when: pytest.fail("the network was asked"))

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import scheduler
 
 import mediagen
-from mediagen.families import _loading, _quantized
+from mediagen.families import _hub, _loading, _quantized
 from mediagen.families._placing import runs_on
 
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
+
+
+UNCHECKED = {"safety_checker": None}
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +170,56 @@ def test_a_file_of_ggml(flux: Path, tmp_path: Path, plain) -> None:
 
 
 def test_files_of_a_variant(sd: Path, tmp_path: Path, plain) -> None:
-    pipe = diffusers.DiffusionPipeline.from_pretrained(sd, local_files_only=True, safety_checker=None)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(sd, local_files_only=True, **UNCHECKED)
     pipe.save_pretrained(tmp_path, variant="fp16")
     assert (made(mediagen.load(tmp_path, variant="fp16")) == plain["sd"]).all()
     with pytest.raises(ValueError, match="weights of variants alone: say variant='fp16'"):
         mediagen.load(tmp_path)
+    with pytest.raises(ValueError, match="weights of variants alone: say variant='fp16'"):
+        mediagen.load(tmp_path, variant="fp1")
+
+
+def half(sd: Path, folder: Path) -> Path:
+    """Other weights of the U-Net beside the plain ones, by the names that large ones have: old and new."""
+    folder = Path(shutil.copytree(sd, folder))
+    state = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    state = {name: value.roll(1, 0) for name, value in state.items()}
+    save_file(state, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    save_file(state, folder / "unet" / "diffusion_pytorch_model-00001-of-00001.non_ema.safetensors")
+    return folder
+
+
+def test_a_part_without_the_variant_is_plain(sd: Path, tmp_path: Path, plain) -> None:
+    """As in diffusers; that no part has it is said, with those that are there, and was taken for plain once."""
+    folder = half(sd, tmp_path / "half")
+    pipe = mediagen.load(folder, variant="fp16")
+    other = diffusers.DiffusionPipeline.from_pretrained(folder, variant="fp16", local_files_only=True, **UNCHECKED)
+    own = pipe.model.denoiser.net.network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in other.unet.state_dict().items())
+    assert (made(pipe) != plain["sd"]).any() and (made(mediagen.load(folder)) == plain["sd"]).all()
+    assert pipe.model.hash != mediagen.load(folder).model.hash
+    with pytest.raises(ValueError, match=r"has no weights of the variant 'fp32'; those it has are 'fp16', 'non_ema'$"):
+        mediagen.load(folder, variant="fp32")
+    with pytest.raises(ValueError, match=r"has no weights of the variant 'fp1'; all are plain: leave out variant$"):
+        mediagen.load(sd, variant="fp1")
+
+
+def test_a_repository_without_the_variant(monkeypatch: pytest.MonkeyPatch, sd: Path) -> None:
+    """Which its list of files says; root files and what else is no weights are none of it."""
+    import huggingface_hub
+
+    names = ["model_index.json", "unet/model.fp16.safetensors", "whole_1.0.safetensors", "vae/config.fp8.json"]
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: sd / "model_index.json")
+    monkeypatch.setattr(_hub, "answers", lambda: True)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, name, revision: names)
+    said = "You are trying to load model files of the `variant=bf16`, but no such modeling files are available. "
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError(said)
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", refuse)
+    with pytest.raises(ValueError, match=r"^the checkpoint some/model has .* 'bf16'; those it has are 'fp16'$"):
+        mediagen.load("some/model", variant="bf16")
 
 
 def test_pickles_are_read_where_it_is_said(sd: Path, tmp_path: Path, plain) -> None:
