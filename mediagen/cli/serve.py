@@ -28,6 +28,19 @@ def serve(  # noqa: PLR0913 (one argument an option)
         Path | None,
         typer.Option(help="Folder of low-rank adapters that requests may name.", file_okay=False, exists=True),
     ] = None,
+    controls: Annotated[
+        Path | None, typer.Option(help="Folder of control networks that they may name.", file_okay=False, exists=True)
+    ] = None,
+    hints: Annotated[
+        Path | None,
+        typer.Option(help="Folder of models that see depth, segments or poses.", file_okay=False, exists=True),
+    ] = None,
+    words: Annotated[
+        Path | None, typer.Option(help="Folder of learned words that they may name.", file_okay=False, exists=True)
+    ] = None,
+    image_prompts: Annotated[
+        Path | None, typer.Option(help="Folder of IP-Adapters that they may name.", file_okay=False, exists=True)
+    ] = None,
     device: Annotated[
         list[str] | None,
         typer.Option(help="Where models compute: cpu, cuda:0, ... Repeat: a process for each, also of the same one."),
@@ -57,11 +70,12 @@ def serve(  # noqa: PLR0913 (one argument an option)
     if key is None and host not in LOOPBACK:
         tell("mediagen: anyone who reaches this address may use it; set MEDIAGEN_API_KEY to ask for a key", aside=True)
     hosts = [*(allow_host or ()), *(LOOPBACK if host in LOOPBACK else ())] if host in LOOPBACK or allow_host else []
+    adapters = {"lora": loras, "control": controls, "hint": hints, "words": words, "image_prompt": image_prompts}
     settings = Settings(
         data=data,
         models=models,
         database=database,
-        loras=loras and loras.absolute(),
+        adapters={kind: folder.absolute() for kind, folder in adapters.items() if folder is not None},
         key=key,
         hosts=hosts,
         limits=read_limits(limit or ()),

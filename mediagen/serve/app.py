@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import __version__
-from . import batches, files, images, jobs, live, loras, music, page, videos
+from . import adapters, batches, files, images, jobs, live, music, page, videos
 from .errors import Refused, is_full, storage_full
 from .fields import refusal
 from .gate import Gate, Metrics
@@ -42,7 +42,7 @@ def create(settings: Settings) -> FastAPI:
     service.workers.watched_by(lambda record, state: _counted(metrics, service, record, state))
     gate = {"key": settings.key, "hosts": settings.hosts, "body": settings.limits.body, "metrics": metrics}
     app.add_middleware(Gate, **gate)
-    for room in (images, music, videos, files, jobs, batches, loras, live, page):
+    for room in (images, music, videos, files, jobs, batches, adapters, live, page):
         app.include_router(room.router)
     app.include_router(router)
     for kind, answer in ((Refused, _refused), (RequestValidationError, _invalid), (HTTPException, _http)):

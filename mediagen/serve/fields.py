@@ -121,8 +121,8 @@ def fitted(kind: type[Body], values: Mapping[str, Any]) -> Body:
 
 def refusal(errors: Sequence[Mapping[str, Any]]) -> Refused:
     """The first thing that is wrong, with the name of its field."""
-    first = errors[0]
-    param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or None
+    first, parts = errors[0], [str(part) for part in errors[0]["loc"]]
+    param = ".".join(parts[1:] if parts[:1] in (["body"], ["query"], ["path"]) else parts) or None
     code = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}.get(first["type"])
     words = {"extra_forbidden": "is not known here"}.get(first["type"], str(first["msg"]))
     message = f"{param}: {words}" if param else f"the body cannot be read: {words}"
@@ -186,8 +186,8 @@ def _collected(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in items:
         name, _, inner = key.partition("[")
         inner = inner.rstrip("]")
-        if name in values and not (inner and isinstance(values[name], dict)):
-            raise Refused(message=f"{name[:80]} is there more than once; one is taken", param=name[:80])
+        if name in values and not (inner and isinstance(values[name], dict) and inner not in values[name]):
+            raise Refused(message=f"{key[:80]} is there more than once; one is taken", param=name[:80])
         if inner:
             values.setdefault(name, {})[inner] = value
         else:

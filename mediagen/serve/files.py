@@ -16,12 +16,10 @@ from .fields import Given, documented, read
 from .media import MODALITY
 from .records import Kept
 from .service import Service
-from .uploads import stored
+from .uploads import kind_of, stored
 
 router = APIRouter(prefix="/v1", tags=["files"])
 PURPOSES = ("vision", "user_data", "assistants", "batch", "fine-tune", "evals")
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how files of pictures begin; a WebP is a RIFF
-FILMS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM; AVI
 
 
 class Upload(BaseModel):
@@ -129,15 +127,12 @@ def _check_room(service: Service, more: int) -> None:
 
 
 def _modality(content: bytes, kind: str | None) -> str:
-    """What a file holds, by its first bytes."""
+    """What a file holds, as is said or by its first bytes."""
     if kind in ("image", "audio", "video"):
         return kind
     if kind is not None:
         raise Refused(message="kind must be image, audio or video", param="kind")
-    if content.startswith(PICTURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP"):
-        return "image"
-    mp4 = content[4:8] == b"ftyp" and content[8:11] != b"M4A"
-    return "video" if mp4 or (content.startswith(FILMS) and content[8:12] != b"WAVE") else "audio"
+    return kind_of(content)
 
 
 def _kept(service: Service, place: str, name: str, purpose: str) -> Kept:

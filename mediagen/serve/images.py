@@ -9,9 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import Field, field_validator
 
+from .adapted import Refined, put
 from .answers import accepted, content, event, results, streamed
 from .errors import Refused
-from .fields import Common, Given, Words, documented, read, size_of
+from .fields import Given, Words, documented, read, size_of
 from .media import picture_of
 from .records import Record
 from .service import Asked, Service, done, now
@@ -20,7 +21,7 @@ from .uploads import given
 router = APIRouter(prefix="/v1", tags=["images"])
 
 
-class Pictures(Common):
+class Pictures(Refined):
     """What all three take. background, quality, style and the like are OpenAI's and mean nothing here. frame_count: of
     an animated GIF, which a model of video makes; frame_duration_ms: of each of its frames."""
 
@@ -140,6 +141,8 @@ def _moving(endpoint: str, body: Pictures, options: dict[str, Any], sources: dic
     if body.output_format != "gif" or body.frame_count is None or body.stream or "mask" in sources:
         said = "frame_count and frame_duration_ms are of a gif, which is neither streamed nor has a mask"
         raise Refused(message=said, param="frame_count")
+    if body.refiner is not None:
+        raise Refused(message="refiner is for pictures that do not move: leave it out", param="refiner")
     rate = 1000 / (body.frame_duration_ms or 200)
     options = {name: value for name, value in options.items() if name not in ("strength", "loop")}
     options |= {"seconds": body.frame_count / rate, "fps": rate}
@@ -151,7 +154,7 @@ def _moving(endpoint: str, body: Pictures, options: dict[str, Any], sources: dic
 
 async def _answer(request: Request, body: Pictures, asked: Asked) -> Response:
     service: Service = request.app.state.service
-    record = await service.submit(asked)
+    record = await service.submit(await put(request, body, asked))
     if not body.wait:
         return accepted(service, request, record)
     if body.stream:

@@ -45,8 +45,9 @@ class Offers:
     def offers(self) -> tuple[Offer, ...]:
         return tuple(self._offers.values())
 
-    def find(self, name: str | None, modality: str) -> Offer:
-        """The model of this name, or the first that makes such media. Refused if there is none, or another kind."""
+    def find(self, name: str | None, modality: str, param: str = "model") -> Offer:
+        """The model of this name, or the first that makes such media. Refused if there is none, or another kind. param:
+        the field that names it."""
         able = [offer for offer in self.offers if offer.modality == modality]
         names = ", ".join(offer.name for offer in able) or "none"
         if name is None and not able:
@@ -54,10 +55,10 @@ class Offers:
         offer = able[0] if name is None else self._offers.get(name)
         if offer is None:
             said = f"there is no model {str(name)[:80]!r} here; for {modality}: {names}"
-            raise Refused(message=said, status=404, code="model_not_found", param="model")
+            raise Refused(message=said, status=404, code="model_not_found", param=param)
         if offer.modality != modality:
             said = f"the model {offer.name} makes {offer.modality}, not {modality}; for that: {names}"
-            raise Refused(message=said, code="model_not_supported", param="model")
+            raise Refused(message=said, code="model_not_supported", param=param)
         return offer
 
 
@@ -67,6 +68,7 @@ class Models:
     def __init__(self, folders: Mapping[str, Path], device: str = "cpu") -> None:
         self._folders, self._device, self._lock = folders, device, Lock()
         self._loaded: dict[tuple[str, bool], Any] = {}
+        self._both: tuple[tuple[Any, ...], Any] = ((), None)
 
     def open(self, name: str, *, adapted: bool = False) -> Any:
         """Its pipeline. Refused if it cannot be loaded, or is not offered any more. adapted: another one, for jobs that
@@ -77,6 +79,17 @@ class Models:
                     raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
                 self._loaded[name, adapted] = _load(name, self._folders[name], self._device)
             return self._loaded[name, adapted]
+
+    def both(self, base: str, refiner: str, share: float | None) -> Any:
+        """Two of them as one (`mediagen.ensemble`), the latest of which is kept: all of them are made of the same
+        parts. share: the base's, None for the usual one. ValueError for two that cannot share a walk."""
+        from .. import ensemble
+
+        key, (one, two) = (base, refiner, share), (self.open(base), self.open(refiner))
+        with self._lock:
+            if self._both[0] != key:
+                self._both = key, ensemble(one, two, **({} if share is None else {"share": share}))
+            return self._both[1]
 
 
 def _offer(name: str, folder: Path) -> Offer:

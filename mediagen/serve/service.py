@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
-from . import loras
+from . import adapters
 from .batch_records import Batches
 from .board import Board, Progress
 from .errors import Refused
@@ -33,16 +33,16 @@ LOOK = 0.5  # seconds after which it is looked whether a client still waits
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """data: the folder of the database and the media. models: name -> folder. database: SQLAlchemy's URL, None for
-    SQLite in `data`. loras: a folder of low-rank adapters that requests may name, None for none. key: what clients must
-    name, None for nothing. hosts: the names that it may be called by (against DNS rebinding), none for any. grace:
-    seconds in which a running job may end when the server does. ahead: seconds of a live stream that are made before
-    they are heard. devices: where models compute, as PyTorch names them, a process for each; one device may be named
-    several times."""
+    SQLite in `data`. adapters: a field of requests (`adapters.KINDS`) -> the folder of what may be named in it.
+    key: what clients must name, None for nothing. hosts: the names that it may be called by (against DNS rebinding),
+    none for any. grace: seconds in which a running job may end when the server does. ahead: seconds of a live stream
+    that are made before they are heard. devices: where models compute, as PyTorch names them, a process for each; one
+    device may be named several times."""
 
     data: Path
     models: Mapping[str, Path]
     database: str | None = None
-    loras: Path | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
     key: str | None = None
     hosts: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
@@ -71,9 +71,11 @@ class Service:
         settings.data.mkdir(parents=True, exist_ok=True)
         self.settings, self.limits = settings, settings.limits
         self.models = Offers(settings.models)
-        loras.offered(settings.loras)  # OSError for a folder that cannot be read
+        for kind, folder in settings.adapters.items():
+            adapters.offered(kind, folder)  # OSError for a folder that cannot be read
         self._lock = _only(settings.data / "lock")
         self.media = Media((settings.data / "media").absolute())
+        adapters.link(self.media.folder, settings.adapters)
         self.store = Store(settings.database or f"sqlite:///{(settings.data / 'jobs.sqlite').absolute()}")
         self.batches = Batches(self.store)
         self.board = Board()
@@ -85,9 +87,9 @@ class Service:
         settings, devices = self.settings, list(self.settings.devices)
         models = {name: Path(folder).absolute() for name, folder in settings.models.items()}
         sharing = sum(_is_cpu(device) for device in devices)
-        made = []
+        made, kinds = [], tuple(settings.adapters)
         for number, device in enumerate(devices):
-            about = (models, self.media, self.limits, settings.loras, device, sharing if _is_cpu(device) else 1)
+            about = (models, self.media, self.limits, kinds, device, sharing if _is_cpu(device) else 1)
             made.append((device, Process(f"mediagen-studio-{number}", studio, *about)))
         if devices == ["cpu"]:  # which is there
             return made
@@ -125,8 +127,11 @@ class Service:
         offer = self.models.find(asked.model, asked.modality)
         options = {name: value for name, value in asked.options.items() if value is not None}
         options.setdefault("seed", secrets.randbelow(2**32))
-        check_words(self.limits, *(options.get(name, ()) for name in ("prompt", "negative", "lyrics")))
-        loras.check(self.settings.loras, options.get("lora"))
+        texts = (options.get(name, ()) for name in ("prompt", "negative", "lyrics"))
+        check_words(self.limits, *texts, list(options.get("words", ())))
+        adapters.check(self.settings.adapters, options)
+        if "refiner" in options:
+            self.models.find(options["refiner"], asked.modality, "refiner")
         record = Record(
             id=f"{LETTERS[asked.modality]}_{secrets.token_hex(12)}",
             endpoint=asked.endpoint,

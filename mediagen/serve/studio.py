@@ -6,21 +6,23 @@ way, memory that runs out) ends no more than that.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+from . import adapters
 from .chunks import CODING, pieces
 from .errors import Refused, reason
 from .limits import Limits, check_job
-from .loras import offered
 from .media import Media
 from .models import Models
 from .records import Record
 
 Batch = Sequence[tuple[Record, Any]]
+READ = ("encode", 1)  # the event after which a walk begins
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,21 +45,22 @@ class Studio:
         models: Mapping[str, Path],
         media: Media,
         limits: Limits,
-        loras: Path | None = None,
+        kinds: Sequence[str] = (),
         device: str = "cpu",
         sharing: int = 1,
     ) -> None:
-        """loras: the folder of adapters. This process works in it, so that requests carry their names alone. device:
-        where it computes, as PyTorch names it; sharing: how many processes share the cores of the CPU."""
+        """kinds: of adapters whose folders are linked in the media folder. This process works there, so that requests
+        carry names alone. device: where it computes, as PyTorch names it; sharing: how many processes share the cores
+        of the CPU."""
         self._models, self._media, self._limits = Models(models, device), media, limits
         self._names = {str(folder): name for name, folder in models.items()}
         self._device = device
         if sharing > 1:
             _share_cores(sharing)
-        self._loras = loras
-        if loras is not None:
-            os.chdir(loras)
-            self._loras = Path()
+        self._adapters = {kind: Path(kind) for kind in kinds}
+        if kinds:
+            os.chdir(media.folder)
+        self._reading = Lock()
         self._streams: dict[str, tuple[Any, Iterator[bytes]]] = {}
 
     def place(self) -> str:
@@ -71,12 +74,12 @@ class Studio:
             raise ValueError(f"there is no device {self._device!r} here: {reason(error)[:200]}") from error
         return str(one.device)
 
-    def _refused(self, error: BaseException) -> Refused:
+    def _refused(self, error: BaseException, param: str | None = None) -> Refused:
         """In the words of the error; where media and models lie is nobody's business."""
         text = self._media.hidden(reason(error))
         for folder in sorted(self._names, key=len, reverse=True):
             text = text.replace(folder, self._names[folder])
-        return Refused(message=text)
+        return Refused(message=text, param=param)
 
     # ---- jobs
 
@@ -84,12 +87,14 @@ class Studio:
         """With what its job will be. Refused if there can be no such job."""
         try:
             pipeline = self._opened(record)
-            job = self._job(pipeline, record)
-            check_job(self._limits, record.modality, job)
-            pipeline.check(job)
+            with self._reading:
+                job = self._job(pipeline, record)
+                check_job(self._limits, record.modality, job)
+                pipeline.check(job)
+                same = pipeline.alike(job)
         except (ValueError, OverflowError) as error:
             raise self._refused(error) from error
-        first, same = job.requests[0], pipeline.alike(job)
+        first = job.requests[0]
         about = {"size": list(first.size), "seconds": first.seconds, "steps": first.walk.steps, **record.about}
         alike = sha256(same.encode()).hexdigest() if same else ""
         return replace(record, alike=alike, count=len(job.requests), about=about)
@@ -97,10 +102,29 @@ class Studio:
     def make(self, records: Sequence[Record]) -> Iterator[News]:
         """The media of jobs that are alike, made together and kept; one batch at a time."""
         pipeline = self._opened(records[0])
-        batch = [(record, self._job(pipeline, record)) for record in records]
-        with closing(pipeline.stream(pipeline.together([job for _, job in batch]))) as events:
+        with self._reading:
+            batch = [(record, self._job(pipeline, record)) for record in records]
+            whole = pipeline.together([job for _, job in batch])
+        with closing(self._walked(pipeline, whole)) as events:
             for event in events:
                 yield self._news(batch, event)
+
+    def _walked(self, pipeline: Any, job: Any) -> Iterator[Any]:
+        """Its events. While texts are read, and adapters are put on the model and taken off, no other job is planned:
+        tokenizers and what files were read are not for two threads at once. Whatever ends it, the model is plain."""
+        events, walks = pipeline.stream(job), False
+        try:
+            while True:
+                with nullcontext() if walks else self._reading:
+                    event = next(events, None)
+                if event is None:
+                    return
+                yield event
+                walks = 0 < event.step < event.total or event.stage == "decode" or (event.stage, event.step) == READ
+        finally:
+            with self._reading:
+                events.close()
+                pipeline.adapters.off()
 
     def _news(self, batch: Batch, event: Any) -> News:
         if event.stage == "done":
@@ -120,19 +144,24 @@ class Studio:
         return News(stage="done", files=files, broken=broken)
 
     def _opened(self, record: Record) -> Any:
-        return self._models.open(record.model, adapted=bool(record.asked.get("lora")))
+        """Its model; of a job that is refined, both models as one. What is put on one that also makes live streams, is
+        put on another one of it: they are made at the same time."""
+        asked = record.asked
+        if "refiner" in asked:
+            try:
+                return self._models.both(record.model, asked["refiner"], asked.get("share"))
+            except ValueError as error:
+                raise self._refused(error, "refiner") from error
+        return self._models.open(record.model, adapted=record.modality == "audio" and bool(asked.get("lora")))
 
     def _job(self, pipeline: Any, record: Record) -> Any:
         """A record's job for its pipeline: the same one each time it is built."""
-        options = dict(record.asked)
+        options = {name: value for name, value in record.asked.items() if name not in ("refiner", "share")}
         given = {option: self._media.load(place) for option, place in record.sources.items()}
+        options |= adapters.placed(self._adapters, options, given)
+        given = {option: one for option, one in given.items() if "." not in option}
         if "mask" in given and options.get("size"):
             given["mask"] = _scaled(given["mask"], tuple(options["size"]))
-        if "lora" in options:
-            places = offered(self._loras)
-            options["lora"] = [(places[name], weight) for name, weight in options["lora"] if name in places]
-            if len(options["lora"]) < len(record.asked["lora"]):
-                raise ValueError("a lora that is asked for is not there any more")
         return pipeline.job(**options, **given, previews=True)
 
     # ---- music that streams

@@ -6,6 +6,7 @@ Nothing of a name that was given reaches the file system, and nothing of the byt
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,42 @@ from .process import Gone
 from .records import Record
 from .service import Service
 
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how files of pictures begin; a WebP is a RIFF
+FILMS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM; AVI
 
-async def given(request: Request, value: Any, modality: str, param: str, *, required: bool = True) -> str | None:
-    """An upload, the id of a file or of a job, or a data: URL -> the name of what it holds in the media folder."""
+
+def kind_of(content: bytes) -> str:
+    """What a file holds, by its first bytes."""
+    if content.startswith(PICTURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP"):
+        return "image"
+    mp4 = content[4:8] == b"ftyp" and content[8:11] != b"M4A"
+    return "video" if mp4 or (content.startswith(FILMS) and content[8:12] != b"WAVE") else "audio"
+
+
+async def given(
+    request: Request, value: Any, modality: str | Sequence[str], param: str, *, required: bool = True
+) -> str | None:
+    """An upload, the id of a file or of a job, or a data: URL -> the name of what it holds in the media folder.
+    modality: what it may be; of several an upload is what its first bytes say, if that is one of them."""
     service: Service = request.app.state.service
     request.state.given = [*getattr(request.state, "given", ())]
+    modalities = (modality,) if isinstance(modality, str) else tuple(modality)
     if value in (None, ""):
         if required:
             raise Refused(message=f"{param} is missing", code="missing_required_parameter", param=param)
         return None
     if hasattr(value, "read"):
-        return await _noted(request, await value.read(), modality, param)
+        return await _noted(request, await value.read(), modalities, param)
     value = _named(value, param)
     if value.startswith("data:"):
-        return await _noted(request, _decoded(value, param), modality, param)
-    return await run_in_threadpool(_found, service, value, modality, param)
+        return await _noted(request, _decoded(value, param), modalities, param)
+    return await run_in_threadpool(_found, service, value, modalities, param)
 
 
-async def _noted(request: Request, content: bytes, modality: str, param: str) -> str:
+async def _noted(request: Request, content: bytes, modalities: tuple[str, ...], param: str) -> str:
     """Stored, and taken away again if the request is refused after all."""
+    told = kind_of(content) if len(modalities) > 1 else ""
+    modality = told if told in modalities else modalities[0]
     place = await stored(request.app.state.service, content, modality, param)
     request.state.given = [*request.state.given, place]
     return place
@@ -68,20 +86,20 @@ def _decoded(url: str, param: str) -> bytes:
         raise Refused(message=f"{param}: the data: URL is no base64", param=param) from error
 
 
-def _found(service: Service, name: str, modality: str, param: str) -> str:
+def _found(service: Service, name: str, modalities: tuple[str, ...], param: str) -> str:
     """Names are looked up, never opened: an id is a key of a table. A job's second result is "img_...:1"."""
     kept = service.store.kept(name)
     job, _, number = name.partition(":")
     record = service.store.get(job) if kept is None else None
-    if kept is not None and MODALITY.get(Path(kept.place).suffix) == modality:
+    if kept is not None and MODALITY.get(Path(kept.place).suffix) in modalities:
         return kept.place
-    if record is not None and record.modality == modality and record.results:
+    if record is not None and record.modality in modalities and record.results:
         if not re.fullmatch(r"[0-9]{0,4}", number):
             raise missing(f"result of {record.id},", number)
         return place_of(record, int(number or 0))
     if kept is None and record is None:
         raise Refused(message=missing("file or job", name).message, status=404, code="not_found", param=param)
-    said = f"{param}: {name[:80]!r} holds no {modality}"
+    said = f"{param}: {name[:80]!r} holds no {' or '.join(modalities)}"
     raise Refused(message=said, param=param)
 
 

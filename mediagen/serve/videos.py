@@ -7,9 +7,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import Field, field_validator
 
+from .adapted import Adapted, put
 from .answers import STATUS, content, file_of, percent
 from .errors import Refused, missing
-from .fields import Common, Given, Timeline, Words, documented, read, size_of
+from .fields import Given, Timeline, Words, documented, read, size_of
 from .media import FORMATS
 from .records import Record
 from .service import Asked, Service, done
@@ -21,7 +22,7 @@ ENDPOINTS = ("videos.create", "videos.remix", "videos.edits", "videos.extensions
 POLL = {"openai-poll-after-ms": "500"}  # what OpenAI's poll helper reads
 
 
-class Film(Common):
+class Film(Adapted):
     """seconds: of the clip; fps and num_frames say the same in frames. input_reference: the picture that it begins
     with; last: the one that it ends with. A prompt may be a timeline [[second, text], ...]."""
 
@@ -41,12 +42,12 @@ class Film(Common):
         return None if value == "" else value
 
 
-class Remix(Common):
+class Remix(Adapted):
     prompt: Words
     strength: Annotated[float, Field(gt=0, le=1)] = 0.6
 
 
-class Edit(Common):
+class Edit(Adapted):
     """video: a film, or the id of one; mask: a picture that is white where the film is made anew; start, end: the
     seconds that this is done in. With neither it is varied by `strength`."""
 
@@ -58,7 +59,7 @@ class Edit(Common):
     strength: Annotated[float | None, Field(gt=0, le=1)] = None
 
 
-class Extension(Common):
+class Extension(Adapted):
     """seconds: how much is put after the film; left: before it."""
 
     prompt: Words
@@ -163,7 +164,7 @@ async def remix(request: Request, video_id: Name) -> Response:
     model = body.model or source.model
     sources, about = {"start": source.results[0]}, {"remixed_from": source.id}
     asked = {"model": model, "options": options, "sources": sources, "about": about}
-    return await _queued(request, Asked(endpoint="videos.remix", modality="video", **asked))
+    return await _queued(request, body, Asked(endpoint="videos.remix", modality="video", **asked))
 
 
 def _still(service: Service, place: str, variant: str) -> FileResponse:
@@ -183,15 +184,16 @@ def _seconds(service: Service, body: Film) -> float | None:
 
 
 async def _submitted(
-    request: Request, endpoint: str, body: Common, options: dict[str, Any], sources: dict[str, str]
+    request: Request, endpoint: str, body: Adapted, options: dict[str, Any], sources: dict[str, str]
 ) -> Response:
     asked = {"model": body.model, "options": options, "sources": sources}
-    return await _queued(request, Asked(endpoint=endpoint, modality="video", **asked))
+    return await _queued(request, body, Asked(endpoint=endpoint, modality="video", **asked))
 
 
-async def _queued(request: Request, asked: Asked) -> Response:
+async def _queued(request: Request, body: Adapted, asked: Asked) -> Response:
     service: Service = request.app.state.service
-    return JSONResponse(video_object(service, await service.submit(asked)), headers=POLL)
+    record = await service.submit(await put(request, body, asked))
+    return JSONResponse(video_object(service, record), headers=POLL)
 
 
 def _found(request: Request, name: str) -> Record:

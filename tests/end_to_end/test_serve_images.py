@@ -30,7 +30,7 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     model = with_preview(tiny_model, tmp_path_factory.mktemp("previewed"))
     data = tmp_path_factory.mktemp("data")
     limits, loras = {"upload_pixels": 300_000, "body": 2_000_000}, with_lora(tmp_path_factory.mktemp("loras"))
-    with served(settings(data, {"tiny": model}, limits=limits, loras=loras)) as running:
+    with served(settings(data, {"tiny": model}, limits=limits, adapters={"lora": loras})) as running:
         yield running
 
 
@@ -85,7 +85,7 @@ def test_all_the_extra_fields_reach_the_walk(client: Any, pipeline: Any) -> None
 def test_adapters_are_named_and_what_is_made_beside_them_does_not_see_them(
     client: Any, http: Any, pipeline: Any, server: Any
 ) -> None:
-    folder = server[1].state.service.settings.loras
+    folder = server[1].state.service.settings.adapters["lora"]
     assert [one["id"] for one in http.get("/v1/loras").json()["data"]] == ["bright", "style"]
     plain, extra = pipeline.generate("a cat", seed=1, steps=2), {"seed": 1, "steps": 2}
     asked = [
@@ -97,7 +97,7 @@ def test_adapters_are_named_and_what_is_made_beside_them_does_not_see_them(
         made = pipeline.generate("a cat", seed=1, steps=2, lora=meant)
         assert (pixels(answer.data[0].b64_json) == made.pixels).all() and (made.pixels != plain.pixels).any()
         text = Pil.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).text["mediagen"]
-        assert '"style.safetensors"' in text and str(folder) not in text
+        assert '"./lora/style.safetensors"' in text and str(folder) not in text
         answer = client.images.generate(prompt="a cat", extra_body=extra)
         assert (pixels(answer.data[0].b64_json) == plain.pixels).all()
     for wrong in ("none", "../style", str(folder / "style.safetensors"), "style.safetensors", "owner/name"):

@@ -1,0 +1,415 @@
+"""Control networks, learned words, image prompts and refiners on the server: what requests may name, and that they make
+what the library makes."""
+
+import base64
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("diffusers")
+pytest.importorskip("accelerate")
+sys.path.append(str(Path(__file__).parents[1] / "families"))
+
+import adapted
+import controlled
+import numpy as np
+import test_image_prompts
+import tiny
+import tiny_clips
+import tiny_image
+import torch
+from PIL import Image as Pil
+from safetensors.torch import save_file
+from serving import served, settings, until
+
+import mediagen
+from mediagen.conditioners import hints
+from mediagen.modalities import image, video
+from mediagen.serve import adapters
+from mediagen.serve.adapted import Adapted, Refined
+from mediagen.serve.errors import Refused
+from mediagen.serve.fields import _collected, fitted
+from mediagen.serve.limits import Limits
+from mediagen.serve.media import Media
+from mediagen.serve.models import Models
+from mediagen.serve.records import Record
+from mediagen.serve.studio import Studio
+
+SIDE = controlled.SIDE
+WALK = {"seed": 3, "steps": 2}
+TEXT = {"prompt": "a red cat", "size": f"{SIDE}x{SIDE}", **WALK}
+
+
+def laid(folder: Path, pipe: Any, family: str) -> dict[str, Path]:
+    """What an operator lays out: folders of each kind, with what fits this model."""
+    unet = controlled.network(pipe)
+    folders = {kind: folder / kind for kind in ("lora", "control", "words", "image_prompt")}
+    for place in folders.values():
+        place.mkdir(parents=True)
+    adapted.diffusers({"unet": adapted.factors(unet, ("to_q",), 3)}, folders["lora"] / "style.safetensors")
+    for number, name in enumerate(("edges", "shade")):
+        controlled.drawn(folders["control"] / name, family, unet, 11 + number)
+    width = {"emb_params": torch.ones(2, 32)} if family == "sd" else {"clip_l": torch.ones(2, 32)}
+    save_file(width, folders["words"] / "sks.safetensors")
+    (folders["image_prompt"] / "looks").mkdir()
+    test_image_prompts.adapter(folders["image_prompt"] / "looks", unet, 21)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.sd(tmp_path_factory.mktemp("sd"), tiny.scheduler("DDIMScheduler", **tiny.DDIM))
+
+
+@pytest.fixture(scope="module")
+def folders(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return laid(tmp_path_factory.mktemp("adapters"), mediagen.load(sd), "sd")
+
+
+@pytest.fixture
+def studio(sd: Path, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
+    """What makes jobs, in this process and in the folder of the media."""
+    media = Media(tmp_path / "media")
+    monkeypatch.chdir(media.folder)
+    adapters.link(media.folder, folders)
+    made = Studio({"sd": sd}, media, Limits(), tuple(folders))
+    controlled.picture(1).save(media.folder / "given-shown.png")
+    return made
+
+
+def job(name: str = "1", sources: tuple[str, ...] = (), **options: Any) -> Record:
+    asked = {"prompt": "a red cat", "size": [SIDE, SIDE], **WALK, **options}
+    places = dict.fromkeys(sources, "given-shown.png")
+    return Record(id=name, endpoint="", modality="image", model="sd", asked=asked, sources=places)
+
+
+def made(studio: Studio, record: Record) -> Any:
+    *_, last = studio.make([studio.plan(record)])
+    return image.load(studio._media.folder / last.files[record.id][0])
+
+
+# ---- what may be named
+
+
+def test_what_lies_in_a_folder_is_named_and_nothing_else(folders: dict[str, Path], tmp_path: Path) -> None:
+    assert adapters.offered("control", folders["control"]) == {"edges": "edges", "shade": "shade"}
+    assert adapters.offered("words", folders["words"]) == {"sks": "sks.safetensors"}
+    assert adapters.offered("image_prompt", folders["image_prompt"]) == {"looks": "looks/ip.safetensors"}
+    assert adapters.offered("control", None) == {}
+    for name, kind in (("dpt", "DPTForDepthEstimation"), ("people", "VitPoseForPoseEstimation"), ("x", "BertModel")):
+        (tmp_path / "hint" / name).mkdir(parents=True)
+        (tmp_path / "hint" / name / "config.json").write_text(json.dumps({"architectures": [kind]}))
+    (tmp_path / "hint" / "config.json").write_text("[")
+    seen = adapters.offered("hint", tmp_path / "hint")
+    assert seen == {"depth:dpt": "dpt", "pose:people": "people"}
+    placed = adapters.placed(
+        {"control": folders["control"], "hint": tmp_path / "hint"},
+        {"control": [{"name": "edges", "hint": "depth:dpt"}]},
+        {"control.0": "a picture"},
+    )
+    assert placed["control"][0]["hint"] == f"depth:./{tmp_path / 'hint'}/dpt"
+
+
+def test_hints_are_those_of_the_library() -> None:
+    assert set(adapters.HINTS) == set(hints.PLAIN) and set(adapters.SEEN.values()) == set(hints.ESTIMATED)
+
+
+@pytest.mark.parametrize("wrong", ["none", "../control/edges", "edges/config.json", "owner/name", "", ".", "edges\0"])
+def test_a_name_is_no_path(folders: dict[str, Path], wrong: str) -> None:
+    asked = {
+        "lora": [(wrong, 1.0)],
+        "words": {"sks": wrong},
+        "control": [{"name": wrong}],
+        "image_prompt": [{"name": wrong}],
+    }
+    for kind, value in asked.items():
+        with pytest.raises(Refused, match=r"there is no .* here: ") as caught:
+            adapters.check(folders, {kind: value})
+        about = caught.value.body["error"]
+        assert (caught.value.status, about["param"], about["code"]) == (404, kind, f"{kind}_not_found")
+        with pytest.raises(Refused, match="none is offered"):
+            adapters.check({}, {kind: value})
+    for hint in (wrong, f"depth:{wrong}", "depth:/etc", "depth:Intel/dpt-large"):
+        if hint:
+            with pytest.raises(Refused, match=r"there is no hint .* here: canny, luminance"):
+                adapters.check(folders, {"control": [{"name": "edges", "hint": hint}]})
+
+
+def test_fields_of_json_and_of_forms() -> None:
+    one = fitted(Adapted, {"control": {"name": "edges", "image": "file-1", "weight": 0.5}, "words": "sks"})
+    assert (one.control[0].name, one.control[0].image, one.control[0].weight) == ("edges", "file-1", 0.5)
+    assert one.walk["words"] == ["sks"]
+    items = [("control[name]", "edges"), ("control[image]", "file-1"), ("control[weight]", ""), ("words[a cat]", "sks")]
+    form = fitted(Adapted, _collected(items))
+    assert form.control[0].weight == 1 and form.walk["words"] == {"a cat": "sks"}
+    empty = fitted(Refined, {"control": "", "words": "", "image_prompt": "", "refiner": "", "share": ""})
+    assert not any((empty.control, empty.walk["words"], empty.image_prompt, empty.refiner, empty.share))
+    assert fitted(Refined, {"refiner": "two", "share": 0.7}).walk["share"] == 0.7
+    with pytest.raises(Refused, match=r"control\[name\] is there more than once"):
+        _collected([("control[name]", "edges"), ("control[name]", "shade")])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"control": "edges"}, "control"),
+        ({"control": [{"image": "x"}]}, "control.0.name"),
+        ({"control": {"name": "edges", "weight": 11}}, "control.0.weight"),
+        ({"control": {"name": "edges", "start": 0.5, "end": 0.5}}, "control.0"),
+        ({"control": {"name": "edges", "path": "/etc"}}, "control.0.path"),
+        ({"control": [{"name": "edges"}] * 5}, "control"),
+        ({"image_prompt": {"name": "looks", "encoder": "/etc"}}, "image_prompt.0.encoder"),
+        ({"words": {"": "sks"}}, "words"),
+        ({"share": 0.5}, "share"),
+        ({"refiner": "two", "share": 1}, "share"),
+        ({"refiner": "two", "control": {"name": "edges"}}, "refiner"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong: dict[str, Any], param: str) -> None:
+    with pytest.raises(Refused) as caught:
+        assert fitted(Refined, wrong).walk
+    about = caught.value.body["error"]
+    assert caught.value.status == 400 and about["param"].startswith(param) and param.split(".")[0] in about["message"]
+
+
+# ---- what is made
+
+
+def meant(kind: str, folders: dict[str, Path]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]:
+    """(what a request says, the pictures that it shows, the same as options of the library)."""
+    picture = controlled.picture(1)
+    if kind == "control":
+        asked = {"name": "edges", "hint": "luminance", "weight": 0.7, "end": 0.6}
+        more = {name: value for name, value in asked.items() if name != "name"}
+        return {kind: [asked]}, ("control.0",), {kind: {"model": folders[kind] / "edges", "image": picture, **more}}
+    if kind == "image_prompt":
+        file = folders[kind] / "looks" / "ip.safetensors"
+        return {kind: [{"name": "looks"}]}, ("image_prompt.0",), {kind: (file, picture)}
+    if kind == "words":
+        return {kind: {"red": "sks"}}, (), {kind: {"red": folders[kind] / "sks.safetensors"}}
+    return {kind: [("style", 0.5)]}, (), {kind: (folders[kind] / "style.safetensors", 0.5)}
+
+
+@pytest.mark.parametrize("kind", ["lora", "control", "words", "image_prompt"])
+def test_the_same_as_the_library_and_nothing_of_it_afterwards(
+    kind: str, studio: Studio, sd: Path, folders: dict[str, Path]
+) -> None:
+    """On one model: each job is what a fresh one makes, and can be made again from its file."""
+    asked, sources, options = meant(kind, folders)
+    fresh, plain = (
+        Models({"sd": sd}).open("sd").generate("a red cat", size=SIDE, **WALK, **each).sha256 for each in (options, {})
+    )
+    one = made(studio, job("one", sources, **asked))
+    assert one.sha256 == fresh != plain == made(studio, job("after")).sha256
+    assert f'"path": "./{kind}/' in one.metadata and str(folders[kind].parent) not in one.metadata
+    assert mediagen.replay(studio._media.folder / "one-0.png").equal
+
+
+def test_a_job_that_is_left_leaves_nothing(studio: Studio) -> None:
+    """After each of its events."""
+    plain = made(studio, job("plain")).sha256
+    asked = job("led", ("control.0",), control=[{"name": "edges"}], lora=[("style", 1.0)], words={"red": "sks"})
+    count = len(list(studio.make([asked])))
+    unet = studio._models.open("sd").model.adapts.parts["unet"]
+    for stop in range(1, count):
+        events = studio.make([asked])
+        for _ in range(stop):
+            next(events)
+        events.close()
+        assert not any(part._forward_hooks for part in unet.modules())
+        assert made(studio, job("after")).sha256 == plain
+
+
+def test_what_went_away_is_not_looked_for_elsewhere(
+    sd: Path, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is named like a repository, and gone, is not fetched."""
+    import huggingface_hub
+
+    fetched: list[Any] = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **_: fetched.append(a))
+    mine = tmp_path / "mine"
+    shutil.copytree(folders["control"], mine)
+    media = Media(tmp_path / "media")
+    monkeypatch.chdir(media.folder)
+    controlled.picture(1).save(media.folder / "given-shown.png")
+    adapters.link(media.folder, {"control": mine})
+    studio = Studio({"sd": sd}, media, Limits(), ("control",))
+    asked = job("1", ("control.0",), control=[{"name": "edges"}])
+    shutil.rmtree(mine / "edges")
+    with pytest.raises(Refused, match="the control network 'edges' that is asked for is not there any more"):
+        studio.plan(asked)
+    with pytest.raises(ValueError, match=r"there is no \./control/edges"):
+        studio._models.open("sd").job("a cat", control=("./control/edges", controlled.picture(1)))
+    assert not fetched
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"control": [{"name": "edges", "mode": 1}]}, "./control/edges is no union network: leave out mode"),
+        ({"words": ["sks"]}, "the learned word 'sks' .* is in no prompt"),
+        ({"words": {"red": "sks"}, "control": [{"name": "sks"}]}, "the control network 'sks' that is asked for"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_it_waits(studio: Studio, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        studio.plan(job("1", ("control.0",) if "control" in options else (), **options))
+
+
+# ---- over HTTP
+
+
+def sent(answer: Any) -> str:
+    """The pixels of the one picture of an answer, as a hash."""
+    assert answer.status_code == 200, answer.text
+    return image.load(Pil.open(io.BytesIO(base64.b64decode(answer.json()["data"][0]["b64_json"])))).sha256
+
+
+def told(answer: Any) -> tuple[int, str | None, str]:
+    error = answer.json()["error"]
+    return answer.status_code, error["param"], error["message"]
+
+
+@pytest.mark.slow
+def test_pictures_are_led_over_http(sd: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+    """Whatever names the picture that is shown; two at once; a wrong one leaves nothing behind."""
+    httpx = pytest.importorskip("httpx")
+    pipe = Models({"sd": sd}).open("sd")
+    controlled.picture(1).save(tmp_path / "shown.png")
+    content = (tmp_path / "shown.png").read_bytes()
+    url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    with served(settings(tmp_path / "data", {"sd": sd}, adapters=folders)) as (place, app):
+        http, media = httpx.Client(base_url=f"{place}/v1", timeout=120), app.state.service.media
+        listed = [(one["object"], one["id"]) for one in http.get("/adapters").json()["data"]]
+        assert ("control", "edges") in listed and ("hint", "canny") in listed and ("words", "sks") in listed
+        assert [one["id"] for one in http.get("/loras").json()["data"]] == ["style"]
+
+        def made(address: str = "images/generations", **body: Any) -> str:
+            return sent(http.post(f"/{address}", json=TEXT | body))
+
+        def library(**options: Any) -> str:
+            return pipe.generate("a red cat", size=SIDE, **WALK, **options).sha256
+
+        plain, picture = made(), controlled.picture(1)
+        kept = http.post("/files", files={"file": ("shown.png", content)}).json()["id"]
+        led = library(control=(folders["control"] / "edges", picture))
+        assert plain == library() != led
+        assert made(control={"name": "edges", "image": url}) == led == made(control={"name": "edges", "image": kept})
+        form = {"control[name]": "edges", **{name: str(value) for name, value in TEXT.items()}}
+        answer = http.post("/images/generations", data=form, files={"control[image]": ("x.png", content)})
+        assert sent(answer) == led
+        both = [
+            {"name": "edges", "image": kept, "hint": "canny"},
+            {"name": "shade", "image": url, "start": 0.5, "weight": 2},
+        ]
+        options = [{"model": folders["control"] / one["name"], **one, "image": picture} for one in both]
+        for one in options:
+            one.pop("name")
+        assert made(control=both) == library(control=options) != led
+        assert made(words={"red": "sks"}, image_prompt={"name": "looks", "image": kept, "weight": 0.5}) == library(
+            words={"red": folders["words"] / "sks.safetensors"},
+            image_prompt=(folders["image_prompt"] / "looks" / "ip.safetensors", picture, 0.5),
+        )
+        varied = pipe.vary(picture, "a red cat", strength=0.6, **WALK, control=options[0]).sha256
+        assert made("images/variations", image=kept, control=both[0]) == varied
+        assert made() == plain
+        before = set(media.given())
+        for wrong, status, param, message in (
+            ({"control": {"name": "../control/edges", "image": url}}, 404, "control", "here: edges, shade"),
+            ({"control": {"name": "edges", "image": url, "hint": "depth:/etc"}}, 404, "control", "canny, luminance"),
+            ({"control": {"name": "edges"}}, 400, "control.0.image", "is missing"),
+            ({"control": {"name": "edges", "image": "http://127.0.0.1:1/x.png"}}, 404, "control.0.image", "no file"),
+            ({"control": {"name": "edges", "image": "/etc/passwd"}}, 404, "control.0.image", "no file or job"),
+            ({"control": {"name": "edges", "image": "data:;base64,aaaa"}}, 400, "control.0.image", "cannot be read"),
+            ({"control": {"name": "edges", "image": url, "mode": 1}}, 400, None, "is no union network"),
+            ({"image_prompt": {"name": "edges", "image": url}}, 404, "image_prompt", "here: looks"),
+            ({"words": ["sks"]}, 400, None, "is in no prompt"),
+            ({"refiner": "none"}, 404, "refiner", "for image: sd"),
+        ):
+            got = told(http.post("/images/generations", json=TEXT | wrong))
+            assert got[:2] == (status, param) and message in got[2] and str(tmp_path) not in got[2], (wrong, got)
+        assert set(media.given()) == before
+        http.close()
+
+
+@pytest.mark.slow
+def test_a_refiner_over_http(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `ensemble` makes of the same two, also with a LoRA; then the base alone again; and a replay."""
+    httpx = pytest.importorskip("httpx")
+    plan = tiny.scheduler("EulerDiscreteScheduler", **tiny.LEADING)
+    models = {"base": tiny.sdxl(tmp_path / "base", plan), "refiner": tiny_image.sdxl_refiner(tmp_path / "two", plan)}
+    models["other"] = tiny_model
+    base, refiner = (Models(models).open(name) for name in ("base", "refiner"))
+    folders = laid(tmp_path / "adapters", base, "sdxl")
+    asked = TEXT | {"model": "base", "steps": 5, "wait": True}
+    with served(settings(tmp_path / "data", models, adapters=folders)) as (place, app):
+        http = httpx.Client(base_url=f"{place}/v1", timeout=120)
+
+        def made(**body: Any) -> str:
+            return sent(http.post("/images/generations", json=asked | body))
+
+        def library(pipe: Any, **options: Any) -> str:
+            return pipe.generate("a red cat", size=SIDE, seed=3, steps=5, **options).sha256
+
+        alone, lora = library(base), (folders["lora"] / "style.safetensors", 1.0)
+        assert made() == alone
+        assert made(refiner="refiner") == library(mediagen.ensemble(base, refiner)) != alone
+        half = mediagen.ensemble(base, refiner, share=0.5)
+        assert made(refiner="refiner", share=0.5, guidance_scale_2=3) == library(half, guidance_2=3.0)
+        assert made(refiner="refiner", share=0.5, lora="style") == library(half, lora=[lora])
+        assert made() == alone
+        for wrong, param, message in (
+            ({"refiner": "other"}, "refiner", "the latents of base are"),
+            ({"refiner": "refiner", "share": 2}, "share", "less than 1"),
+            ({"refiner": "refiner", "image_prompt": {"name": "looks"}}, "refiner", "leave out one of them"),
+        ):
+            got = told(http.post("/images/generations", json=asked | wrong))
+            assert got[:2] == (400, param) and message in got[2], got
+        http.close()
+        newest = app.state.service.store.all(limit=2)[1]
+        monkeypatch.chdir(app.state.service.media.folder)
+        again = mediagen.replay(newest.results[0])
+        assert again.equal and again.request.refined.share == 0.5 and again.request.lora[0].path.startswith("./lora/")
+
+
+@pytest.mark.slow
+def test_a_clip_is_led_by_a_picture_and_by_a_clip(tmp_path: Path) -> None:
+    httpx = pytest.importorskip("httpx")
+    plan = tiny.scheduler("DDIMScheduler", **tiny_clips.ANIMATED, **tiny_clips.LINSPACE)
+    models = {"moving": tiny_clips.animatediff(tmp_path / "model", plan)}
+    pipe = Models(models).open("moving")
+    still = mediagen.load(tiny.sd(tmp_path / "still", tiny.scheduler("DDIMScheduler", **tiny.DDIM)))
+    folders = {"control": tmp_path / "controls"}
+    net = controlled.drawn(folders["control"] / "edges", "sd", controlled.network(still), 11)
+    controlled.picture(1).save(tmp_path / "shown.png")
+    plain = pipe.generate("a red cat", size=SIDE, **WALK)
+    noise = np.random.default_rng(1).integers(0, 256, plain.frames.shape, np.uint8)
+    video.Video(noise, plain.rate).save(tmp_path / "shown.mkv")
+    body = {name: str(value) for name, value in TEXT.items()}
+    with served(settings(tmp_path / "data", models, adapters=folders)) as (place, app):
+        http, service = httpx.Client(base_url=f"{place}/v1", timeout=120), app.state.service
+        for file in ("shown.png", "shown.mkv", None):
+            form = {"control[name]": "edges", "control[weight]": "0.8"} if file else {}
+            files = {"control[image]": (file, (tmp_path / file).read_bytes())} if file else None
+            answer = http.post("/videos", data=body | form, files=files)
+            assert answer.status_code == 200, answer.text
+            record = until(service, answer.json()["id"])
+            assert record.state == "done", record.reason
+            options = {"control": (net, tmp_path / file, 0.8)} if file else {}
+            made = pipe.generate("a red cat", size=SIDE, **WALK, **options).sha256
+            assert video.load(service.media.folder / record.results[0]).sha256 == made
+            assert (made == plain.sha256) is (file is None)
+        video.Video(noise[:2], plain.rate).save(tmp_path / "short.mkv")
+        form, short = {"control[name]": "edges"}, (tmp_path / "short.mkv").read_bytes()
+        answer = http.post("/videos", data=body | form, files={"control[image]": ("short.mkv", short)})
+        record = until(service, answer.json()["id"])
+        assert record.state == "failed" and "has 2 frames, the clip 16: give as many, or one" in record.reason
+        http.close()
