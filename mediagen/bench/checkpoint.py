@@ -6,14 +6,16 @@ it does not drown in their time; a whole call is measured with the networks them
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,11 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from ..core import solve
-from .loop import TARGETS, Call, Clock, Cost, cost, machine, row, timed
+from .loop import TARGETS, Call, Cost, machine, row
 
 PROMPT = "a red cat"
-NETWORKS = ("unet", "transformer", "transformer_2")
-NETWORKS += ("text_encoder", "text_encoder_2", "text_encoder_3", "language_model", "image_encoder", "vae")
+DENOISERS = ("unet", "transformer", "transformer_2")
+NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3", "language_model", "image_encoder", "vae")
+PARTS = ("step", "call", "whole")  # of a cost
+SLOWEST = 0.2  # the share of steps in which something else had the processor, which are left out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +43,7 @@ class Pair:
     mine: Call
     theirs: Call
     anew: Call
-    networks: Sequence[nn.Module]
+    networks: Mapping[str, nn.Module]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,7 +72,8 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
         raise ValueError(f"{source} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
     model, other = published.opened(source, _loading.read(options))
     other.set_progress_bar_config(disable=True)
-    pipe, networks = of(model), [part for name in NETWORKS if (part := other.components.get(name)) is not None]
+    pipe = of(model)
+    networks = {name: part for name in NETWORKS if (part := other.components.get(name)) is not None}
     given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
     first = example(pipe, given, PROMPT, steps=4)
     told = _told(other, first, pipe)
@@ -132,17 +137,34 @@ def apart(pair: Pair, steps: int = 4) -> float:
     return float((mine - other).norm() / other.norm()) if mine.shape == other.shape else float("inf")
 
 
-def overhead(pair: Pair, counts: tuple[int, int] = (5, 25), repeats: int = 5) -> tuple[Cost, Cost]:
-    """(ours, diffusers'): what a step and a call cost beside the networks, which only echo."""
-    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+def overhead(pair: Pair, steps: int = 25, repeats: int = 5) -> tuple[Cost, Cost]:
+    """(ours, diffusers'): what a step and a call cost beside the networks, which only echo: the least of `repeats`
+    walks of each side, which take turns."""
+    found: tuple[list[Cost], ...] = ([], [])
     with echoing(pair.networks) as clock:
         for turn in range(repeats + 1):
             for side, call in enumerate((pair.mine, pair.theirs)):
-                for steps in counts:
-                    one = timed(call, steps, clock)
-                    if turn:  # the first turn warms up
-                        found.setdefault((side, steps), []).append(one)
-    return cost(found, 0, counts), cost(found, 1, counts)
+                one = spent(call, steps, clock)
+                if turn:  # the first turn warms up
+                    found[side].append(one)
+    mine, other = (Cost(**{part: min(getattr(one, part) for one in side) for part in PARTS}) for side in found)
+    return mine, other
+
+
+def spent(call: Call, steps: int, clock: Echoes) -> Cost:
+    """What one walk costs beside networks that echo. Collecting garbage waits, as it may happen to either side."""
+    clock.reset()
+    gc.disable()
+    try:
+        begin = time.perf_counter()
+        call(steps)
+        end = time.perf_counter()
+    finally:
+        gc.enable()
+    own = sorted(clock.between(max(round(len(clock.calls) / steps), 1)))
+    usual = own[: math.ceil(len(own) * (1 - SLOWEST))]
+    step = sum(usual) / len(usual)
+    return Cost(step=step, call=end - begin - clock.seconds - sum(own) - step, whole=end - begin)
 
 
 def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float]:
@@ -158,15 +180,45 @@ def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float
     return median(found[0]), median(found[1]), median(found[2])
 
 
+@dataclass(kw_only=True, eq=False)
+class Echoes:
+    """Networks' seconds in all, and from when to when the denoising ones were in each of their calls."""
+
+    seconds: float = 0.0
+    calls: list[tuple[float, float]] = field(default_factory=list)
+
+    def reset(self) -> None:
+        self.seconds, self.calls = 0.0, []
+
+    def of(self, network: nn.Module, name: str, denoises: bool) -> Callable[..., Any]:
+        """A function of a network in its place: what it said."""
+        echo = Echo(forward=getattr(network, name))
+
+        def timed(*args: Any, **options: Any) -> Any:
+            begin = time.perf_counter()
+            given = echo(*args, **options)
+            end = time.perf_counter()
+            self.seconds += end - begin
+            if denoises:
+                self.calls.append((begin, end))
+            return given
+
+        return timed
+
+    def between(self, each: int) -> list[float]:
+        """Seconds beside the denoising networks from the first call of a step, of `each`, to that of the next one."""
+        apart = [then[0] - now[1] for now, then in pairwise(self.calls)]
+        return [sum(apart[first : first + each]) for first in range(0, len(apart) - each + 1, each)]
+
+
 @contextmanager
-def echoing(networks: Sequence[nn.Module]) -> Iterator[Clock]:
+def echoing(networks: Mapping[str, nn.Module]) -> Iterator[Echoes]:
     """Networks that echo meanwhile, of an autoencoder its encoder; a clock of what that takes."""
-    clock = Clock(function=lambda ask: ask())
+    clock = Echoes()
     with ExitStack() as after:
-        for network in networks:
+        for part, network in networks.items():
             name = "encode" if hasattr(network, "encode") else "forward"
-            echo = Echo(forward=getattr(network, name))
-            setattr(network, name, lambda *args, echo=echo, **options: clock(lambda: echo(*args, **options)))
+            setattr(network, name, clock.of(network, name, part in DENOISERS))
             after.callback(delattr, network, name)
         yield clock
 

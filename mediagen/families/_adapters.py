@@ -100,8 +100,10 @@ class PublishedVAE:
 
     mean, std: numbers, or one for each channel, by which raw latents are std * whitened + mean. Attention and norms may
     look at all of the media; `reach` is that of the convolutions. timed: whether the decoder is told how much noise is
-    left in the latents, which is none.
+    left in the latents, which is none. patch: latents a side that one position holds in its channels.
     """
+
+    patch = 1
 
     def __init__(
         self, vae: Any, spec: LatentSpec, reach: int | tuple[int, ...], mean: Any, std: Any, timed: bool = False
@@ -255,10 +257,19 @@ def defaults(pipe: Any, guidance: float | None = None) -> dict[str, Any]:
     return plain | {"solver": how.rule, "eta": how.eta, "timing": {"name": "Published"}}
 
 
-def picture(pipe: Any, about: About, *, sample: int | Sequence[int], patch: int = 1, **parts: Any) -> Model:
+def picture(
+    pipe: Any,
+    about: About,
+    *,
+    sample: int | Sequence[int],
+    patch: int = 1,
+    autoencoder: PublishedVAE | None = None,
+    **parts: Any,
+) -> Model:
     """The `Model` of a checkpoint that makes pictures. sample: latents a side that it is best at; patch: latents a side
-    of a token; parts: text, denoiser, schedule and what else its family says."""
-    vae = picture_vae(pipe.vae)
+    of a token; autoencoder: where it is not the plain one; parts: text, denoiser, schedule and what else its family
+    says."""
+    vae = picture_vae(pipe.vae) if autoencoder is None else autoencoder
     sides = (sample, sample) if isinstance(sample, int) else tuple(sample)
     size = {"size": vae.spec.size(sides), "multiple": vae.spec.stride[-1] * patch}
     return model(pipe, about, modality="image", autoencoder=vae, **size, **parts)

@@ -34,7 +34,7 @@ def fitted(model: Model, loading: Loading) -> Model:
             _compiled(network)
     cpu.fit(model, loading)
     if loading.tile is not None:
-        far = each_axis(model.autoencoder.reach, model.spec.dims)[-1]
+        far = each_axis(model.autoencoder.reach, model.spec.dims)[-1] * getattr(model.autoencoder, "patch", 1)
         tiled(getattr(model.autoencoder, "vae", None), loading.tile, far)
     model = replace(model, preview=preview(loading.preview, model))
     if not (loading.compiled or loading.offload or loading.device_map):  # what is compiled has no place for it

@@ -48,10 +48,11 @@ class Affine:
         """[3, 1 + C]: an offset and a share of each channel."""
         spec = self.autoencoder.spec
         pictures = shapes(SHOWN, [SIDE * step for step in spec.stride[-2:]])
-        goal = smaller(pictures, spec.stride[-2:])
         media = pictures if spec.dims == 2 else pictures[:, :, None]  # a clip of one frame is one latent
         with torch.no_grad():
-            latents = torch.cat([self.part(self.autoencoder.encode(one[None])).float() for one in media]).flatten(2)
+            made = torch.cat([self.part(self.autoencoder.encode(one[None])).float() for one in media])
+        goal = smaller(pictures, [side // n for side, n in zip(pictures.shape[2:], made.shape[-2:], strict=True)])
+        latents = made.flatten(2)
         told = torch.cat((torch.ones_like(latents[:, :1]), latents), 1).movedim(1, -1).flatten(0, 1).double()
         wanted = goal.flatten(2).movedim(1, -1).flatten(0, 1).double()
         square = told.T @ told + RIDGE * len(told) * torch.eye(told.shape[1])
@@ -70,7 +71,7 @@ def preview(asked: Any, model: Model) -> Callable[[Tensor], Tensor] | None:
         return None
     if spec.dims != 2:
         raise ValueError(f"an AutoencoderTiny shows pictures, {model.name} makes clips: leave out preview")
-    return tiny(asked, spec.channels)
+    return tiny(asked, part, part(torch.zeros(1, spec.channels, 1, 1)).shape[1])
 
 
 def shapes(n: int, size: list[int]) -> Tensor:
@@ -86,9 +87,9 @@ def shapes(n: int, size: list[int]) -> Tensor:
     return made.clamp(-1, 1)
 
 
-def tiny(source: str | Path, channels: int) -> Callable[[Tensor], Tensor]:
-    """A folder or repository of an AutoencoderTiny (TAESD), whose latents are whitened as ours are. ValueError for
-    another one, or one of other latents."""
+def tiny(source: str | Path, part: Callable[[Tensor], Tensor], channels: int) -> Callable[[Tensor], Tensor]:
+    """A folder or repository of an AutoencoderTiny (TAESD), whose latents, of so many channels, are whitened as ours
+    are. part: ours as they are published. ValueError for another one, or one of other latents."""
     import diffusers
 
     local = Path(source).exists() or not hub.answers()
@@ -99,4 +100,4 @@ def tiny(source: str | Path, channels: int) -> Callable[[Tensor], Tensor]:
     if vae.config.latent_channels != channels:
         raise ValueError(f"{source} shows {vae.config.latent_channels} channels, the latents have {channels}")
     vae.eval().requires_grad_(False)
-    return lambda z: vae.decode(z.float(), return_dict=False)[0]
+    return lambda z: vae.decode(part(z.float()), return_dict=False)[0]

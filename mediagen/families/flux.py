@@ -1,10 +1,12 @@
 """Flux.1 (dev and schnell): a transformer on the straight path over tokens of two by two latents.
 
 It is told the guidance scale (dev) or none at all (schnell), so there is no second branch. Tokens are packed and
-unpacked around the network: masks and known latents are [B, C, h, w] as for all others.
+unpacked by encoding and decoding: a state is [B, 4 C, h / 2, w / 2], a position of it is a token, and masks and known
+latents are given to it as to all others.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.rng import Drawn
 from . import _adapters as adapters
 from . import _control as controls
 from . import _schedule as schedules
@@ -21,8 +24,37 @@ PIPELINES = ("FluxPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None}
 LONGEST = 512  # tokens of T5
 PATCH = 2
-MANY = 2**15  # numbers, from where on their order costs more than the calls that change it
-WIDE = {torch.float32: torch.int64, torch.bfloat16: torch.int32, torch.float16: torch.int32}  # two numbers as one
+
+
+class PackedVAE(adapters.PublishedVAE):
+    """Its autoencoder, two by two latents as one position with all of their channels."""
+
+    patch = PATCH
+
+    def __init__(self, vae: Any) -> None:
+        plain = adapters.picture_vae(vae)
+        stride = tuple(step * PATCH for step in plain.spec.stride)
+        spec = replace(plain.spec, channels=plain.spec.channels * PATCH**2, stride=stride)
+        mean, std = plain.mean.flatten().tolist(), plain.std.flatten().tolist()
+        super().__init__(vae, spec, -(-plain.reach // PATCH), mean, std)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return F.pixel_unshuffle(super().encode(x), PATCH)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return super().decode(self.pictured(z))
+
+    def pictured(self, z: Tensor) -> Tensor:
+        """The latents as they are published [B, C, h, w], which a preview shows."""
+        return F.pixel_shuffle(z, PATCH)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawnPlain(Drawn):
+    """Noise that is drawn as latents are published, and packed then."""
+
+    def __call__(self, step: int, like: Tensor) -> Tensor:
+        return F.pixel_unshuffle(super().__call__(step, F.pixel_shuffle(like, PATCH)), PATCH)
 
 
 def model(pipe: Any, about: adapters.About) -> Model:
@@ -33,7 +65,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
             f"its transformer takes {packed} channels: inpainting and control checkpoints are not there yet"
         )
 
-    net = adapters.Net(pipe.transformer, call, ready=ready)
+    net, vae = adapters.Net(pipe.transformer, call, ready=ready), PackedVAE(pipe.vae)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         place = adapters.runs_on(pipe.text_encoder)
@@ -47,14 +79,15 @@ def model(pipe: Any, about: adapters.About) -> Model:
     return adapters.picture(
         pipe,
         about,
-        sample=pipe.default_sample_size,
-        patch=PATCH,
+        sample=pipe.default_sample_size // PATCH,
+        autoencoder=vae,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer_2, length=LONGEST)]),
         denoiser=adapters.denoiser(net, pipe.scheduler, clock=clock_of(pipe.scheduler)),
-        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(PATCH, own=True)),
+        schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=1, own=True)),
         told=told,
+        drawn=lambda generator, request: DrawnPlain(generator=generator),
         distilled=True,
-        adapts={"control": controls.reader(pipe.transformer, net, control(pipe))},
+        adapts={"control": controls.reader(pipe.transformer, net, control(vae))},
     )
 
 
@@ -71,26 +104,12 @@ def ready(cond: dict[str, Any]) -> dict[str, Any]:
 
 def call(transformer: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
     y = transformer(tokens(x), **cond, **at(x, t, cond), return_dict=False)[0]
-    return latents(y, x.shape)
+    return y.mT.unflatten(2, x.shape[2:])
 
 
 def tokens(x: Tensor) -> Tensor:
-    """Latents [B, C, h, w] -> [B, h w / 4, 4 C]. Neighbours in a row stay neighbours: where there are many, they are
-    moved as one wide number, which takes a tenth of the time."""
-    if x.numel() < MANY:
-        return F.pixel_unshuffle(x, PATCH).flatten(2).mT
-    batch, channels, rows, columns = x.shape
-    pairs = x.contiguous().view(WIDE[x.dtype]).view(batch, channels, rows // PATCH, PATCH, columns // PATCH)
-    return pairs.permute(0, 2, 4, 1, 3).reshape(batch, -1, channels * PATCH).view(x.dtype)
-
-
-def latents(y: Tensor, shape: torch.Size) -> Tensor:
-    """Tokens [B, h w / 4, 4 C] -> latents [B, C, h, w] of this shape."""
-    batch, channels, rows, columns = shape
-    if y.requires_grad or y.numel() < MANY:  # numbers seen as others have no gradient
-        return F.pixel_shuffle(y.mT.reshape(batch, -1, rows // PATCH, columns // PATCH), PATCH)
-    pairs = y.contiguous().view(WIDE[y.dtype]).view(batch, rows // PATCH, columns // PATCH, channels, PATCH)
-    return pairs.permute(0, 3, 1, 4, 2).reshape(batch, channels, rows, columns // PATCH).view(y.dtype)
+    """[B, C, rows, columns] -> [B, rows * columns, C], which an answer of the transformer is in memory already."""
+    return x.flatten(2).mT
 
 
 def added(cond: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,13 +128,12 @@ def said(cond: Mapping[str, Any]) -> dict[str, Any]:
 def at(x: Tensor, t: Tensor, said: Mapping[str, Any]) -> dict[str, Any]:
     """What they are told of the time and of the places of the tokens of text and picture."""
     words, (_, _, rows, columns) = said["encoder_hidden_states"].shape[1], x.shape
-    text, picture = where(words, rows // PATCH, columns // PATCH, x.dtype, x.device)
+    text, picture = where(words, rows, columns, x.dtype, x.device)
     return {"timestep": t if t.dtype == x.dtype else t.to(x.dtype), "txt_ids": text, "img_ids": picture}
 
 
-def control(pipe: Any) -> controls.Kind:
+def control(vae: PackedVAE) -> controls.Kind:
     """Its control networks are shown the latents of a picture."""
-    vae = adapters.picture_vae(pipe.vae)
 
     def residuals(
         network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any], entry: Tensor, asked: controls.Control

@@ -66,9 +66,9 @@ def noise() -> torch.Tensor:
 
 @torch.no_grad()
 def ours(pipe: Any, steps: int = 3, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    job = pipe.job(PROMPT, size=SIDE, steps=steps, noise=noise(), **options)
+    job = pipe.job(PROMPT, size=SIDE, steps=steps, noise=tiny.as_ours(pipe, noise()), **options)
     *_, last = pipe.walk(job, pipe.asked(job))
-    return last.x, (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
+    return tiny.as_published(pipe, last.x), (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
 
 
 def theirs(

@@ -24,10 +24,10 @@ def test_both_sides(folder: Path) -> None:
     """The same latents on shared networks, and what a step costs beside them; which is less is for the bench to say."""
     both = checkpoint.pair(folder, size=16)
     assert checkpoint.apart(both) < 1e-5 and torch.equal(both.mine(2), both.anew(2))
-    mine, other = checkpoint.overhead(both, counts=(5, 25), repeats=3)
-    assert min(mine.whole, other.whole) > 0
-    assert not any({"forward", "encode"} & set(vars(network)) for network in both.networks)
-    assert len(both.networks) == 3  # the U-Net, the text encoder and the autoencoder
+    mine, other = checkpoint.overhead(both, steps=10, repeats=3)
+    assert all(0 < one.step < one.call < one.whole for one in (mine, other))
+    assert not any({"forward", "encode"} & set(vars(network)) for network in both.networks.values())
+    assert set(both.networks) == {"unet", "text_encoder", "vae"}
 
 
 def test_a_network_that_echoes() -> None:
@@ -35,9 +35,10 @@ def test_a_network_that_echoes() -> None:
     layer = torch.nn.Linear(2, 2)
     plain = layer.forward
     layer.forward = lambda x: asked.append(1) or plain(x)
-    with checkpoint.echoing([layer]) as clock:
+    with checkpoint.echoing({"unet": layer}) as clock:
         one, two, other = layer(torch.ones(1, 2)), layer(torch.zeros(1, 2)), layer(torch.ones(3, 2))
     assert one is two and other.shape == (3, 2) and len(asked) == 2 and clock.seconds > 0
+    assert len(clock.calls) == 3 and len(clock.between(1)) == 2 and len(clock.between(2)) == 1
 
 
 def test_the_table(folder: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from tiny import scheduler
 
 import mediagen
-from mediagen.families import flux
+from mediagen.families import _adapters as adapters
 from mediagen.generators.diffusion import Start
 from mediagen.modalities.image import Image
 from mediagen.pipelines.cascade import Cascade, ensemble
@@ -35,18 +35,6 @@ def mask() -> Image:
     white = torch.full((3, SIDE, SIDE), -1.0)
     white[:, 3:13, 5:16] = 1.0
     return Image.from_tensor(white)
-
-
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("side", [8, 64])
-def test_tokens_of_flux_are_the_published_ones_however_many(kind: torch.dtype, side: int) -> None:
-    x = torch.randn(2, 8, side, side, generator=drawn()).to(kind)
-    plain = torch.nn.functional.pixel_unshuffle(x, 2).flatten(2).mT
-    assert (x.numel() >= flux.MANY) == (side == 64)
-    assert torch.equal(flux.tokens(x), plain) and torch.equal(flux.latents(plain, x.shape), x)
-    learned = plain.clone().requires_grad_()
-    flux.latents(learned, x.shape).mul(x).sum().backward()
-    assert torch.equal(learned.grad, plain)
 
 
 def published(folder: Path) -> Any:
@@ -301,3 +289,21 @@ def test_few_steps(name: str, tmp_path: Path) -> None:
         theirs = other(PROMPT, height=SIDE, width=SIDE, **options, **scales[0]).images
         same(ours(pipe, size=SIDE, steps=steps, noise=drawn(), **scales[1]), both(other, theirs))
     assert name != "lcm" or (pipe.model.defaults["steps"], pipe.model.defaults["guidance"]) == (4, 8.5)
+
+
+@torch.no_grad()
+def test_flux_packs_behind_its_autoencoder(tmp_path: Path) -> None:
+    """A state's position is a token of two by two latents: of media, of the noise that is drawn, and as it is shown."""
+    model = mediagen.load(tiny.flux(tmp_path, tiny.scheduler("FlowMatchEulerDiscreteScheduler", **tiny.FLUX))).model
+    plain, vae = adapters.picture_vae(model.autoencoder.vae), model.autoencoder
+    media = torch.rand(2, 3, 16, 32, generator=drawn()) * 2 - 1
+    z = vae.encode(media)
+    assert z.shape == (2, 16, 4, 8) and vae.spec.grid((16, 32)) == (4, 8)
+    assert torch.equal(vae.pictured(z), plain.encode(media)) and torch.equal(
+        vae.decode(z), plain.decode(vae.pictured(z))
+    )
+    noise = model.drawn(drawn(), None)(0, z)
+    assert torch.equal(vae.pictured(noise), torch.randn(2, 4, 8, 16, generator=drawn()))
+    assert model.preview(z).shape == (2, 3, 8, 16)
+    with pytest.raises(ValueError, match=r"\(14, 32\)"):  # half of a token
+        vae.encode(media[:, :, :14])

@@ -113,10 +113,10 @@ def test_a_cache_spares_what_diffusers_spares(name: str, flux: Path) -> None:
     found = []
     for cache in (None, config):
         pipe = mediagen.load(flux, cache=cache)
-        job = pipe.job("a cat", size=16, steps=8, noise=z)
+        job = pipe.job("a cat", size=16, steps=8, noise=tiny.as_ours(pipe, z))
         with torch.no_grad():
             *_, last = pipe.walk(job, pipe.asked(job))
-        found.append(last.x)
+        found.append(tiny.as_published(pipe, last.x))
     other = diffusers.FluxPipeline.from_pretrained(flux, local_files_only=True)
     other.set_progress_bar_config(disable=True)
     other.transformer.enable_cache(config)

@@ -47,9 +47,9 @@ def noise(n: int = 1) -> torch.Tensor:
 
 @torch.no_grad()
 def ours(pipe: Any, **options: Any) -> torch.Tensor:
-    job = pipe.job(PROMPT, size=SIDE, steps=STEPS, noise=noise(), **options)
+    job = pipe.job(PROMPT, size=SIDE, steps=STEPS, noise=tiny.as_ours(pipe, noise()), **options)
     *_, last = pipe.walk(job, pipe.asked(job))
-    return last.x
+    return tiny.as_published(pipe, last.x)
 
 
 def theirs(folder: str, files: dict[Path, float], fused: bool = False) -> torch.Tensor:

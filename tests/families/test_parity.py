@@ -137,9 +137,11 @@ def unpacked(pipe: Any, z: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def ours(pipe: Any, steps: int, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(given := options.get("noise"), torch.Tensor):
+        options["noise"] = tiny.as_ours(pipe, given)
     job = pipe.job(PROMPT, steps=steps, **size_of(pipe), **options)
     *_, last = pipe.walk(job, pipe.asked(job))
-    return last.x, (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
+    return tiny.as_published(pipe, last.x), (pipe.decode(last.x) / 2 + 0.5).clamp(0, 1)
 
 
 def size_of(pipe: Any) -> dict[str, Any]:
@@ -229,7 +231,7 @@ def test_a_generator_is_drawn_from_in_the_published_order(kind: str, tmp_path: P
 def test_each_condition_matters(name: str, checkpoints: Callable[[str], Path]) -> None:
     """What the network is told changes what is made, far above the tolerance of the tests above."""
     pipe = mediagen.load(checkpoints(name))
-    job = pipe.job(PROMPT, steps=2, noise=noise(pipe), **size_of(pipe))
+    job = pipe.job(PROMPT, steps=2, noise=tiny.as_ours(pipe, noise(pipe)), **size_of(pipe))
     asked = pipe.asked(job)
     [(cond, _)] = asked.prompts
     *_, plain = pipe.walk(job, asked)

@@ -33,9 +33,9 @@ def noise() -> torch.Tensor:
 
 @torch.no_grad()
 def ours(pipe: Any) -> torch.Tensor:
-    job = pipe.job("a red cat", size=16, steps=4, noise=noise())
+    job = pipe.job("a red cat", size=16, steps=4, noise=tiny.as_ours(pipe, noise()))
     *_, last = pipe.walk(job, pipe.asked(job))
-    return last.x
+    return tiny.as_published(pipe, last.x)
 
 
 def theirs(folder: Path, transformer: Any) -> torch.Tensor:

@@ -94,6 +94,16 @@ def unet(seed: int, **config):
     return redraw(UNet2DConditionModel(sample_size=SAMPLE, **kinds, **(sizes | config)), seed)
 
 
+def as_ours(pipe: Any, z: torch.Tensor) -> torch.Tensor:
+    """Latents [B, C, h, w] as a pipeline of ours has them: of Flux two by two are one position."""
+    return torch.nn.functional.pixel_unshuffle(z, pipe.model.autoencoder.patch)
+
+
+def as_published(pipe: Any, z: torch.Tensor) -> torch.Tensor:
+    """The inverse of `as_ours`."""
+    return torch.nn.functional.pixel_shuffle(z, pipe.model.autoencoder.patch)
+
+
 def published(folder: Path) -> Any:
     """diffusers' own pipeline of a checkpoint, without the parts that it names and has not."""
     import diffusers

@@ -1,0 +1,75 @@
+"""What the loop costs beside the networks of every tiny checkpoint, and diffusers' own pipeline beside the same ones.
+
+    OMP_NUM_THREADS=1 python tests/families/loops.py [example ...] [--size 512] [--repeats 12] [--document docs/memory.md]
+
+writes a line for each: microseconds a step, ours and theirs, and their ratio; milliseconds a call. Examples are named as
+in `tiny_all`, or by how they begin. --size: of pictures and clips, which decides what kernels cost; --document: the
+table is put between its markers.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from diffusers.pipelines.wan import pipeline_wan_i2v
+from tiny_all import EXAMPLES
+
+from mediagen.bench import checkpoint
+from mediagen.bench.document import put
+from mediagen.bench.loop import row
+
+LEAST = {"LTX-2": 32, "LTX-2, picture": 32}  # of a side
+
+
+def measured(name: str, size: int | None, repeats: int) -> str:
+    build, asked = EXAMPLES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        both = checkpoint.pair(build(Path(folder)), **shape(name, asked, size))
+        mine, other = checkpoint.overhead(both, repeats=repeats)
+    cells = [f"{cost.step * 1e6:.0f}" for cost in (mine, other)] + [f"{mine.step / other.step:.2f}"]
+    return row([name, *cells, *(f"{cost.call * 1e3:.2f}" for cost in (mine, other))])
+
+
+def shape(name: str, asked: Mapping[str, Any], size: int | None) -> dict[str, Any]:
+    if "frames" in asked:
+        return {"size": size or LEAST.get(name, asked["size"]), "seconds": asked["frames"] / 24}
+    return dict(asked) if size is None or "seconds" in asked else {"size": size}
+
+
+def lines(names: Sequence[str], size: int | None, repeats: int) -> Iterator[str]:
+    yield row(["", "µs a step: mediagen", "diffusers", "ratio", "ms a call: mediagen", "diffusers"])
+    yield row(["---"] * 6)
+    for name in EXAMPLES:
+        if any(name.startswith(one) for one in names):
+            try:
+                yield measured(name, size, repeats)
+            except ValueError as error:  # what diffusers' pipeline does not make
+                yield row([name, str(error), *[""] * 4])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("examples", nargs="*", default=[""])
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--document", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    vars(pipeline_wan_i2v)["ftfy"] = SimpleNamespace(fix_text=str)  # which it does not ask for
+    made = []
+    for line in lines(given.examples, given.size, given.repeats):
+        made.append(line)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    if given.document is not None:
+        text = put(given.document.read_text(encoding="utf-8"), "loops", "\n".join(made))
+        given.document.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
