@@ -5,7 +5,7 @@ Tensors on PyTorch's "meta" device cost nothing, so that a network of any size i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,44 +21,99 @@ from torch.utils.flop_counter import flop_registry
 
 @dataclass(kw_only=True)
 class Count:
-    """peak: the most bytes that were held at once, beside what was there before; flops: of matrix products."""
+    """peak: the most bytes that were held at once, beside what was there before; flops: of matrix products. held: the
+    storages that were seen, and told: the bytes of those, of which some may be held by nobody any more."""
 
     peak: int = 0
     flops: int = 0
+    told: int = 0
     held: dict[int, tuple[StorageWeakRef, int]] = field(default_factory=dict)
 
-    def pass_over(self, given: Any) -> None:
+    def pass_over(self, given: Sequence[Tensor]) -> None:
         """What an operation is given and none has made was there before: weights, of which views may be taken."""
-        for one in tree_leaves(given):
-            if isinstance(one, Tensor) and (key := one.untyped_storage())._cdata not in self.held:
-                self.held[key._cdata] = (StorageWeakRef(key), 0)
+        for one in given:
+            if (storage := one.untyped_storage())._cdata not in self.held:
+                self.held[storage._cdata] = (StorageWeakRef(storage), 0)
 
-    def add(self, made: Any) -> None:
-        """Count what an operation gave, and forget what nobody holds any more."""
-        for one in tree_leaves(made):
-            if isinstance(one, Tensor):
-                storage = one.untyped_storage()
-                self.held.setdefault(storage._cdata, (StorageWeakRef(storage), storage.nbytes()))
-        self.held = {key: each for key, each in self.held.items() if not each[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.held.values()))
+    def add(self, made: Sequence[Tensor]) -> None:
+        """Count what an operation gave. What nobody holds any more is looked for where it may matter alone."""
+        for one in made:
+            if (storage := one.untyped_storage())._cdata not in self.held:
+                self.held[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+                self.told += storage.nbytes()
+        if self.told > self.peak:
+            self.held = {key: each for key, each in self.held.items() if not each[0].expired()}
+            self.told = sum(size for _, size in self.held.values())
+            self.peak = max(self.peak, self.told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an operation gives on the meta device whenever it is given the same: new tensors of these shapes, strides
+    and dtypes; single: itself, not a tuple."""
+
+    shapes: Sequence[tuple[Any, ...]]
+    single: bool
+    flops: int
+
+    def __call__(self) -> Any:
+        made = tuple(torch.empty_strided(*shape, dtype=dtype, device="meta") for *shape, dtype in self.shapes)
+        return made[0] if self.single else made
 
 
 class _Operations(TorchDispatchMode):
-    """Each operation as it is run."""
+    """Each operation as it is run; on the meta device, where many are slow to say what shape they give, each once."""
 
     def __init__(self, count: Count) -> None:
         super().__init__()
         self.count = count
+        self.known: dict[Any, Answer | None] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (answer := _made_up(func, args, kwargs or {})) is not None:
+        kwargs = kwargs or {}
+        if (answer := _made_up(func, args, kwargs)) is not None:
             return answer
-        self.count.pass_over((args, kwargs))
-        made = func(*args, **(kwargs or {}))
-        if func._overloadpacket in flop_registry:
-            self.count.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=made)
-        self.count.add(made)
+        given: list[Tensor] = []
+        key = (func, _read(args, given), _read(tuple(kwargs.items()), given))
+        self.count.pass_over(given)
+        if (known := self.known.get(key)) is not None:
+            made, flops = known(), known.flops
+        else:
+            made, flops = func(*args, **kwargs), 0
+            if func._overloadpacket in flop_registry:
+                flops = flop_registry[func._overloadpacket](*args, **kwargs, out_val=made)
+            if key not in self.known:
+                self.known[key] = _answer(func, given, made, flops)
+        self.count.flops += flops
+        self.count.add(_tensors(made))
         return made
+
+
+def _read(told: Any, given: list[Tensor]) -> Any:
+    """What an operation is told, by which its answer is known, its tensors by their shape; these go to `given`."""
+    if isinstance(told, Tensor):
+        given.append(told)
+        return told.shape, told.stride(), told.dtype, told.device
+    if isinstance(told, (tuple, list)):
+        return type(told), *(_read(each, given) for each in told)
+    return type(told), told
+
+
+def _tensors(made: Any) -> Sequence[Tensor]:
+    return [made] if isinstance(made, Tensor) else [one for one in tree_leaves(made) if isinstance(one, Tensor)]
+
+
+def _answer(func: Any, given: Sequence[Tensor], made: Any, flops: int) -> Answer | None:
+    """None for what is not known from shapes alone: numbers, what is written in its place, and views."""
+    found = made if isinstance(made, tuple) else (made,)
+    plain = all(isinstance(one, Tensor) and one.is_meta for one in (*given, *found))
+    if not given or not plain or func._schema.is_mutable:
+        return None
+    shapes = [(tuple(one.shape), one.stride(), one.dtype) for one in found]
+    answer = Answer(shapes=shapes, single=found is not made, flops=flops)
+    before, after, again = ([one.untyped_storage() for one in some] for some in (given, found, _tensors(answer())))
+    new = len({place._cdata for place in after} - {place._cdata for place in before}) == len(found)
+    return answer if new and [place.nbytes() for place in after] == [place.nbytes() for place in again] else None
 
 
 class _Numberless(TorchDispatchMode):

@@ -1,6 +1,8 @@
 """What a checkpoint needs is counted before it is loaded: against the modules themselves, and published numbers."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -9,7 +11,7 @@ from real import REAL
 from tiny import scheduler
 
 import mediagen
-from mediagen import planning
+from mediagen import counting, planning
 from mediagen.counting import count
 
 diffusers = pytest.importorskip("diffusers")
@@ -42,6 +44,37 @@ def test_parameters_and_activations_are_those_of_the_loaded_model(folder: Path) 
     assert made.batch == 2 and made.step.flops == step.flops > 0 and made.decoding.flops == decoding.flops > 0
     assert made.step.peak == pytest.approx(step.peak, rel=0.02)
     assert made.decoding.peak == pytest.approx(decoding.peak, rel=0.02)
+
+
+def numbers(made: planning.Plan) -> list[tuple[int, int]]:
+    return [(each.peak, each.flops) for each in (made.step, made.decoding, made.tiled)]
+
+
+def test_an_operation_is_run_once_and_counted_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of running each one, and of looking after each for what nobody holds any more."""
+    quick, add = numbers(mediagen.plan(folder, size=128)), counting.Count.add
+
+    def looked_after(self: counting.Count, made: list[torch.Tensor]) -> None:
+        self.told = self.peak + 1
+        add(self, made)
+
+    monkeypatch.setattr(counting.Count, "add", looked_after)
+    monkeypatch.setattr(counting, "_answer", lambda *_: None)
+    assert numbers(mediagen.plan(folder, size=128)) == quick
+
+
+def test_views_and_what_is_written_in_place_are_not_new() -> None:
+    """Nor is what was there before; what is made twice is two."""
+
+    def held(function: Callable[[torch.Tensor], Any]) -> list[int]:
+        """In float32 numbers, on the CPU and without numbers, the second time too."""
+        places = (torch.zeros(4, 8), torch.zeros(4, 8, device="meta"))
+        return [count(lambda x=x: (function(x), function(x))[1:]).peak // 4 for x in places]
+
+    assert held(lambda x: x.t()[1:].reshape(-1)) == [28 * 2] * 2  # turned, cut and copied
+    assert held(lambda x: x.add_(1).mul_(2)) == [0, 0]
+    assert held(lambda x: x + 1) == [64, 64] and held(lambda x: [x + 1, x + 1]) == [128, 128]
+    assert held(lambda x: (x + 1).split(2)) == [64, 64] and held(lambda x: x @ x.t()) == [32, 32]
 
 
 def test_what_is_held_grows_with_the_picture(folder: Path) -> None:
