@@ -4,6 +4,7 @@ import { h, icon, say } from "./dom.js";
 import { chips, some, EXAMPLES } from "./examples.js";
 import { amount, choice, frame, menu, seed, shapes, slider, stepper, toggle, words } from "./fields.js";
 import { ask } from "./jobs.js";
+import { putting } from "./put.js";
 
 const PATHS = { image: "/v1/images/generations", audio: "/v1/audio/generations", video: "/v1/videos" };
 const SLOW = 1200; // milliseconds after which it is said why nothing happens yet
@@ -13,9 +14,10 @@ const PLACEHOLDERS = {
   video: "What shall move, and how?",
 };
 
-/** A form for a model of a modality. models: all that there are; made(job): told of each job that the server has taken;
- * other(name, prompt): another model was chosen, whose form is another one. */
-export function composer(modality, models, { model, made, other: swap }) {
+/** A form for a model of a modality. models: all that there are; adapters: what the server lets one put on them;
+ * made(job): told of each job that the server has taken; other(name, prompt): another model was chosen, whose form is
+ * another one. */
+export function composer(modality, models, { model, adapters, made, other: swap }) {
   const prompt = words("prompt", "Prompt", { placeholder: PLACEHOLDERS[modality] });
   const own = { image: pictures, audio: music, video: videos }[modality](model);
   const walk = [
@@ -25,7 +27,8 @@ export function composer(modality, models, { model, made, other: swap }) {
     amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
     model.boundary && amount("guidance_scale_2", "Guidance, second network", { placeholder: "the same", min: 0 }),
   ].filter(Boolean);
-  const fields = [prompt, ...own.fields, ...own.more, ...walk];
+  const put = putting(modality, adapters, models, model);
+  const fields = [prompt, ...own.fields, ...put, ...own.more, ...walk];
   const make = h(
     "button",
     { class: "main", type: "submit" },
@@ -47,29 +50,23 @@ export function composer(modality, models, { model, made, other: swap }) {
   };
   const examples = chips(h, some(modality, modality === "image" ? 3 : 2), choose);
   examples.append(surprise);
-  const more = h(
-    "details",
-    { class: "more" },
-    h("summary", {}, "More settings", icon("more")),
-    h(
-      "div",
-      { class: "pair" },
-      [...own.more, ...walk].map((one) => one.element),
-    ),
-  );
+  const styles = fold("Styles and pictures to follow", put, "groups");
+  const more = fold("More settings", [...own.more, ...walk]);
   const form = h(
     "form",
     { class: "composer", novalidate: true, "aria-label": `Make a ${modality === "image" ? "picture" : "clip"}` },
     prompt.element,
     examples,
     own.fields.map((one) => one.element),
+    put.length > 0 && styles,
     more,
     h("div", { class: "foot stack" }, wrong, make),
   );
 
   const refuse = (error) => {
-    const at = fields.find((one) => one.name === error.param && !one.element.hidden);
-    if (at && walk.concat(own.more).includes(at)) more.open = true;
+    const at = fields.find((one) => one.name === error.param?.split(".")[0] && !one.element.hidden);
+    const around = at?.element.closest("details");
+    if (around) around.open = true;
     if (at) at.wrong(error.message);
     else wrong.textContent = error.message;
     wrong.hidden = Boolean(at);
@@ -97,7 +94,21 @@ export function composer(modality, models, { model, made, other: swap }) {
   };
   form.addEventListener("submit", submit);
   form.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit());
-  return { element: form, fill: (values) => fill(fields, own, more, walk, values), focus: () => prompt.area.focus() };
+  const refill = (values) => {
+    fill(fields, own, more, walk, values);
+    styles.open ||= put.some((one) => one.value() !== null);
+  };
+  return { element: form, fill: refill, focus: () => prompt.area.focus() };
+}
+
+/** Fields behind a line that opens. */
+function fold(title, fields, kind = "pair") {
+  const inside = h(
+    "div",
+    { class: kind },
+    fields.map((one) => one.element),
+  );
+  return h("details", { class: "more" }, h("summary", {}, title, icon("more")), inside);
 }
 
 /** What the fields that are shown ask for. */

@@ -98,7 +98,14 @@ export function facts(job) {
     asked.bpm ? `${asked.bpm} bpm` : null,
     about.steps ? `${about.steps} steps` : null,
     `seed ${asked.seed}`,
+    ...put(asked),
   ].filter(Boolean);
+}
+
+/** What was put on its model, by name. */
+function put({ lora = [], control = [], image_prompt = [], words = [], refiner }) {
+  const names = [...control, ...image_prompt].map((one) => one.name);
+  return [...lora.map(([name]) => name), ...names, ...Object.values(words), refiner];
 }
 
 /** How long it took, if that is known. */

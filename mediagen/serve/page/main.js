@@ -21,6 +21,7 @@ const EMPTY = {
 const THEMES = ["auto", "light", "dark"];
 const rooms = {}; // name -> what is in it, once it was opened
 let models = [];
+let adapters = [];
 
 const studio = {
   get models() {
@@ -34,7 +35,8 @@ const studio = {
   reuse(job) {
     const room = visit(KINDS[job.modality].room);
     const { asked } = job;
-    const own = Object.fromEntries(["n", "seed", "bars", "bpm", "motion"].map((name) => [name, asked[name]]));
+    const names = ["n", "seed", "bars", "bpm", "motion", "lora", "control", "words", "image_prompt"];
+    const own = Object.fromEntries([...names, "refiner", "share"].map((name) => [name, asked[name]]));
     const size = job.about.size?.length ? job.about.size.join("x") : null;
     room.use({
       ...own,
@@ -68,7 +70,12 @@ function workshop(modality) {
     EMPTY[modality].map((text, at) => h("p", { class: at ? "hint" : null }, text)),
   );
   const build = (model) =>
-    composer(modality, able, { model, made: studio.made, other: (name, text) => use({ model: name, prompt: text }) });
+    composer(modality, able, {
+      model,
+      adapters,
+      made: studio.made,
+      other: (name, text) => use({ model: name, prompt: text }),
+    });
   let model = able[0];
   let form = able.length ? build(model) : null;
   /** Put settings into the form: that of the model that they are of, if it is still there. */
@@ -254,6 +261,7 @@ theme();
 tabs();
 try {
   models = (await get("/v1/models")).data;
+  adapters = (await get("/v1/adapters")).data;
   visit(here());
 } catch (error) {
   tell(error.message);
