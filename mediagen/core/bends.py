@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mediagen.core.path import spread
@@ -41,20 +42,35 @@ class Rescale:
 
     def __call__(self, guided: Tensor, positive: Tensor, t: Any) -> Tensor:
         if self.parts is None:
-            return guided * spread(self._factor(_std(positive), _std(guided)), guided)
-        factors = self._factor(_std(positive, self.places), _std(guided, self.places))  # [B, 1, parts]
-        spread_out = 1 + (factors - 1) @ self.places.mT
-        return guided * spread_out.view(len(guided), *self.parts.shape[1:]).to(guided.dtype)
+            factor = torch.lerp(positive.new_ones(()), _std(positive) / _std(guided), self.amount)
+            return guided * spread(factor, guided)
+        wanted, now = self._spread(torch.cat((positive, guided))).chunk(2)
+        factors = torch.addmm(self.rest, (wanted / now).sqrt_(), self.places, alpha=self.amount)
+        return guided * factors.to(guided.dtype).view(-1, *self.parts.shape[1:])
+
+    def _spread(self, a: Tensor) -> Tensor:
+        """The variance of each part [B, parts] times the channels, in float64 over sums of channels."""
+        values = a.flatten(2).mT  # so they mostly lie in memory
+        squares = torch.linalg.vector_norm(values, dim=2).square_()
+        total, square = F.linear(torch.stack((values.sum(2), squares)).double(), self.shares).unbind()
+        return torch.addcmul(square, total, total, value=-1 / a.shape[1])
 
     @cached_property
     def places(self) -> Tensor:
-        """[positions, parts], float64: 1 where a position of the grid, all in a row, is of a part."""
+        """[parts, positions], float64: 1 where a position of the grid, all in a row, is of a part."""
         parts = torch.zeros(1) if self.parts is None else self.parts
         each = [(parts.flatten() == part).double() for part in range(1, int(parts.max()) + 1)]
-        return torch.stack(each, -1)
+        return torch.stack(each)
 
-    def _factor(self, wanted: Tensor, now: Tensor) -> Tensor:
-        return torch.lerp(torch.ones((), dtype=now.dtype, device=now.device), wanted / now, self.amount)
+    @cached_property
+    def shares(self) -> Tensor:
+        """[parts, positions], float64: of a part, what each of its positions is."""
+        return self.places / self.places.sum(1, keepdim=True)
+
+    @cached_property
+    def rest(self) -> Tensor:
+        """[positions], float64: what stays of the factor of each position, however its part is spread."""
+        return 1 - self.amount * self.places.sum(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +130,6 @@ def _dot(a: Tensor, b: Tensor, axes: int = 1) -> Tensor:
     return (a * b).sum(tuple(range(axes, a.ndim)), keepdim=True)
 
 
-def _std(a: Tensor, places: Tensor | None = None) -> Tensor:
-    """Per sample [B], or of the positions of each part [B, 1, parts] in float64."""
-    if places is None:
-        return a.flatten(1).std(1)
-    values, counts = a.flatten(2), places.sum(0) * a.shape[1]
-    moments = (values.sum(1, dtype=torch.float64), values.square().sum(1, dtype=torch.float64))  # over channels
-    total, square = (torch.stack(moments, 1) @ places).split(1, 1)
-    return ((square - total.square() / counts) / (counts - 1)).sqrt()
+def _std(a: Tensor) -> Tensor:
+    """Per sample [B]."""
+    return a.flatten(1).std(1)

@@ -180,7 +180,7 @@ def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
 def _added(total: Tensor, part: Tensor, weight: Any) -> Tensor:
     """total + weight part; the weight a number, one per sample [B], or per place."""
     if isinstance(weight, Tensor):
-        return total + _weight(weight, total) * part
+        return torch.addcmul(total, _weight(weight, total), part)
     return torch.add(total, part, alpha=weight)
 
 

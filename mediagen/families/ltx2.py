@@ -9,13 +9,12 @@ as they are, at t = 0.
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -41,7 +40,7 @@ class JointSpec(LatentSpec):
 
     pace: float
 
-    @property
+    @cached_property
     def seen(self) -> LatentSpec:
         """The clip alone."""
         return LatentSpec(channels=self.channels, stride=self.stride, causal=self.causal)
@@ -62,18 +61,43 @@ class JointSpec(LatentSpec):
         """Latents of sound that go with so many latents of the clip."""
         return round(self.seen.covered(0, frames) * self.pace)
 
+    @cached_property
+    def places(self) -> Callable[[Sequence[int], torch.device], tuple[Tensor, Tensor, list[int]]]:
+        """Of a grid, all in a row: where the tokens of the clip lie and then those of its sound; which of them lies at
+        each place, the one after the last where nothing is; and how many there are of each."""
+        return lru_cache(maxsize=8)(self._places)  # of this spec, which is not hashed in each step
+
+    def _places(self, grid: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
+        frames, down, across = grid
+        rows, count = self.rows(across), math.prod(grid)
+        above, below = torch.arange(count).view(*grid).split((down - rows, rows), 1)
+        clip, sound = above.flatten(), below.flatten()[: self.sounds(frames)]
+        order = torch.cat((clip, sound))
+        back = torch.full((count,), len(order)).index_copy_(0, order, torch.arange(len(order)))
+        return order.to(device), back.to(device), [len(clip), len(sound)]
+
+    def tokens(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, F, h + rows, w] -> the tokens of the clip [B, F h w, C], and of its sound [B, L, C]."""
+        order, _, counts = self.places(z.shape[2:], z.device)
+        clip, sound = z.permute(0, 2, 3, 4, 1).flatten(1, 3).index_select(1, order).split_with_sizes(counts, 1)
+        return clip, sound
+
+    def latents(self, clip: Tensor, sound: Tensor, grid: Sequence[int]) -> Tensor:
+        """The inverse of `tokens`, with zeros where the rows are empty. It lies in memory as the tokens do: both ways
+        whole tokens are moved."""
+        _, back, _ = self.places(grid, clip.device)
+        batch, _, channels = clip.shape
+        both = torch.cat((clip, sound, clip.new_zeros(batch, 1, channels)), 1).index_select(1, back)
+        return both.view(batch, *grid, channels).permute(0, 4, 1, 2, 3)
+
     def parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, F, h + rows, w] -> the clip [B, C, F, h, w], and its sound [B, L, C]."""
-        down = z.shape[3] - self.rows(z.shape[4])
-        sound = z[:, :, :, down:].flatten(2).mT  # in each step, where einops takes 10 us
-        return z[:, :, :, :down], sound[:, : self.sounds(z.shape[2])]
+        return z[:, :, :, : z.shape[3] - self.rows(z.shape[4])], self.tokens(z)[1]
 
     def joined(self, clip: Tensor, sound: Tensor) -> Tensor:
         """The inverse of `parted`, with zeros where the rows are empty."""
-        frames, _, across = clip.shape[2:]
-        rows = self.rows(across)
-        room = F.pad(sound.mT, (0, frames * rows * across - sound.shape[1]))
-        return torch.cat((clip, room.unflatten(2, (frames, rows, across))), 3)
+        frames, down, across = clip.shape[2:]
+        return self.latents(clip.flatten(2).mT, sound, (frames, down + self.rows(across), across))
 
     def kinds(self, grid: Sequence[int]) -> Tensor:
         """[1, 1, *grid]: 1 where the clip is, 2 where its sound is, 0 where nothing is."""
@@ -161,7 +185,9 @@ def model(pipe: Any, about: adapters.About) -> Model:
         text=clips.Unweighted(
             encode=lambda texts: encode(pipe, texts), spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]
         ),
-        denoiser=adapters.denoiser(adapters.Net(pipe.transformer, called(spec, rate), skips=True), pipe.scheduler),
+        denoiser=adapters.denoiser(
+            adapters.Net(pipe.transformer, called(spec, rate), skips=True, ready=ready), pipe.scheduler
+        ),
         schedule=schedules.schedule_of(pipe.scheduler, levels(spec)),
         drawn=lambda generator, request: DrawnTwice(
             generator=generator, spec=spec, bins=pipe.audio_vae.config.mel_bins // pipe.audio_vae.mel_compression_ratio
@@ -192,39 +218,35 @@ def encode(pipe: Any, texts: list[str]) -> dict[str, Tensor]:
     return {"text": seen, "sound_text": heard, "text_mask": mask}
 
 
+def ready(cond: dict[str, Any]) -> dict[str, Any]:
+    """What the transformer is told of a condition, put together once for all steps."""
+    return {
+        "encoder_hidden_states": cond["text"],
+        "audio_encoder_hidden_states": cond["sound_text"],
+        "encoder_attention_mask": cond["text_mask"],
+        "audio_encoder_attention_mask": cond["text_mask"],
+        "isolate_modalities": cond.get("apart", False),
+        "spatio_temporal_guidance_blocks": list(cond.get("skip_layers", ())) or None,
+        "use_cross_timestep": True,
+        "return_dict": False,
+    }
+
+
 def called(spec: JointSpec, rate: float) -> adapters.Call:
     @lru_cache(maxsize=4)
-    def places(network: Any, n: int, grid: tuple[int, ...], place: torch.device) -> dict[str, Tensor]:
+    def coords(network: Any, n: int, grid: tuple[int, ...], place: torch.device) -> dict[str, Tensor]:
         """When and where each position is: the same in every step."""
-        seen = network.rope.prepare_video_coords(n, *grid, place, fps=rate)
-        heard = network.audio_rope.prepare_audio_coords(n, spec.sounds(grid[0]), place)
+        frames, down, across = grid
+        seen = network.rope.prepare_video_coords(n, frames, down - spec.rows(across), across, place, fps=rate)
+        heard = network.audio_rope.prepare_audio_coords(n, spec.sounds(frames), place)
         return {"video_coords": seen, "audio_coords": heard}
 
     def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        clip, sound = spec.parted(x)
-        frames, down, across = clip.shape[2:]
-        latest = t if t.ndim == 1 else t.flatten(1).amax(1)
-        y, heard = network(
-            hidden_states=clip.flatten(2).mT,
-            audio_hidden_states=sound,
-            encoder_hidden_states=cond["text"],
-            audio_encoder_hidden_states=cond["sound_text"],
-            timestep=t if t.ndim == 1 else t[:, 0, :, :down].flatten(1),
-            audio_timestep=latest,
-            sigma=latest,
-            encoder_attention_mask=cond["text_mask"],
-            audio_encoder_attention_mask=cond["text_mask"],
-            num_frames=frames,
-            height=down,
-            width=across,
-            fps=rate,
-            audio_num_frames=sound.shape[1],
-            **places(network, len(x), (frames, down, across), x.device),
-            isolate_modalities=cond.get("apart", False),
-            spatio_temporal_guidance_blocks=list(cond.get("skip_layers", ())) or None,
-            use_cross_timestep=True,
-            return_dict=False,
-        )
-        return spec.joined(y.mT.unflatten(2, (frames, down, across)), heard)
+        grid = x.shape[2:]
+        clip, sound = spec.tokens(x)
+        latest, each = (t, t) if t.ndim == 1 else (t.flatten(1).amax(1), spec.tokens(t)[0].flatten(1))
+        times = {"timestep": each, "audio_timestep": latest, "sigma": latest}
+        y, heard = network(clip, sound, **cond, **times, **coords(network, len(x), grid, x.device))
+        return spec.latents(y, heard, grid)
 
     return call

@@ -1,9 +1,9 @@
 """What the loop costs beside the networks of every tiny checkpoint, and diffusers' own pipeline beside the same ones.
 
-    OMP_NUM_THREADS=1 python tests/families/loops.py [example ...] [--size 512] [--repeats 12] [--document docs/memory.md]
+    OMP_NUM_THREADS=1 python tests/families/loops.py [example ...] [--size 512] [--document docs/memory.md]
 
-writes a line for each: microseconds a step, ours and theirs, and their ratio; milliseconds a call. Examples are named as
-in `tiny_all`, or by how they begin. --size: of pictures and clips, which decides what kernels cost; --document: the
+writes a line for each: microseconds a step, ours and theirs, and their ratio; milliseconds a call. Examples are named
+as in `tiny_all`, or by how they begin. --size: of pictures and clips, which decides what kernels cost; --document: the
 table is put between its markers.
 """
 

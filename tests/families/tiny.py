@@ -96,12 +96,14 @@ def unet(seed: int, **config):
 
 def as_ours(pipe: Any, z: torch.Tensor) -> torch.Tensor:
     """Latents [B, C, h, w] as a pipeline of ours has them: of Flux two by two are one position."""
-    return torch.nn.functional.pixel_unshuffle(z, pipe.model.autoencoder.patch)
+    patch = pipe.model.autoencoder.patch
+    return torch.nn.functional.pixel_unshuffle(z, patch) if patch > 1 else z
 
 
 def as_published(pipe: Any, z: torch.Tensor) -> torch.Tensor:
     """The inverse of `as_ours`."""
-    return torch.nn.functional.pixel_shuffle(z, pipe.model.autoencoder.patch)
+    patch = pipe.model.autoencoder.patch
+    return torch.nn.functional.pixel_shuffle(z, patch) if patch > 1 else z
 
 
 def published(folder: Path) -> Any:
