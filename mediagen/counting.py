@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+PLACES = {int, slice}  # of a tensor, that are said without another one
+
 
 @dataclass(kw_only=True)
 class Count:
@@ -124,8 +126,9 @@ class _Numberless(TorchDispatchMode):
         return func(*args, **(kwargs or {})) if answer is None else answer
 
 
-class _Attention(TorchFunctionMode):
-    """Attention as the kernels do it that hold no matrix of all pairs; on the meta device there is no other."""
+class _Functions(TorchFunctionMode):
+    """Attention as the kernels do it that hold no matrix of all pairs; on the meta device there is no other. Numbers
+    that are written into tensors without numbers, as masks are row by row, are passed over."""
 
     def __init__(self, count: Count) -> None:
         super().__init__()
@@ -136,7 +139,15 @@ class _Attention(TorchFunctionMode):
             q, k, v = (*args, *((kwargs or {}).get(name) for name in ("query", "key", "value")[len(args) :]))[:3]
             self.count.flops += 2 * q.numel() * k.shape[-2] + 2 * q.numel() // q.shape[-1] * v.shape[-1] * v.shape[-2]
             return q.new_empty(*q.shape[:-1], v.shape[-1])
+        if func is Tensor.__setitem__ and args[0].is_meta and _is_plain(*args[1:]):
+            return None
         return func(*args, **(kwargs or {}))
+
+
+def _is_plain(place: Any, value: Any) -> bool:
+    """Whether a number is written, to places that are said by numbers and slices."""
+    places = place if isinstance(place, tuple) else (place,)
+    return type(value) in (int, float) and {type(one) for one in places} <= PLACES
 
 
 def _made_up(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
@@ -167,7 +178,7 @@ def _on_meta() -> Iterator[None]:
 def counted() -> Iterator[Count]:
     """What is computed meanwhile; what attention gives is not to be used, on any device."""
     count = Count()
-    with torch.no_grad(), _on_meta(), _Attention(count), _Operations(count):
+    with torch.no_grad(), _on_meta(), _Functions(count), _Operations(count):
         yield count
 
 

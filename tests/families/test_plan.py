@@ -63,6 +63,14 @@ def test_an_operation_is_run_once_and_counted_each_time(folder: Path, monkeypatc
     assert numbers(mediagen.plan(folder, size=128)) == quick
 
 
+def masked(x: torch.Tensor) -> torch.Tensor:
+    """Row by row, as an autoencoder of diffusers does it."""
+    made = torch.full_like(x, 1.0)
+    for row in range(len(x)):
+        made[row, : row + 1] = 0
+    return made
+
+
 def test_views_and_what_is_written_in_place_are_not_new() -> None:
     """Nor is what was there before; what is made twice is two."""
 
@@ -74,6 +82,7 @@ def test_views_and_what_is_written_in_place_are_not_new() -> None:
     assert held(lambda x: x.t()[1:].reshape(-1)) == [28 * 2] * 2  # turned, cut and copied
     assert held(lambda x: x.add_(1).mul_(2)) == [0, 0]
     assert held(lambda x: x + 1) == [64, 64] and held(lambda x: [x + 1, x + 1]) == [128, 128]
+    assert held(masked) == [64, 64]
     assert held(lambda x: (x + 1).split(2)) == [64, 64] and held(lambda x: x @ x.t()) == [32, 32]
 
 
