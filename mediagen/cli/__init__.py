@@ -10,8 +10,8 @@ import typer
 from .allocator import keep_buffers
 from .audio import audio, live
 from .files import replay, show
-from .image import image, read_size
-from .options import Seed
+from .image import image
+from .options import Seed, read_size
 from .plan import plan
 from .serve import serve
 from .terminal import make_folder, tell

@@ -1,33 +1,47 @@
 """Options that put adapters on a model: FILE:WEIGHT and MODEL=PICTURE:WEIGHT -> what a pipeline is asked for."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-Lora = Annotated[list[str] | None, typer.Option(help="A LoRA: FILE, or FILE:WEIGHT. May be given several times.")]
-Word = Annotated[list[str] | None, typer.Option(help="A learned word: WORD=FILE, or FILE for its own word.")]
-Control = Annotated[
-    list[str] | None, typer.Option(help="A control network and its picture: MODEL=PICTURE, or MODEL=PICTURE:WEIGHT.")
-]
-Hint = Annotated[str | None, typer.Option(help="With --control: what is made of its picture first, such as canny.")]
-Mode = Annotated[int | None, typer.Option(help="With --control: what a union network is shown, a number.")]
-Guess = Annotated[bool, typer.Option(help="With --control: it leads alone, also without a prompt.")]
-ImagePrompt = Annotated[
-    list[str] | None, typer.Option(help="An IP-Adapter and its picture: FILE=PICTURE, or FILE=PICTURE:WEIGHT.")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """What every model may have on it."""
+
+    lora: Annotated[
+        list[str] | None, typer.Option(help="A LoRA: FILE, or FILE:WEIGHT. May be given several times.")
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        """What of these options was given, as it is asked of a pipeline."""
+        return {} if not self.lora else {"lora": loras(self.lora)}
 
 
-def put(
-    lora: list[str] | None,
-    word: list[str] | None = None,
-    control: list[str] | None = None,
-    image_prompt: list[str] | None = None,
-    **led: Any,
-) -> dict[str, Any]:
-    """What of these options was given, as it is asked of a pipeline. led: what else is said of --control."""
-    asked = {"lora": loras(lora), "words": words(word), "control": shown(control, "control", "model", **led)}
-    asked["image_prompt"] = shown(image_prompt, "image-prompt", "adapter")
-    return {name: value for name, value in asked.items() if value is not None}
+@dataclass(frozen=True, kw_only=True)
+class Adapted(Lora):
+    """What models of pictures and clips may have on them."""
+
+    word: Annotated[list[str] | None, typer.Option(help="A learned word: WORD=FILE, or FILE for its own word.")] = None
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="A control network and its picture: MODEL=PICTURE, or MODEL=PICTURE:WEIGHT."),
+    ] = None
+    hint: Annotated[
+        str | None, typer.Option(help="With --control: what is made of its picture first, such as canny.")
+    ] = None
+    mode: Annotated[int | None, typer.Option(help="With --control: what a union network is shown, a number.")] = None
+    guess: Annotated[bool, typer.Option(help="With --control: it leads alone, also without a prompt.")] = False
+    image_prompt: Annotated[
+        list[str] | None, typer.Option(help="An IP-Adapter and its picture: FILE=PICTURE, or FILE=PICTURE:WEIGHT.")
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        led = {"hint": self.hint, "mode": self.mode, "guess": self.guess or None}
+        more = {"words": words(self.word), "control": shown(self.control, "control", "model", **led)}
+        more["image_prompt"] = shown(self.image_prompt, "image-prompt", "adapter")
+        return super().asked() | {name: value for name, value in more.items() if value is not None}
 
 
 def loras(given: list[str] | None) -> list[tuple[str, float]] | None:

@@ -3,28 +3,16 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import adapted
-from .options import (
-    Boundary,
-    Count,
-    Dtype,
-    Eta,
-    Guidance,
-    Guidance2,
-    Method,
-    Model,
-    Negative,
-    Prompt,
-    Seed,
-    Solver,
-    Steps,
-)
-from .terminal import check_writable, open_model, save_all, tell, watched
+from . import options
+from .adapted import Lora
+from .options import Count, Model, Timeline, Walk, Window, spread, strength_of
+from .terminal import check_writable, save_all, tell, watched
 
 if TYPE_CHECKING:
     from ..pipelines.audio_stream import Stream
@@ -32,94 +20,91 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="File to write: .flac, .wav, .mp3, .opus or .m4a. With -n, numbered.")
 ]
-Seconds = Annotated[float | None, typer.Option(help="How long, 0.5 to 600. Default: what the model is best at.")]
-Window = Annotated[float | None, typer.Option(help="Seconds of the windows that longer sound is made in.")]
-Then = Annotated[list[str] | None, typer.Option("--then", help="From a second on: '20 drums enter'. Repeat for more.")]
 
 
-def audio(  # noqa: PLR0913 (one argument an option)
-    prompt: Prompt,
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """How long, how loud, and what some models are told beside words."""
+
+    seconds: Annotated[float | None, typer.Option(help="How long, 0.5 to 600. Default: what the model is best at.")] = (
+        None
+    )
+    window: Window = None
+    bars: Annotated[int | None, typer.Option(help="A loop without a seam of so many bars, instead of seconds.")] = None
+    beats: Annotated[int | None, typer.Option(help="With --bars: beats of a bar, 4 if left out.")] = None
+    bpm: Annotated[float | None, typer.Option(help="Beats a minute; else the prompt's, and with --bars 120.")] = None
+    lufs: Annotated[float | None, typer.Option(help="Bring it to this loudness, such as -14.")] = None
+    lyrics: Annotated[str | None, typer.Option(help="What a model that sings sings, or @FILE with it.")] = None
+    temperature: Annotated[float | None, typer.Option(help="Of a model that writes codes: 0 takes the likeliest.")] = (
+        None
+    )
+    top_k: Annotated[int | None, typer.Option(help="Of such a model: drawn of so many codes, 0 of all.")] = None
+    top_p: Annotated[float | None, typer.Option(help="Of such a model: of as few as hold so much probability.")] = None
+
+    def asked(self) -> dict[str, Any]:
+        return vars(self) | {"lyrics": read_lyrics(self.lyrics)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit(options.Edit):
+    """What is made of a clip of sound."""
+
+    source: Annotated[str | None, typer.Option("--from", help="A clip to vary, mend, extend or accompany.")] = None
+    accompany: Annotated[bool, typer.Option("--accompany", help="With --from: a part that goes with the clip.")] = False
+    alone: Annotated[bool, typer.Option("--alone", help="With --accompany: that part without the clip.")] = False
+
+    def asked(self) -> dict[str, Any]:
+        if self.source is None and self.strength is not None:
+            raise ValueError("--strength needs --from, the clip to vary")
+        if self.alone and not self.accompany:
+            raise ValueError("--alone needs --accompany, the part that is heard by itself")
+        if self.accompany and self.source is None:
+            raise ValueError("--accompany needs --from, the clip to play along with")
+        asked: dict[str, Any] = {"start": self.source, "between": self.between()}
+        asked |= {"left": self.left, "right": self.right}
+        if self.accompany:
+            return asked | {"alone": self.alone} | ({} if self.strength is None else {"strength": self.strength})
+        kept = any(asked[name] is not None for name in ("between", "left", "right"))
+        return asked | ({} if self.source is None else {"strength": strength_of(self.strength, kept)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(options.Load):
+    model: Model = "mini-audio"
+
+
+@spread
+def audio(
+    told: Timeline,
+    *,
     out: Out = Path("clip.flac"),
-    seconds: Seconds = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    guidance: Guidance = None,
-    guidance_2: Guidance2 = None,
-    boundary: Boundary = None,
-    method: Method = None,
-    solver: Solver = None,
-    negative: Negative = None,
-    eta: Eta = None,
+    sound: Sound,
+    walk: Walk,
     n: Count = 1,
-    model: Model = "mini-audio",
-    dtype: Dtype = None,
-    then: Then = None,
-    window: Window = None,
-    source: Annotated[str | None, typer.Option("--from", help="A clip to vary, mend, extend or accompany.")] = None,
-    strength: Annotated[float | None, typer.Option(help="With --from: 0 keeps the clip, 1 nothing of it.")] = None,
-    start: Annotated[float | None, typer.Option(help="With --from and --end: made anew from this second on.")] = None,
-    end: Annotated[float | None, typer.Option(help="With --from: up to this second; the rest is kept.")] = None,
-    left: Annotated[float | None, typer.Option(help="With --from: seconds to put before the clip.")] = None,
-    right: Annotated[float | None, typer.Option(help="With --from: seconds to put after the clip.")] = None,
-    accompany: Annotated[
-        bool, typer.Option("--accompany", help="With --from: a part that goes with the clip.")
-    ] = False,
-    alone: Annotated[bool, typer.Option("--alone", help="With --accompany: that part without the clip.")] = False,
-    bars: Annotated[int | None, typer.Option(help="A loop without a seam of so many bars, instead of seconds.")] = None,
-    beats: Annotated[int | None, typer.Option(help="With --bars: beats of a bar, 4 if left out.")] = None,
-    bpm: Annotated[float | None, typer.Option(help="Beats a minute; else the prompt's, and with --bars 120.")] = None,
-    lufs: Annotated[float | None, typer.Option(help="Bring it to this loudness, such as -14.")] = None,
-    lyrics: Annotated[str | None, typer.Option(help="What a model that sings sings, or @FILE with it.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of a model that writes codes: 0 takes the likeliest.")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Of such a model: drawn of so many codes, 0 of all.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Of such a model: of as few as hold so much probability.")] = None,
-    lora: adapted.Lora = None,
+    load: Load,
+    edit: Edit,
+    put: Lora,
 ) -> None:
     """Make music or sound from text (or from a clip and text)."""
     from ..modalities.audio_formats import check_suffix
 
     check_writable(out, check_suffix)
-    asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
-    asked |= {"negative": negative, "eta": eta, "window": window, "lufs": lufs, "left": left, "right": right}
-    asked |= {"bars": bars, "beats": beats, "bpm": bpm, "start": source, "between": read_between(start, end)}
-    asked |= {"lyrics": read_lyrics(lyrics), "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    asked |= {"guidance_2": guidance_2, "boundary": boundary} | adapted.put(lora)
-    if source is None and strength is not None:
-        raise ValueError("--strength needs --from, the clip to vary")
-    if alone and not accompany:
-        raise ValueError("--alone needs --accompany, the part that is heard by itself")
-    if accompany and source is None:
-        raise ValueError("--accompany needs --from, the clip to play along with")
-    if accompany:
-        asked |= {"alone": alone} | ({} if strength is None else {"strength": strength})
-    elif source is not None:
-        whole = asked["between"] is left is right is None
-        asked["strength"] = strength if strength is not None else (0.6 if whole else 1.0)
-    pipeline = open_model(model, "audio", dtype)
-    job = pipeline.job(read_timeline(prompt, then), seconds=seconds, n=n, **asked)
-    save_all(watched(pipeline.stream(job), prompt), out, job.requests[0].seed)
+    asked = vars(walk) | sound.asked() | edit.asked() | put.asked()
+    pipeline = load.open("audio")
+    job = pipeline.job(told.read(), n=n, **asked)
+    save_all(watched(pipeline.stream(job), told.prompt), out, job.requests[0].seed)
 
 
-def live(  # noqa: PLR0913 (one argument an option)
-    prompt: Prompt,
+@spread
+def live(
+    told: Timeline,
+    *,
     out: Annotated[str | None, typer.Option("--out", "-o", help="A file, or - for WAV on standard output.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How long. Default: until Ctrl-C.")] = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    guidance: Guidance = None,
-    guidance_2: Guidance2 = None,
-    boundary: Boundary = None,
-    method: Method = None,
-    solver: Solver = None,
-    negative: Negative = None,
-    eta: Eta = None,
-    model: Model = "mini-audio",
-    dtype: Dtype = None,
-    then: Then = None,
     window: Window = None,
-    lora: adapted.Lora = None,
+    walk: Walk,
+    load: Load,
+    put: Lora,
 ) -> None:
     """Play music while it is made; a line typed meanwhile is the next prompt. Or write it, at constant memory."""
     from ..modalities import audio_formats, audio_output
@@ -128,11 +113,9 @@ def live(  # noqa: PLR0913 (one argument an option)
         audio_output.check_card()
     elif out != "-":
         check_writable(Path(out), audio_formats.check_suffix)
-    asked: dict[str, Any] = {"steps": steps, "seed": seed, "guidance": guidance, "method": method, "solver": solver}
-    asked |= {"negative": negative, "eta": eta, "window": window, "guidance_2": guidance_2, "boundary": boundary}
-    asked |= adapted.put(lora)
-    stream = open_model(model, "audio", dtype).live(read_timeline(prompt, then), seconds=seconds, **asked)
-    with told(stream):
+    asked = {"seconds": seconds, "window": window} | vars(walk) | put.asked()
+    stream = load.open("audio").live(told.read(), **asked)
+    with measured(stream):
         (play if out is None else pour if out == "-" else record)(stream, out)
     if out not in (None, "-"):
         tell(f"{out}  seed {stream.request.seed}")
@@ -189,7 +172,7 @@ def listen(stream: "Stream") -> None:
 
 
 @contextmanager
-def told(stream: "Stream") -> Iterator[None]:
+def measured(stream: "Stream") -> Iterator[None]:
     """Says at the end, or when it is stopped, how much faster than real time it went."""
     try:
         yield
@@ -201,17 +184,6 @@ def told(stream: "Stream") -> Iterator[None]:
     )
 
 
-def read_between(start: float | None, end: float | None) -> tuple[float, float] | None:
-    if (start is None) != (end is None):
-        raise ValueError("--start and --end go together: the seconds between them are made anew")
-    return None if start is None or end is None else (start, end)
-
-
-def read_timeline(prompt: str, then: list[str] | None) -> Any:
-    """A prompt and its followers, "20 drums enter" -> a timeline; the prompt itself if there are none."""
-    return [(0.0, prompt), *map(read_then, then)] if then else prompt
-
-
 def read_lyrics(text: str | None) -> str | None:
     """Lyrics themselves, or those of the file that is named after an @."""
     if text is None or not text.startswith("@"):
@@ -220,11 +192,3 @@ def read_lyrics(text: str | None) -> str | None:
         return Path(text[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--lyrics is {text!r}, and {text[1:]} is no readable text file: {error}") from error
-
-
-def read_then(text: str) -> tuple[float, str]:
-    second, _, prompt = text.partition(" ")
-    try:
-        return float(second.rstrip(":s")), prompt.strip()
-    except ValueError:
-        raise ValueError(f"--then is {text!r}; it must be a second and a prompt, such as '20 drums enter'") from None

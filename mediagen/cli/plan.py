@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .image import read_size
+from .options import read_size
 from .terminal import tell
 
 

@@ -14,12 +14,13 @@ def tell(line: str, *, aside: bool = False) -> None:
     typer.echo(line, err=aside)
 
 
-def open_model(name: str, modality: str, dtype: str | None = None) -> Any:
+def open_model(name: str, modality: str, dtype: str | None = None, variant: str | None = None) -> Any:
     """A shipped model, a folder or a published checkpoint. dtype: None for what its family loads for a command.
     ValueError if it makes something else."""
     from .. import _cached, _commanded
 
-    return _cached(name, modality, **(_commanded(name) if dtype is None else {"dtype": dtype}))
+    how = dict(_commanded(name)) if dtype is None else {"dtype": dtype}
+    return _cached(name, modality, **how, **({} if variant is None else {"variant": variant}))
 
 
 def check_writable(file: Path, check_suffix: Callable[[Path], Any]) -> None:

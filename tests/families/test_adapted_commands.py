@@ -64,3 +64,25 @@ def test_a_sound(tmp_path: Path, command: Any, capsys: pytest.CaptureFixture[str
         assert command(name, "a piano", *plain, "-o", f"{name}.flac") == 0
     asked = told(capsys, command, "audio.flac")
     assert [(one["path"], one["weight"]) for one in asked["lora"]] == [(str(lora), 0.5)]
+
+
+def test_files_of_a_variant(tmp_path: Path, command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """By each command that loads a model; one that has none of it, or is none of diffusers', is one line."""
+    halves = ("unet", "transformer")
+    folders = {"image": tiny.sd(tmp_path / "image", scheduler("DDIMScheduler", **tiny.DDIM))}
+    plan = scheduler("CosineDPMSolverMultistepScheduler", **sounds.COSINE)
+    folders["audio"] = folders["live"] = sounds.stable_audio(tmp_path / "audio", plan)
+    folders["video"] = tiny.wan(tmp_path / "video", scheduler("UniPCMultistepScheduler", **tiny.FLOWING))
+    for file in [file for folder in {*folders.values()} for part in halves for file in (folder / part).glob("*.saf*")]:
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    own = {"image": ("--size", "16"), "video": ("--size", "16", "--seconds", "0.5")}
+    endings = {"image": "png", "audio": "flac", "live": "flac", "video": "mkv"}
+    for name, folder in folders.items():
+        told = (name, "a cat", "--model", str(folder), "--steps", "1", "-o", f"{name}.{endings[name]}")
+        told += own.get(name, ("--seconds", "0.2"))
+        assert command(*told) == 2 and "say variant='fp16'" in capsys.readouterr().err
+        assert command(*told, "--variant", "fp16") == 0, capsys.readouterr().err
+        assert command(*told, "--variant", "fp32") == 2
+    capsys.readouterr()
+    assert command("image", "a cat", "--variant", "fp16") == 2
+    assert "variant is for published checkpoints" in capsys.readouterr().err
