@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mediagen.core.path import spread
@@ -44,16 +43,13 @@ class Rescale:
         if self.parts is None:
             factor = torch.lerp(positive.new_ones(()), _std(positive) / _std(guided), self.amount)
             return guided * spread(factor, guided)
-        wanted, now = self._spread(torch.cat((positive, guided))).chunk(2)
-        factors = torch.addmm(self.rest, (wanted / now).sqrt_(), self.places, alpha=self.amount)
-        return guided * factors.to(guided.dtype).view(-1, *self.parts.shape[1:])
-
-    def _spread(self, a: Tensor) -> Tensor:
-        """The variance of each part [B, parts] times the channels, in float64 over sums of channels."""
-        values = a.flatten(2).mT  # so they mostly lie in memory
-        squares = torch.linalg.vector_norm(values, dim=2).square_()
-        total, square = F.linear(torch.stack((values.sum(2), squares)).double(), self.shares).unbind()
-        return torch.addcmul(square, total, total, value=-1 / a.shape[1])
+        values, n = torch.cat((positive, guided)).flatten(2).mT, len(guided)  # as they mostly lie in memory
+        sums = torch.cat((values.sum(2), values.square().sum(2))).double()  # over channels
+        means = torch.mm(sums, self.shares)  # over positions: [4 B, parts], the squares' after the values'
+        spread_out = torch.addcmul(means[2 * n :], means[: 2 * n], means[: 2 * n], value=-1 / guided.shape[1])
+        ratios = (spread_out[:n] / spread_out[n:]).sqrt_()
+        factors = torch.addmm(self.rest, ratios, self.places, alpha=self.amount).to(guided.dtype)
+        return guided * factors.view(-1, *self.parts.shape[1:])
 
     @cached_property
     def places(self) -> Tensor:
@@ -64,8 +60,8 @@ class Rescale:
 
     @cached_property
     def shares(self) -> Tensor:
-        """[parts, positions], float64: of a part, what each of its positions is."""
-        return self.places / self.places.sum(1, keepdim=True)
+        """[positions, parts], float64: of a part, what each of its positions is."""
+        return self.places.mT / self.places.sum(1)
 
     @cached_property
     def rest(self) -> Tensor:

@@ -32,14 +32,14 @@ class Stack:
         if self.denoiser is None:
             return [branch(x, t) for branch in self.branches]
         n = len(self.branches)
-        return self.denoiser.forward(_repeated(x, n), _repeated(t, n), self.cond).chunk(n)
+        return self.denoiser.forward(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
 
     def output(self, x: Tensor, t: Any) -> Sequence[Tensor]:
         """What the network says to each branch, which are bound denoisers."""
         if self.denoiser is None:
             return [bound(branch).output(x, t) for branch in self.branches]
         n = len(self.branches)
-        return self.denoiser.output(_repeated(x, n), _repeated(t, n), self.cond).chunk(n)
+        return self.denoiser.output(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,11 +98,9 @@ def _form(cond: Cond) -> frozenset[Any]:
     return frozenset((k, (v.shape[1:], v.dtype) if _rows(v) else _key(v)) for k, v in cond.items())
 
 
-def _repeated(value: Any, n: int) -> Any:
-    """A state, or its times, for n branches in one batch. Of one sample nothing is moved: all rows are the same one."""
-    if not _rows(value):
-        return value
-    return value.expand(n, *value.shape[1:]) if len(value) == 1 else torch.cat([value] * n)
+def _times(t: Any, n: int) -> Any:
+    """The times of n branches in one batch."""
+    return torch.cat([t] * n) if _rows(t) else t
 
 
 def _rows(value: Any) -> bool:

@@ -1,10 +1,10 @@
 """LTX-2, text and image to video with its sound: one transformer on the straight path over the latents of both.
 
 A clip and its sound are one state and one walk. The grid of the clip's latents has rows below the picture in which the
-latents of the sound lie, in order of time; what is left of them is empty and stays noise. Guidance is stronger for the
-sound than for the picture, leads away from sight and sound that do not know of one another as well, and is rescaled for
-each of the two alone. It takes a time for each position of the picture, so that pictures to begin with are shown to it
-as they are, at t = 0.
+latents of the sound lie, in order of time; what is left of them at the end says nothing, and nobody reads it. Guidance
+is stronger for the sound than for the picture, leads away from sight and sound that do not know of one another as well,
+and is rescaled for each of the two alone. It takes a time for each position of the picture, so that pictures to begin
+with are shown to it as they are, at t = 0.
 """
 
 import inspect
@@ -64,7 +64,7 @@ class JointSpec(LatentSpec):
     @cached_property
     def places(self) -> Callable[[Sequence[int], torch.device], tuple[Tensor, Tensor, list[int]]]:
         """Of a grid, all in a row: where the tokens of the clip lie and then those of its sound; which of them lies at
-        each place, the one after the last where nothing is; and how many there are of each."""
+        each place, the last one where nothing is; and how many there are of each."""
         return lru_cache(maxsize=8)(self._places)  # of this spec, which is not hashed in each step
 
     def _places(self, grid: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
@@ -73,7 +73,7 @@ class JointSpec(LatentSpec):
         above, below = torch.arange(count).view(*grid).split((down - rows, rows), 1)
         clip, sound = above.flatten(), below.flatten()[: self.sounds(frames)]
         order = torch.cat((clip, sound))
-        back = torch.full((count,), len(order)).index_copy_(0, order, torch.arange(len(order)))
+        back = torch.full((count,), len(order) - 1).index_copy_(0, order, torch.arange(len(order)))
         return order.to(device), back.to(device), [len(clip), len(sound)]
 
     def tokens(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,27 +83,26 @@ class JointSpec(LatentSpec):
         return clip, sound
 
     def latents(self, clip: Tensor, sound: Tensor, grid: Sequence[int]) -> Tensor:
-        """The inverse of `tokens`, with zeros where the rows are empty. It lies in memory as the tokens do: both ways
-        whole tokens are moved."""
+        """The inverse of `tokens`; where the rows are empty, the last one of the sound. It lies in memory as the tokens
+        do: both ways whole tokens are moved."""
         _, back, _ = self.places(grid, clip.device)
-        batch, _, channels = clip.shape
-        both = torch.cat((clip, sound, clip.new_zeros(batch, 1, channels)), 1).index_select(1, back)
-        return both.view(batch, *grid, channels).permute(0, 4, 1, 2, 3)
+        both = torch.cat((clip, sound), 1).index_select(1, back)
+        return both.view(-1, *grid, both.shape[2]).permute(0, 4, 1, 2, 3)
 
     def parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, F, h + rows, w] -> the clip [B, C, F, h, w], and its sound [B, L, C]."""
         return z[:, :, :, : z.shape[3] - self.rows(z.shape[4])], self.tokens(z)[1]
 
     def joined(self, clip: Tensor, sound: Tensor) -> Tensor:
-        """The inverse of `parted`, with zeros where the rows are empty."""
+        """The inverse of `parted`, as `latents`."""
         frames, down, across = clip.shape[2:]
         return self.latents(clip.flatten(2).mT, sound, (frames, down + self.rows(across), across))
 
     def kinds(self, grid: Sequence[int]) -> Tensor:
         """[1, 1, *grid]: 1 where the clip is, 2 where its sound is, 0 where nothing is."""
-        frames, down, across = grid
-        clip = torch.ones(1, 1, frames, down - self.rows(across), across)
-        return self.joined(clip, torch.full((1, self.sounds(frames), 1), 2.0)).long()
+        order, _, (seen, heard) = self.places(tuple(grid), torch.device("cpu"))
+        kinds = torch.tensor([1, 2]).repeat_interleave(torch.tensor([seen, heard]))
+        return torch.zeros(math.prod(grid), dtype=torch.long).index_copy_(0, order, kinds).view(1, 1, *grid)
 
 
 class JointVAE(adapters.PublishedVAE):
