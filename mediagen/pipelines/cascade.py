@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,6 +20,7 @@ from ..core.denoiser import Denoiser, latest
 from ..families.model import Model
 from ..request import Refined
 from .base import Pipeline
+from .checks import check_size
 from .opening import load, of
 from .prompts import Prompt, prompts_of
 
@@ -136,19 +138,34 @@ class Cascade:
             raise ValueError(f"a cascade is of one model of pictures or more, not {list(map(str, models))}")
         return cls(stages=stages)
 
-    def generate(self, prompt: Prompt, *, each: Sequence[Mapping[str, Any]] = (), **options: Any) -> Any:
-        """The picture of the last stage. options: of all stages (seed, negative); each: of a stage of its own (steps,
-        guidance, strength, size of the first), in their order. ValueError for more of them than stages, or more than
-        one picture."""
+    def generate(
+        self, prompt: Prompt, *, size: Any = None, each: Sequence[Mapping[str, Any]] = (), **options: Any
+    ) -> Any:
+        """The picture of the last stage. size: its pixels of a side, or (width, height); the stages before it make what
+        becomes so large. options: of all stages (seed, negative); each: of a stage of its own (steps, guidance,
+        strength, or in the place of `size` that of the first), in their order. ValueError for more of them than stages,
+        more than one picture, or a size that some stage does not make."""
         if len(prompts_of(prompt)) > 1 or options.get("n", 1) != 1:
             raise ValueError("a cascade makes one picture at a time: one prompt, and n=1")
         if len(each) > len(self.stages):
             raise ValueError(f"there are {len(self.stages)} stages, options were given for {len(each)}")
         own = [dict(options) | dict(given) for given in (*each, *[{}] * (len(self.stages) - len(each)))]
+        if size is not None:
+            if "size" in own[0]:
+                raise ValueError(f"size is {size!r} and the first stage's {own[0]['size']!r}: say one of them")
+            own[0]["size"] = self._begun(size)
         picture: Any = None
         for stage, given in zip(self.stages, own, strict=True):
             picture = _made(stage, picture, prompt, given)
         return picture
+
+    def _begun(self, size: Any) -> tuple[int, int]:
+        """The size of the first stage, (width, height), of that of the last one."""
+        factors = [stage.model.enlarges.factor if stage.model.enlarges else 1 for stage in self.stages]
+        after = [math.prod(factors[number + 1 :]) for number in range(len(factors))]
+        each = [stage.model.multiple * more for stage, more in zip(self.stages, after, strict=True)]
+        width, height = check_size(size, math.lcm(*each))
+        return width // after[0], height // after[0]
 
 
 def _made(stage: Any, picture: Any, prompt: Prompt, options: dict[str, Any]) -> Any:

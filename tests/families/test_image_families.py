@@ -259,10 +259,23 @@ def test_a_cascade(tmp_path: Path) -> None:
     next_one = mediagen.load(folders[1]).upscale(first, "a cat", seed=3, steps=2, strength=0.1)
     last = mediagen.load(folders[2]).upscale(next_one, "a cat", seed=3, steps=2)
     assert made.size == (64, 64) and made.sha256 == last.sha256
+    whole = stages.generate("a cat", seed=3, steps=2, size=64, each=[{}, {"strength": 0.1}])
+    assert whole.sha256 == made.sha256  # each stage its own size, of that of the last one
+    assert Cascade(stages=stages.stages[:2]).generate("a cat", steps=1, size=(64, 32)).size == (64, 32)
+    with pytest.raises(ValueError, match="size 36x36 must be multiples of 16 from 16 to 4096 pixels a side"):
+        stages.generate("a cat", size=36)
+    with pytest.raises(ValueError, match="size is 64 and the first stage's 8: say one of them"):
+        stages.generate("a cat", size=64, each=[{"size": 8}])
     with pytest.raises(ValueError, match="there are 3 stages, options were given for 4"):
         stages.generate("a cat", each=[{}] * 4)
     with pytest.raises(ValueError, match="a cascade is of one model of pictures or more"):
         Cascade.load([])
+
+
+def test_a_cascade_that_varies(tmp_path: Path) -> None:
+    """A stage that is no model for making pictures larger keeps the size of what it is given."""
+    folder = tiny.sd(tmp_path, scheduler("DDIMScheduler", **tiny.DDIM))
+    assert Cascade.load([folder, folder]).generate("a cat", seed=3, steps=2, size=(32, 16)).size == (32, 16)
 
 
 LCM = {"time_cond_proj_dim": 16}
