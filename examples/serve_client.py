@@ -1,4 +1,5 @@
-"""Talk to a server: a picture, a variation of it, a job that is watched, a batch. Without its address it starts one."""
+"""Talk to a server: a picture, a variation of it, a job that is watched, one that follows a picture, a batch. Without
+its address it starts one."""
 
 import base64
 import json
@@ -50,6 +51,14 @@ def talk(address: str) -> None:
                     job = json.loads(line[5:])
                     print(job["status"], job.get("step", ""), job.get("total", ""))
         Path("dog.png").write_bytes(client.get(job["results"][0]).content)
+
+        offered = client.get("/adapters").json()["data"]  # what the server was started with: --controls FOLDER
+        for network in [one["id"] for one in offered if one["object"] == "control"][:1]:
+            control = {"name": network, "image": made["id"], "hint": "luminance", "weight": 0.8}
+            body = {"prompt": "a fox left of a pizza", "seed": 7, "steps": 6, "control": control}
+            led = client.post("/images/generations", json=body).raise_for_status().json()
+            Path("fox.png").write_bytes(base64.b64decode(led["data"][0]["b64_json"]))
+            print("fox.png: led by", network)
 
         url, bodies = "/v1/images/generations", [{"prompt": f"a {name}", "steps": 2} for name in ("car", "tree")]
         lines = [{"custom_id": body["prompt"], "method": "POST", "url": url, "body": body} for body in bodies]

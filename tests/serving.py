@@ -147,6 +147,28 @@ def with_lora(folder: Path) -> Path:
     return folder
 
 
+def with_control(model: Path, folder: Path) -> Path:
+    """A folder with a control branch of random weights for the tiny model, called brightness."""
+    import torch
+
+    import mediagen
+    from mediagen import config
+    from mediagen.backbones.control import FILE, Control
+    from mediagen.training import weights
+
+    made = mediagen.load(model).model
+    sizes, spec = made.denoiser.net.config, made.spec
+    about = {"channels": spec.media_channels * torch.Size(spec.stride).numel(), "depth": 1}
+    torch.manual_seed(0)
+    branch = Control(sizes, **about)
+    for one in branch.parameters():
+        torch.nn.init.normal_(one, std=0.1)
+    (folder / "brightness").mkdir(parents=True, exist_ok=True)
+    header = {"kind": "control", "network": config.plain(sizes), **about}
+    weights.save(folder / "brightness" / FILE, branch.state_dict(), header)
+    return folder
+
+
 @contextmanager
 def served(settings: Any) -> Iterator[tuple[str, Any]]:
     """(http://127.0.0.1:port, app) of a real server in a thread of its own."""

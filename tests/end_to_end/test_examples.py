@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from serving import served, settings, with_preview
+from serving import served, settings, with_control, with_preview
 
 import mediagen
 from mediagen.families import _cards, native  # noqa: F401 (native takes a name from _cards, before a test changes it)
@@ -52,8 +52,11 @@ def test_example(script: Path, named: dict[str, Path], tmp_path: Path, monkeypat
     else:
         for library in ("uvicorn", "httpx"):
             pytest.importorskip(library)
-        with served(settings(tmp_path / "served", {"mini-image": named["mini-image"]})) as (address, _):
+        models = {"mini-image": named["mini-image"]}
+        adapters = {"control": with_control(named["mini-image"], tmp_path / "controls")}
+        with served(settings(tmp_path / "served", models, adapters=adapters)) as (address, _):
             ran(script, [address], monkeypatch)
+        assert (tmp_path / "here" / "fox.png").exists()
     assert any((tmp_path / "here").iterdir()) == (script.name != "core_alone.py")
 
 

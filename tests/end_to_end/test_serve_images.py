@@ -20,7 +20,7 @@ pytest.importorskip("httpx")
 import httpx
 import openai
 from PIL import Image as Pil
-from serving import MANY, eventually, served, settings, until, with_lora, with_preview
+from serving import MANY, eventually, served, settings, until, with_control, with_lora, with_preview
 
 import mediagen
 
@@ -30,7 +30,8 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     model = with_preview(tiny_model, tmp_path_factory.mktemp("previewed"))
     data = tmp_path_factory.mktemp("data")
     limits, loras = {"upload_pixels": 300_000, "body": 2_000_000}, with_lora(tmp_path_factory.mktemp("loras"))
-    with served(settings(data, {"tiny": model}, limits=limits, adapters={"lora": loras})) as running:
+    adapters = {"lora": loras, "control": with_control(model, tmp_path_factory.mktemp("controls"))}
+    with served(settings(data, {"tiny": model}, limits=limits, adapters=adapters)) as running:
         yield running
 
 
@@ -106,6 +107,28 @@ def test_adapters_are_named_and_what_is_made_beside_them_does_not_see_them(
     for wrong in ("style:x", "style:99", [{"name": "style", "path": "/"}], ["style"] * 9, 1):
         with pytest.raises(openai.BadRequestError, match="lora"):
             client.images.generate(prompt="a cat", extra_body={"lora": wrong})
+
+
+def test_a_network_of_ours_leads_by_a_picture_that_was_made_here(client: Any, pipeline: Any, server: Any) -> None:
+    """Also the picture of another job; a plain one after it is as one before."""
+    extra = {"seed": 1, "steps": 2}
+    first = client.images.generate(prompt="a cat", extra_body=extra)
+    shown = {"name": "brightness", "image": first.id, "weight": 0.5, "end": 0.6}
+    led = client.images.generate(prompt="a cat", extra_body=extra | {"control": shown})
+    plain, net = (
+        pipeline.generate("a cat", **extra),
+        server[1].state.service.settings.adapters["control"] / "brightness",
+    )
+    made = pipeline.generate("a cat", **extra, control={"model": net, "image": plain, "weight": 0.5, "end": 0.6})
+    assert (pixels(led.data[0].b64_json) == made.pixels).all() and (made.pixels != plain.pixels).any()
+    again = client.images.generate(prompt="a cat", extra_body=extra)
+    assert (pixels(again.data[0].b64_json) == plain.pixels).all()
+    for body, said in (
+        ({"words": "x"}, "no learned word 'x' here: none is offered"),
+        ({"control": shown | {"mode": 1}}, "leave"),
+    ):
+        with pytest.raises(openai.APIStatusError, match=said):
+            client.images.generate(prompt="a cat", extra_body=body)
 
 
 @pytest.mark.parametrize(("format", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("jpeg", "JPEG"), ("gif", "GIF")])
