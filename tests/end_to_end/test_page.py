@@ -464,7 +464,9 @@ def test_what_is_put_on_a_model_has_fields(browser: Any, tiny_model: Path, tmp_p
         assert body["control"].pop("image").startswith("file-")
         assert body["control"] == {"name": "edges", "hint": "canny"} and body["words"] == {"sks": "sks"}
         assert body["lora"] == {"name": "style", "weight": 0.5} and not {"refiner", "share"} & set(body)
-        sync_api.expect(place.locator(".wrong:visible").first).to_contain_text("a control network of this model is a folder")
+        sync_api.expect(place.locator(".wrong:visible").first).to_contain_text(
+            "a control network of this model is a folder"
+        )
         for kind in ("control", "words"):
             place.locator(f"[data-field={kind}-name] select").select_option("none")
         card = finished(page, place.locator("button[type=submit]").click)
