@@ -90,6 +90,7 @@ class Studio:
             with self._reading:
                 job = self._job(pipeline, record)
                 check_job(self._limits, record.modality, job)
+                _check_lengths(job)
                 pipeline.check(job)
                 same = pipeline.alike(job)
         except (ValueError, OverflowError) as error:
@@ -199,6 +200,16 @@ class Studio:
             said = "the stream ended with the process that made it: begin another"
             raise Refused(message=said, status=503, code="stream_lost", after=5)
         return self._streams[name]
+
+
+def _check_lengths(job: Any) -> None:
+    """Refuse what leads a clip and is a clip of another length."""
+    for number, shown in enumerate(job.adapted.edges):
+        count = len(getattr(shown, "frames", (shown,)))
+        if count not in (1, getattr(job, "frames", 1)):
+            param = f"control.{number}.image"
+            said = f"{param} has {count} frames, the clip {job.frames}: give as many, or one picture"
+            raise Refused(message=said, param=param)
 
 
 def _share_cores(processes: int) -> None:

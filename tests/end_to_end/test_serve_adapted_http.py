@@ -172,6 +172,6 @@ def test_a_clip_is_led_by_a_picture_and_by_a_clip(tmp_path: Path) -> None:
         video.Video(noise[:2], plain.rate).save(tmp_path / "short.mkv")
         form, short = {"control[name]": "edges"}, (tmp_path / "short.mkv").read_bytes()
         answer = http.post("/videos", data=body | form, files={"control[image]": ("short.mkv", short)})
-        record = until(service, answer.json()["id"])
-        assert record.state == "failed" and "has 2 frames, the clip 16: give as many, or one" in record.reason
+        said = "control.0.image has 2 frames, the clip 16: give as many, or one picture"
+        assert told(answer) == (400, "control.0.image", said)
         http.close()
