@@ -111,8 +111,8 @@ class Studio:
                 yield self._news(batch, event)
 
     def _walked(self, pipeline: Any, job: Any) -> Iterator[Any]:
-        """Its events. While texts are read, and adapters are put on the model and taken off, no other job is planned:
-        tokenizers and what files were read are not for two threads at once. Whatever ends it, the model is plain."""
+        """Its events. While texts are read, and adapters are put on the model and taken off, no other job is planned: a
+        pipeline's adapters are not for two threads at once. Whatever ends it, the model is plain."""
         events, walks = pipeline.stream(job), False
         try:
             while True:
