@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "families"))
 import controlled
 import httpx
 import numpy as np
+import test_hints
 import tiny
 import tiny_clips
 import tiny_image
@@ -48,7 +49,8 @@ def test_pictures_are_led(tmp_path: Path) -> None:
     """Whatever names the picture that is shown; two at once; a wrong one leaves nothing behind."""
     sd = tiny.sd(tmp_path / "sd", tiny.scheduler("DDIMScheduler", **tiny.DDIM))
     pipe = Models({"sd": sd}).open("sd")
-    folders = laid(tmp_path / "adapters", pipe, "sd")
+    folders = laid(tmp_path / "adapters", pipe, "sd") | {"hint": tmp_path / "hints"}
+    depth = test_hints.depth_model(folders["hint"] / "dpt")
     controlled.picture(1).save(tmp_path / "shown.png")
     content = (tmp_path / "shown.png").read_bytes()
     url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
@@ -84,13 +86,16 @@ def test_pictures_are_led(tmp_path: Path) -> None:
             words={"red": folders["words"] / "sks.safetensors"},
             image_prompt=(folders["image_prompt"] / "looks" / "ip.safetensors", picture, 0.5),
         )
+        seen = {"name": "edges", "image": url, "hint": "depth:dpt"}
+        near = library(control={"model": folders["control"] / "edges", "image": picture, "hint": f"depth:{depth}"})
+        assert made(control=seen) == near != led
         varied = pipe.vary(picture, "a red cat", strength=0.6, **WALK, control=options[0]).sha256
         assert made("images/variations", image=kept, control=both[0]) == varied
         assert made() == plain
         before = set(media.given())
         for wrong, status, param, message in (
             ({"control": {"name": "../control/edges", "image": url}}, 404, "control", "here: edges, shade"),
-            ({"control": {"name": "edges", "image": url, "hint": "depth:/etc"}}, 404, "control", "canny, luminance"),
+            ({"control": {"name": "edges", "image": url, "hint": "depth:/etc"}}, 404, "control", "depth:dpt"),
             ({"control": {"name": "edges"}}, 400, "control.0.image", "is missing"),
             ({"control": {"name": "edges", "image": "http://127.0.0.1:1/x.png"}}, 404, "control.0.image", "no file"),
             ({"control": {"name": "edges", "image": "/etc/passwd"}}, 404, "control.0.image", "no file or job"),
