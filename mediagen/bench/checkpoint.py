@@ -110,6 +110,7 @@ def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
         said["num_frames"] = pipe.model.spec.size(job.grid)[0]
     for name in ("audio_end_in_s", "audio_length_in_s", "audio_duration"):
         said |= {name: first.seconds} if name in known else {}
+    said |= {"use_resolution_binning": False}  # the size is what was asked for
     return {name: value for name, value in said.items() if name in known}
 
 

@@ -202,7 +202,8 @@ class _Guide:
         """Places in a loop are known outside of it only (it may be rolled); without one, each window asks for no other
         prompts than those that have a place in it."""
         if not self.walk.loop:
-            return _windows(self.seen, self.walk.window, grid)
+            whole = all(side >= n for side, n in zip(self.walk.window, grid, strict=False))  # of no window: ()
+            return _windows(self.seen, () if whole else self.walk.window, grid)
         base, *others = (self.round(number, grid) for number in range(1 + len(self.asked.regions)))
         masks = [mask for _, mask in self.asked.regions]
         return edit.regional(base, *zip(others, masks, strict=True)) if others else base

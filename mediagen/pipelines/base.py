@@ -13,20 +13,21 @@ from hashlib import sha256
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import __version__
 from ..adapters import NOTHING, Adapters, Shown
 from ..autoencoders import tiling
-from ..autoencoders.base import each_axis, in_strides
+from ..autoencoders.base import each_axis
 from ..conditioners.base import TOKENS, Cond, padded
 from ..core.rng import Drawn, Given, Keyed, Noise
 from ..core.solve import State
 from ..families.model import Model
 from ..generators.diffusion import Asked, Box, Start, Walk, generate
+from ..memory import ran_out
 from ..request import Request, walk_of
-from .checks import PUBLISHED, check_walk
+from .checks import PUBLISHED, check_grid, check_walk, failed
+from .known import filled, needed, stays
 from .prompts import Prompts
 
 
@@ -76,7 +77,8 @@ class Pipeline:
 
     def check(self, job: Job) -> None:
         """Read the words of a job as well, which is quick; nothing else is computed. ValueError for a prompt that is
-        empty or too long."""
+        empty or too long, or a size that the network does not see."""
+        check_grid(self.model, job.grid, self._window(job.requests[0].walk.window))
         self.model.text.lengths(self._texts(job))
 
     def alike(self, job: Job) -> str:
@@ -124,11 +126,17 @@ class Pipeline:
         if self.model.begin is not None:
             self.model.begin(settings.steps)
         states = generate(self.model.denoiser, asked, like, noise, settings, start)
-        return self.adapters.during(self._within(states), first)
+        return self.adapters.during(self._within(states, job), first)
 
-    def _within(self, states: Iterator[State]) -> Iterator[State]:
-        with self.model.during():
-            yield from states
+    def _within(self, states: Iterator[State], job: Job) -> Iterator[State]:
+        """ValueError for what a published network runs into; our own keep their trace."""
+        try:
+            with self.model.during():
+                yield from states
+        except (RuntimeError, IndexError, AssertionError) as error:
+            if self.model.largest is None or ran_out(error):
+                raise
+            raise failed(self.model, job.grid, error) from error
 
     def _settings(self, walk: Walk, job: Job) -> Walk:
         """The walk in the network's own units: windows in latent positions, the schedule that the model was published
@@ -177,6 +185,7 @@ class Pipeline:
         """All texts encoded in one batch, at one length, so that equal networks can run together. What guidance leads
         away from is read only where there is some."""
         first, n = job.requests[0], len(job.requests)
+        check_grid(self.model, job.grid, self._window(first.walk.window))
         led = len(first.prompts) > 1 or (first.walk.scales != (1, 1) and not self.model.distilled)
         self.adapters.put(first)
         places = self._places(job)
@@ -225,20 +234,15 @@ class Pipeline:
     def start(self, job: Job) -> Start | None:
         """What the walk begins from and what of it is known; None for noise alone. A model that is shown what is known
         keeps it itself."""
-        told = self._keeps(job)
-        if job.known is None or (told and job.requests[0].strength == 1):
+        told, strength = self._keeps(job), job.requests[0].strength
+        if job.known is None or (told and strength == 1):
             return None
-        known = torch.cat([self.encode(one) for one in job.known.split(1)])
-        known, keep = known.expand(len(job.requests), *known.shape[1:]), None
-        if job.keep is not None and not told:
-            # a latent position stays only if all the media under it stays
-            pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.model.spec.dims - 1]
-            keep = -pool(-in_strides(job.keep, self.model.spec), self.model.spec.stride)
-            # positions that stand for no media, as of a clip's sound, are free
-            beyond = [all_ - own for all_, own in zip(job.grid, keep.shape[2:], strict=True)]
-            keep = F.pad(keep, [side for more in reversed(beyond) for side in (0, more)]) if any(beyond) else keep
+        keep = None if job.keep is None or told else stays(self.model.spec, job.keep, job.grid)
+        media = job.known if keep is None or strength < 1 else needed(self.model.spec, job.known, keep)
+        known = torch.cat([self.encode(one) for one in media.split(1)])
+        known = filled(known, job.grid[0]).expand(len(job.requests), -1, *job.grid)
         options = {"token": self.model.token, "told": not self.model.knows, "project": self._projection(job)}
-        return Start(known=known, strength=job.requests[0].strength, keep=keep, **options)
+        return Start(known=known, strength=strength, keep=keep, **options)
 
     def _texts(self, job: Job) -> list[str]:
         """All that its requests say, each text once."""

@@ -473,3 +473,22 @@ def test_the_demo_makes_clips_and_a_film_with_sound(pipeline, ball, tmp_path, mo
     film = video.load(tmp_path / "20-film.mp4")
     assert film.size == demo.SCREEN and film.count == 5 * 17
     assert film.sound.seconds == pytest.approx(min(ball.sound.seconds, film.seconds), abs=0.2)
+
+
+def test_no_more_is_encoded_than_stays(pipeline, ball, monkeypatch) -> None:
+    """Of causal time: what is known of a clip is encoded up to where it ends, as it would be in all of it. What is
+    varied, and what stays at the end, is encoded whole."""
+    encoded: list[int] = []
+    encode = pipeline.encode
+    monkeypatch.setattr(pipeline, "encode", lambda media: encoded.append(media.shape[2]) or encode(media))
+    varied = {"start": ball, "strength": 0.5}
+    first, long = {"first": Image(ball.frames[0]), "seconds": 17 / 8}, {"start": ball, "right": 2.0}
+    for given, fewer in ((first, True), (long, True), ({"start": ball, "left": 2.0}, False), (varied, False)):
+        job = pipeline.job("a red ball", size=SIDE, **given)
+        begins = pipeline.start(job)
+        seen, whole = encoded.pop(), encode(job.known)
+        assert seen < job.known.shape[2] if fewer else seen == job.known.shape[2]
+        assert seen == 1 or given is not first
+        keep = torch.ones_like(whole[:, :1]) if begins.keep is None else begins.keep
+        assert begins.known.shape == whole.shape and bool(keep.any())
+        assert torch.allclose(begins.known * (keep > 0), whole * (keep > 0), atol=1e-5)

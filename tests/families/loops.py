@@ -23,7 +23,7 @@ from mediagen.bench import checkpoint
 from mediagen.bench.document import put
 from mediagen.bench.loop import row
 
-LEAST = {"LTX-2": 32, "LTX-2, picture": 32}  # of a side
+LTX = 32  # whose pipelines take multiples of it
 
 
 def measured(name: str, size: int | None, repeats: int) -> str:
@@ -37,7 +37,7 @@ def measured(name: str, size: int | None, repeats: int) -> str:
 
 def shape(name: str, asked: Mapping[str, Any], size: int | None) -> dict[str, Any]:
     if "frames" in asked:
-        return {"size": size or LEAST.get(name, asked["size"]), "seconds": asked["frames"] / 24}
+        return {"size": size or (LTX if name.startswith("LTX") else asked["size"]), "seconds": asked["frames"] / 24}
     return dict(asked) if size is None or "seconds" in asked else {"size": size}
 
 
