@@ -4,6 +4,7 @@ the meta device, on tensors without numbers, so that these are counts and no rul
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoders.base import each_axis
+from .core.edit import starts
 from .counting import Count, count, counted, numberless
 from .families._loading import DTYPES
 from .families._outline import Part
 from .families._tiled import tiled, tiles
 from .families.model import Model
+from .generators.diffusion import Box
 from .modalities import image as image_modality
 from .pipelines.base import Pipeline
 from .pipelines.opening import family_of, models, of
@@ -137,7 +140,7 @@ def plan(
         name=str(name_or_path),
         parts=sorted(parts, key=lambda part: part.name not in denoiser),
         denoiser=denoiser,
-        asked=_asked(job, model),
+        asked=_asked(job, model) + _seen(pipeline, job),
         dtype=dtype,
         batch=batch,
         step=step,
@@ -148,11 +151,21 @@ def plan(
 
 
 def _step(pipeline: Pipeline, job: Any) -> tuple[int, Count, Tensor]:
-    """(rows, a step of a walk, latents of one sample)."""
-    rows, spec = _rows(pipeline, job), pipeline.model.spec
+    """(rows, a step of a walk, latents of one sample). Windows are seen one after the other."""
+    spec, (sides, windows) = pipeline.model.spec, _windows(pipeline, job)
+    rows = _rows(pipeline, job, () if windows == 1 else tuple(slice(0, side) for side in sides))
     cond = {k: torch.cat([row[k] for row in rows]).to("meta") for k in rows[0]}
-    x = torch.empty(len(rows), spec.channels, *job.grid, device="meta")
-    return len(rows), count(lambda: pipeline.model.denoiser.output(x, 0.9, cond)), x[:1]
+    x = torch.empty(len(rows), spec.channels, *sides, device="meta")
+    step = count(lambda: pipeline.model.denoiser.output(x, 0.9, cond))
+    step.flops *= windows
+    return len(rows), step, torch.empty(1, spec.channels, *job.grid, device="meta")
+
+
+def _windows(pipeline: Pipeline, job: Any) -> tuple[Sequence[int], int]:
+    """(sides of what the network sees at once, how many of them a step has)."""
+    window = pipeline._window(job.requests[0].walk.window) or job.grid
+    sides = [min(pair) for pair in zip(job.grid, window, strict=True)]
+    return sides, math.prod(len(starts(n, side, side // 2)) for n, side in zip(job.grid, sides, strict=True))
 
 
 def _column(pipeline: Any, job: Any) -> tuple[int, Count, Tensor]:
@@ -197,12 +210,13 @@ def _words(model: Model, prompt: str) -> str:
     return prompt
 
 
-def _rows(pipeline: Pipeline, job: Any) -> list[Mapping[str, Any]]:
-    """The conditions of a step: that of the prompt, and that of nothing where guidance has two branches."""
+def _rows(pipeline: Pipeline, job: Any, box: Box) -> list[Mapping[str, Any]]:
+    """The conditions of a step, as a window sees them: that of the prompt, and that of nothing where guidance has two
+    branches."""
     with numberless():
         asked = pipeline.asked(job)
-    guided = job.requests[0].walk.scales != (1, 1) and not pipeline.model.distilled
-    rows = [asked.prompts[0][0], *([asked.null] if guided else [])]
+        guided = job.requests[0].walk.scales != (1, 1) and not pipeline.model.distilled
+        rows = [asked.at(row, box) for row in (asked.prompts[0][0], *([asked.null] if guided else []))]
     return [{name: value for name, value in row.items() if isinstance(value, Tensor)} for row in rows]
 
 
@@ -253,6 +267,13 @@ def _asked(job: Any, model: Model) -> str:
     sides = "x".join(map(str, first.size)) if getattr(first, "size", ()) else ""
     length = f"{first.seconds:g} s" if model.modality != "image" else ""
     return ", ".join(filter(None, (sides, length, f"latents {model.spec.channels}x{'x'.join(map(str, job.grid))}")))
+
+
+def _seen(pipeline: Pipeline, job: Any) -> str:
+    if pipeline.model.denoiser is None:  # what writes codes sees all before it
+        return ""
+    sides, windows = _windows(pipeline, job)
+    return f", seen in {windows} windows of {'x'.join(map(str, sides))}" if windows > 1 else ""
 
 
 def _way(way: str, tiled: bool) -> str:

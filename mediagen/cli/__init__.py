@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..memory import ran_out
 from .allocator import keep_buffers
 from .audio import audio, live
 from .files import replay, show
@@ -105,7 +106,7 @@ def main() -> None:
 
 def told(error: Exception) -> str:
     """The error in words; a badly spelled option's value is named, which the parser's own message leaves out."""
-    if is_memory(error):
+    if ran_out(error):
         return "there is not enough memory: ask for less (size, seconds, n); `mediagen plan MODEL` says what is needed"
     if not hasattr(error, "format_message"):
         return str(error) or type(error).__name__
@@ -117,10 +118,4 @@ def told(error: Exception) -> str:
 def is_expected(error: Exception) -> bool:
     """What a user can cause: bad values, unreadable or unwritable files, a missing optional library, bad usage."""
     kinds = (ValueError, OSError, ImportError, MemoryError)
-    return isinstance(error, kinds) or hasattr(error, "format_message") or is_memory(error)
-
-
-def is_memory(error: Exception) -> bool:
-    """Whether PyTorch got no memory: of a GPU it has an error of its own, of the CPU one like any other."""
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    return isinstance(error, kinds) or hasattr(error, "format_message") or ran_out(error)

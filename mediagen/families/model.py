@@ -111,6 +111,8 @@ class Model:
     drawn: (torch.Generator, request) -> the noise that the published pipeline draws from it, of one that does not draw
     it as `core.rng.Drawn`.
     adapts: what it can be adapted with.
+    largest: latents along each axis that its network has positions for, None where nothing bounds them; of a model
+    whose network is another's, which may fail at a size in its own words. None: it sees what its `size` allows.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Model:
     even: bool = False
     drawn: Callable[[Any, Request], Any] | None = None
     adapts: Adapts = field(default_factory=Adapts)
+    largest: tuple[int | None, ...] | None = None
 
     @property
     def spec(self) -> LatentSpec:

@@ -27,6 +27,7 @@ from . import _quantized as quantized
 from . import _single as single
 from ._files import PICKLES, check_variant, fingerprint, header, left, variant_of
 from ._fitted import fitted
+from ._largest import bounded
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
 from ._outline import Part, bare
@@ -93,7 +94,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
         with quiet():
             read = getattr(family, "READ", {})
             pipe, parts = outlined(_class(kind), folder, index, needed, family.OPTIONS, read)
-        made = family.model(pipe, About(name=name, hash=""))
+        made = bounded(family.model(pipe, About(name=name, hash="")))
         bare(pipe)
     except Exception as error:  # as in `_built`
         raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}{left(folder)}") from error
@@ -178,7 +179,7 @@ def _built(
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}{left(folder)}") from error
     try:
-        return fitted(family.model(pipe, about), loading), pipe
+        return fitted(bounded(family.model(pipe, about)), loading), pipe
     except ValueError as error:
         raise ValueError(f"cannot load the checkpoint {name}: {error}") from error
 

@@ -1,5 +1,6 @@
 """What may be asked of any model: every refusal is one ValueError that names the value and what would be right."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..families.model import Model
@@ -7,6 +8,7 @@ from ..generators.diffusion import Walk
 
 PUBLISHED = {"name": "Published"}  # the timing of the model itself, as its checkpoint has it
 LARGEST = 4096  # pixels a side
+AXES = ("frames", "pixels high", "pixels wide")  # the last ones of media of fewer
 
 
 def check_walk(model: Model, walk: Walk) -> None:
@@ -41,3 +43,21 @@ def check_size(size: Any, multiple: int) -> tuple[int, int]:
         shown = "x".join(map(str, size))
         raise ValueError(f"size {shown} must be multiples of {multiple} from {multiple} to {LARGEST} pixels a side")
     return size[0], size[1]
+
+
+def check_grid(model: Model, grid: Sequence[int], window: Sequence[int] = ()) -> None:
+    """Refuse a grid that is larger, or is seen in larger windows, than the network has positions for."""
+    for axis, most in enumerate(model.largest or ()):
+        seen = min(grid[axis], window[axis]) if window else grid[axis]
+        if most is not None and seen > most:
+            asked, least = model.spec.covered(axis, seen), model.spec.covered(axis, most)
+            what = AXES[-model.spec.dims :][axis]
+            said = f"{asked} {what} are more than the network of {model.name} has positions for"
+            raise ValueError(f"{said}, which is {least}: ask for less, or for smaller windows")
+
+
+def failed(model: Model, grid: Sequence[int], error: Exception) -> ValueError:
+    """What another's network ran into, in one line: most often a size that it does not make."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    sizes = f"{'x'.join(map(str, model.spec.size(grid)))}, latents {'x'.join(map(str, grid))}"
+    return ValueError(f"the network of {model.name} fails at this size ({sizes}): {line}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_clips as clips
 import torch
 from real import REAL
 from tiny import scheduler
@@ -123,6 +124,17 @@ def test_families(family: str, tmp_path: Path) -> None:
         and made.decoding.peak > 0
         and made.denoiser == ["transformer" if clip else made.denoiser[0]]
     )
+
+
+def test_a_long_clip_is_seen_in_windows(tmp_path: Path) -> None:
+    """As its walk sees it: a step holds what one window does, and computes all of them. What of the condition has a
+    place is cut with it."""
+    folder = without_weights(clips.svd(tmp_path, scheduler("EulerDiscreteScheduler", **clips.SVD)))
+    one, long = (mediagen.plan(folder, size=16, seconds=seconds) for seconds in (9 / 7, 36 / 7))
+    assert long.asked.endswith("latents 4x36x8x8, seen in 7 windows of 9x8x8") and "windows" not in one.asked
+    assert long.step.flops == 7 * one.step.flops and long.step.peak == pytest.approx(one.step.peak, rel=0.02)
+    assert long.decoding.peak > 3 * one.decoding.peak
+    assert mediagen.plan("mini-audio", seconds=30).asked.endswith("latents 128x323, seen in 5 windows of 108")
 
 
 def test_a_shipped_model() -> None:

@@ -33,24 +33,21 @@ MADE["ace_step"] = lambda folder: tiny_ace.ace_step(folder, scheduler(FLOW, **ti
 
 @pytest.mark.parametrize("family", sorted(MADE))
 def test_as_of_the_loaded_model(family: str, tmp_path: Path) -> None:
-    """The parameters of all parts, and the operations of a step and of decoding."""
+    """The parameters of all parts, and the operations of a step, which may be in windows, and of decoding."""
     folder, length = MADE[family](tmp_path), {"seconds": 0.5}
     model, theirs = published.opened(folder)
     pipe, parts = of(model), {k: v for k, v in theirs.components.items() if isinstance(v, torch.nn.Module)}
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    job = pipe.job("a", **length)
+    job = pipe.job("a", steps=1, **length)
     asked = pipe.asked(job)
-    guided = job.requests[0].walk.guidance != 1 and not pipe.model.distilled
-    rows = [asked.prompts[0][0], *([asked.null] if guided else [])]
-    cond = {k: torch.cat([row[k] for row in rows]) for k, v in rows[0].items() if isinstance(v, torch.Tensor)}
-    x = torch.zeros(len(rows), pipe.model.spec.channels, *job.grid)
-    step = count(lambda: pipe.model.denoiser.output(x, 0.9, cond))
-    decoding = count(lambda: pipe.model.autoencoder.decode(x[:1]))
+    rows = 1 if asked.null is None else 2
+    z = torch.zeros(1, pipe.model.spec.channels, *job.grid)
+    step, decoding = count(lambda: list(pipe.walk(job, asked))), count(lambda: pipe.model.autoencoder.decode(z))
     for file in folder.rglob("*.safetensors"):
         file.unlink()
     made = mediagen.plan(folder, dtype="float32", **length)
     assert {part.name: part.parameters for part in made.parts} == {name: sizes[name] for name in parts}
-    assert made.batch == len(rows) and made.step.flops == step.flops > 0
+    assert made.batch == rows and 0 < made.step.flops == pytest.approx(step.flops, rel=5e-3)
     assert made.decoding.flops == decoding.flops > 0
     assert made.decoding.peak == pytest.approx(decoding.peak, rel=0.1)
     assert made.needs()["whole"] > made.weights("float32") and "0.5 s" in made.asked
