@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
 from tiny import scheduler
 
 import mediagen
@@ -20,6 +19,7 @@ pytest.importorskip("accelerate")
 
 NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": "nf4"}
 GRID = (1, 4, 8, 8)
+FLUX = Path("transformer", "diffusion_pytorch_model.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +66,13 @@ def eighths(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def ggml(folder: Path) -> tuple[Any, dict[str, Any]]:
-    file, bits = gguf_of(folder), diffusers.GGUFQuantizationConfig(compute_dtype=torch.float32)
+    file, bits = (
+        tiny.gguf(folder / FLUX, folder / "flux.gguf"),
+        diffusers.GGUFQuantizationConfig(compute_dtype=torch.float32),
+    )
     options = {"quantization_config": bits, "config": str(folder / "transformer"), "torch_dtype": torch.float32}
     made = diffusers.FluxTransformer2DModel.from_single_file(str(file), **options)
     return made, {"parts": {"transformer": file}}
-
-
-def gguf_of(folder: Path) -> Path:
-    """The transformer's matrices in blocks of 32 whole numbers of eight bits."""
-    gguf, file = pytest.importorskip("gguf"), folder / "flux.gguf"
-    writer = gguf.GGUFWriter(str(file), "flux")
-    for name, value in load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors").items():
-        rows = value.ndim == 2 and value.shape[1] % 32 == 0
-        kind = gguf.GGMLQuantizationType.Q8_0 if rows else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(name, gguf.quants.quantize(value.numpy(), kind), raw_dtype=kind)
-    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
-        write()
-    writer.close()
-    return file
 
 
 @pytest.mark.parametrize("way", [whole_numbers, eighths, ggml], ids=lambda way: way.__name__)

@@ -253,3 +253,19 @@ def pixart(folder: Path, plan, *, seed: int = 0, sigma: bool = True) -> Path:
     kind = PixArtSigmaPipeline if sigma else PixArtAlphaPipeline
     kind(transformer=redraw(made, seed + 3), **parts).save_pretrained(folder)
     return folder
+
+
+def gguf(weights: Path, to: Path) -> Path:
+    """Flux's transformer out of a .safetensors file, its matrices in blocks of 32 whole numbers of eight bits."""
+    import pytest
+    from safetensors.torch import load_file
+
+    library = pytest.importorskip("gguf")
+    writer, kinds = library.GGUFWriter(str(to), "flux"), library.GGMLQuantizationType
+    for name, value in load_file(weights).items():
+        kind = kinds.Q8_0 if value.ndim == 2 and value.shape[1] % 32 == 0 else kinds.F32
+        writer.add_tensor(name, library.quants.quantize(value.numpy(), kind), raw_dtype=kind)
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write()
+    writer.close()
+    return to
