@@ -191,9 +191,9 @@ class Tinted:
 
 def folded(z: Tensor, fold: int) -> Tensor:
     """[B, C, F, h, w] -> [B, fold C, F / fold, h, w]: latents that follow one another side by side."""
-    return rearrange(z, "b c (f p) h w -> b (p c) f h w", p=fold)
+    return z if fold == 1 else rearrange(z, "b c (f p) h w -> b (p c) f h w", p=fold)
 
 
 def unfolded(z: Tensor, fold: int) -> Tensor:
     """The inverse of `folded`."""
-    return rearrange(z, "b (p c) f h w -> b c (f p) h w", p=fold)
+    return z if fold == 1 else rearrange(z, "b (p c) f h w -> b c (f p) h w", p=fold)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from ..autoencoders import tiling
@@ -205,11 +204,11 @@ class MelVAE:
         self.spec.grid(x.shape[2:])
         pictures = self.pictures(x)[:, None].to(self.vae.device, self.vae.dtype)
         raw = self.vae.encode(pictures).latent_dist.mode()
-        return rearrange(raw * self.vae.config.scaling_factor, "b c t r -> b (c r) t").to(x)
+        return lined(raw * self.vae.config.scaling_factor).to(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents [B, C * rows, positions] -> sound [B, 1, samples]."""
-        raw = rearrange(z, "b (c r) t -> b c t r", r=self.rows) / self.vae.config.scaling_factor
+        raw = pictured(z, self.rows) / self.vae.config.scaling_factor
         pictures = self.vae.decode(raw.to(self.vae.device, self.vae.dtype), return_dict=False)[0]
         sound = self.vocoder(pictures[:, 0].to(self.vocoder.device, self.vocoder.dtype))
         [count] = self.spec.size(z.shape[2:])
@@ -233,6 +232,17 @@ class MelVAE:
         return lambda generator, request: Pictured(generator=generator, rows=self.rows)
 
 
+def pictured(z: Tensor, rows: int) -> Tensor:
+    """Latents [B, C * rows, positions] -> those of a picture [B, C, positions, rows]; in each step, where einops takes
+    6 us."""
+    return z.reshape(len(z), -1, rows, z.shape[2]).mT
+
+
+def lined(z: Tensor) -> Tensor:
+    """The inverse of `pictured`."""
+    return z.mT.reshape(len(z), -1, z.shape[2])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictured:
     """The noise of a generator as it is drawn for latents [B, C, positions, rows]: the same for each purpose."""
@@ -245,7 +255,7 @@ class Pictured:
         shape = (count, channels // self.rows, length, self.rows)
         place = {"device": self.generator.device, "dtype": like.dtype}
         drawn = torch.randn(shape, generator=self.generator, **place).to(like.device)
-        return rearrange(drawn, "b c t r -> b (c r) t")
+        return lined(drawn)
 
     def of(self, purpose: str) -> Pictured:
         return self

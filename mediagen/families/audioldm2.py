@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from ..conditioners.base import Cond, padded
@@ -17,7 +16,7 @@ from ..conditioners.prompt import parse
 from . import _adapters as adapters
 from . import _schedule as schedules
 from ._outline import zeros
-from ._sound import MelVAE
+from ._sound import MelVAE, lined, pictured
 from .model import Model
 
 PIPELINES = ("AudioLDM2Pipeline",)
@@ -67,14 +66,14 @@ class Call:
 
     def __call__(self, unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         y = unet(
-            rearrange(x, "b (c r) t -> b c t r", r=self.rows),
+            pictured(x, self.rows),
             t,
             encoder_hidden_states=cond["said"],
             encoder_hidden_states_1=cond["text"],
             encoder_attention_mask_1=cond["text_mask"],
             return_dict=False,
         )[0]
-        return rearrange(y, "b c t r -> b (c r) t")
+        return lined(y)
 
 
 def said(pipe: Any, text: str, length: int | None) -> Cond:

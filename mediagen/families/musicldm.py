@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from einops import rearrange
 from torch import Tensor
 
 from ..conditioners.base import Cond
 from . import _adapters as adapters
-from ._sound import MelVAE, Unweighted
+from ._sound import MelVAE, Unweighted, lined, pictured
 from .audioldm2 import features, mel_model
 from .model import Model
 
@@ -37,6 +36,6 @@ class Call:
         self.rows = rows
 
     def __call__(self, unet: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        pictures = rearrange(x, "b (c r) t -> b c t r", r=self.rows)
-        y = unet(pictures, t, encoder_hidden_states=None, class_labels=cond["heard"], return_dict=False)[0]
-        return rearrange(y, "b c t r -> b (c r) t")
+        told = {"encoder_hidden_states": None, "class_labels": cond["heard"]}
+        y = unet(pictured(x, self.rows), t, **told, return_dict=False)[0]
+        return lined(y)
