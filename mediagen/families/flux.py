@@ -24,6 +24,7 @@ PIPELINES = ("FluxPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None}
 LONGEST = 512  # tokens of T5
 PATCH = 2
+STEPS = 4  # of schnell, as it is published for; its pipeline's default is that of dev
 
 
 class PackedVAE(adapters.PublishedVAE):
@@ -76,6 +77,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         embeds = pipe.transformer.config.guidance_embeds
         return {"scale": torch.full((n,), request.walk.guidance)} if embeds else {}
 
+    quick = not (pipe.transformer.config.guidance_embeds or pipe.scheduler.config.get("use_dynamic_shifting"))
     return adapters.picture(
         pipe,
         about,
@@ -87,6 +89,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         told=told,
         drawn=lambda generator, request: DrawnPlain(generator=generator),
         distilled=True,
+        walk={"steps": STEPS} if quick else {},
         adapts={"control": controls.reader(pipe.transformer, net, control(vae))},
     )
 

@@ -317,6 +317,12 @@ def test_flux_packs_behind_its_autoencoder(tmp_path: Path) -> None:
     )
     noise = model.drawn(drawn(), None)(0, z)
     assert torch.equal(vae.pictured(noise), torch.randn(2, 4, 8, 16, generator=drawn()))
-    assert model.preview(z).shape == (2, 3, 8, 16)
+    assert model.preview(z).shape == (2, 3, 8, 16) and model.defaults["steps"] == 28
     with pytest.raises(ValueError, match=r"\(14, 32\)"):  # half of a token
         vae.encode(media[:, :, :14])
+
+
+def test_flux_schnell_takes_four_steps(tmp_path: Path) -> None:
+    """As it is published for: it is told no guidance, and its schedule is the same at each size."""
+    plan = tiny.scheduler("FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=1.0)
+    assert mediagen.load(tiny.flux(tmp_path, plan, guidance=False)).model.defaults["steps"] == 4
