@@ -1,7 +1,7 @@
 """mediagen train and mediagen data."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,32 +18,36 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Another number of steps than the recipe's.")] = None,
 ) -> None:
     """Train what a recipe says; run it again to resume."""
-    from .. import control_training
-    from ..metrics import motion_reader_training, music_reader_training, reader_training
-    from ..training import recipes, run_audio_autoencoder, run_control, run_lora, run_video_autoencoder
+    from ..training import recipes
 
-    readers = {
-        "reader": (reader_training.ReaderRecipe, reader_training.run),
-        "music-reader": (music_reader_training.MusicReaderRecipe, music_reader_training.run),
-        "motion-reader": (motion_reader_training.MotionReaderRecipe, motion_reader_training.run),
-    }
-    kinds = {**recipes.KINDS, **run_audio_autoencoder.KINDS, **run_video_autoencoder.KINDS}
-    kinds |= {**run_lora.KINDS, **run_control.KINDS}
-    kinds |= {name: known for name, (known, _) in readers.items()}
-    asked = recipes.read(recipe, kinds)
+    known = rooms()
+    asked = recipes.read(recipe, {name: kind for name, (kind, _) in known.items()})
     if steps is not None:
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, not {steps}")
         asked = dataclasses.replace(asked, schedule=dataclasses.replace(asked.schedule, steps=steps))
     folder = out or Path("runs") / recipe.stem
     make_folder(folder)
-    rooms = dict.fromkeys(run_audio_autoencoder.KINDS.values(), run_audio_autoencoder.run)
-    rooms |= dict.fromkeys(run_video_autoencoder.KINDS.values(), run_video_autoencoder.run)
-    rooms |= dict.fromkeys(run_lora.KINDS.values(), run_lora.run)
-    rooms |= dict.fromkeys(run_control.KINDS.values(), control_training.run)
-    rooms |= dict(readers.values())
-    draw_training(rooms.get(type(asked), recipes.run)(asked, folder))
+    draw_training(dict(known.values())[type(asked)](asked, folder))
     tell(str(folder))
+
+
+def rooms() -> Mapping[str, tuple[Any, Callable[..., Iterator[Any]]]]:
+    """Kind of recipe -> (the recipe's class, what trains it)."""
+    from .. import control_training
+    from ..metrics import motion_reader_training, music_reader_training, reader_training
+    from ..training import recipes, run_audio_autoencoder, run_control, run_lora, run_video_autoencoder
+
+    found = {
+        "reader": (reader_training.ReaderRecipe, reader_training.run),
+        "music-reader": (music_reader_training.MusicReaderRecipe, music_reader_training.run),
+        "motion-reader": (motion_reader_training.MotionReaderRecipe, motion_reader_training.run),
+    }
+    own = ((recipes, recipes.run), (run_control, control_training.run))
+    others = (run_audio_autoencoder, run_video_autoencoder, run_lora)
+    for room, run in (*own, *((room, room.run) for room in others)):
+        found |= {name: (kind, run) for name, kind in room.KINDS.items()}
+    return found
 
 
 @data_app.command("build")

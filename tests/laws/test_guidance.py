@@ -57,11 +57,9 @@ def test_scale_0_is_the_negative_alone(net, name):
     assert torch.equal(out, negative(X, 0.5)) and net.net.batches == [2, 2]
 
 
-@pytest.mark.parametrize("name", guidance.methods())
+@pytest.mark.parametrize("name", sorted({*guidance.methods()} - {"cfg_pp"}))  # its scale is bounded by the grid
 def test_outside_the_interval_there_is_no_guidance(net, name):
     positive, negative, _ = branches(net)
-    if name == "cfg_pp":
-        pytest.skip("its scale is a lambda, bounded by the grid")
     scale = guidance.interval(4.0, 0.3, 0.6)
     denoise = guided(positive, guidance.find(name)(positive, negative, scale))
     for t in (0.2, 0.7):
