@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..conditioners.base import Cond
-from ..core.denoiser import Denoiser, latest
+from ..core.denoiser import Denoiser, Hint, latest
 from ..families.model import Model
 from ..request import Refined
 from .base import Pipeline
@@ -30,7 +30,7 @@ EDGE = 1e-6  # a time of a table is on its own side of the boundary, whatever it
 def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeline:
     """Two models of one latent space as one: the base walks the first `share` of the noise's course, the refiner the
     rest (eDiff-I, arXiv 2211.01324). Every solver, guidance and edit sees one model, with the base's own schedule;
-    `guidance_2` is the scale of the refiner.
+    `guidance_2` is the scale of the refiner. Control networks and image prompts lead the base, whose they are.
 
     ValueError for a share outside 0 .. 1, or models whose path, prediction or latents differ.
     """
@@ -39,6 +39,8 @@ def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeli
         raise ValueError(f"share must lie between 0 and 1, not {share}")
     if (one.modality, one.spec) != (two.modality, two.spec):
         raise ValueError(f"the latents of {one.name} are {one.spec}, those of {two.name} {two.spec}")
+    if _scale(one) != _scale(two):
+        raise ValueError(f"the latents of {one.name} are of another scale than those of {two.name}: they share no walk")
     if one.denoiser.path != two.denoiser.path or one.denoiser.row != two.denoiser.row:
         raise ValueError(f"{one.name} and {two.name} differ in their path or prediction: they share no walk")
     if one.shown or two.shown or one.scalars or two.scalars or one.distilled != two.distilled:
@@ -53,7 +55,7 @@ def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeli
         boundary=None if one.distilled else relay.boundary + EDGE,
         multiple=max(model.multiple for model in both),
         text=Texts(texts=(one.text, two.text)),
-        denoiser=Denoiser(relay, one.denoiser.path, one.denoiser.row),
+        denoiser=Relayed(relay, one.denoiser.path, one.denoiser.row),
         told=lambda request, n: _joined([model.told(request, n) for model in both]),
         contrast=lambda cond: _joined([_contrasted(model, own) for model, own in zip(both, _apart(cond), strict=True)]),
         adapts=replace(one.adapts, learn=_learned(one, two)),
@@ -72,6 +74,15 @@ class Relay(nn.Module):
         early = float(latest(t).max() if t.ndim == 1 else latest(t)) >= self.boundary + EDGE
         own = _apart(cond)[0 if early else 1]
         return (self.first if early else self.second).output(x, t, own)
+
+
+class Relayed(Denoiser):
+    """The denoiser of a `Relay`. What a control network adds is told to the first of the two, in its own terms."""
+
+    def hinted(self, hint: Hint) -> Denoiser:
+        relay: Any = self.net
+        led = Relay(relay.first.hinted(hint), relay.second, boundary=relay.boundary)
+        return Relayed(led, self.path, self.row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +128,12 @@ def _learned(one: Model, two: Model) -> Callable[[str], Any] | None:
         return first(path)
 
     return learn
+
+
+def _scale(model: Model) -> list[list[float]]:
+    """Means and deviations that latents are whitened by, of a published autoencoder; one of our own keeps them."""
+    found = (getattr(model.autoencoder, name, None) for name in ("mean", "std"))
+    return [value.flatten().tolist() for value in found if isinstance(value, Tensor)]
 
 
 def _contrasted(model: Model, cond: Cond) -> Cond:

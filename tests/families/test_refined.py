@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import controlled
 import numpy as np
 import pytest
+import test_image_prompts as prompts
 import tiny
 import tiny_image
 import torch
@@ -48,13 +50,14 @@ def noise() -> torch.Tensor:
     return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(11))
 
 
-def theirs(pipes: Any, steps: int, share: float, scales: tuple[float, float]) -> torch.Tensor:
-    """Latents of diffusers' two pipelines: denoising_end of the one is denoising_start of the other."""
+def theirs(pipes: Any, steps: int, share: float, scales: tuple[float, float], **more: Any) -> torch.Tensor:
+    """Latents of diffusers' two pipelines: denoising_end of the one is denoising_start of the other. more: of the
+    first."""
     base, refiner = pipes
     options = {"num_inference_steps": steps, "original_size": (SIDE, SIDE), "target_size": (SIDE, SIDE)}
     options |= {"output_type": "latent"}
     begun = {"latents": noise(), "height": SIDE, "width": SIDE, "denoising_end": share, "guidance_scale": scales[0]}
-    left = base(PROMPT, **begun, **options).images
+    left = base(PROMPT, **begun, **options, **more).images
     return refiner(PROMPT, image=left, denoising_start=share, guidance_scale=scales[1], **options).images
 
 
@@ -77,6 +80,52 @@ def test_as_published(plan: str, tmp_path: Path) -> None:
         alone = base.job(PROMPT, size=SIDE, steps=steps, guidance=scales[0], noise=noise())
         *_, unrefined = base.walk(alone, base.asked(alone))
         assert float((unrefined.x - other).norm() / other.norm()) > 1e-3
+
+
+@torch.no_grad()
+def ours(both: Any, **options: Any) -> torch.Tensor:
+    job = both.job(PROMPT, size=SIDE, steps=5, guidance=5.0, noise=noise(), **options)
+    *_, last = both.walk(job, both.asked(job))
+    return last.x
+
+
+def published(kind: str, folder: Path, **parts: Any) -> Any:
+    pipe = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True, **parts)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_what_leads_the_base(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """A control network and an image prompt, as where diffusers' base has them and its refiner has none."""
+    from transformers import CLIPVisionModelWithProjection
+
+    base, refiner = map(mediagen.load, folders)
+    both, unet = ensemble(base, refiner), base.model.adapts.parts["unet"]
+    plain, second = ours(both), published("StableDiffusionXLImg2ImgPipeline", folders[1])
+    led = controlled.drawn(tmp_path / "control", "sdxl", unet, 11)
+    network = diffusers.ControlNetModel.from_pretrained(led, local_files_only=True)
+    first = published("StableDiffusionXLControlNetPipeline", folders[0], controlnet=network)
+    other = theirs((first, second), 5, 0.8, (5.0, 5.0), image=controlled.picture(1))
+    mine = ours(both, control=(led, controlled.picture(1)))
+    assert controlled.far(mine, other) < 1e-5 < 1e-3 < controlled.far(plain, other)
+    (tmp_path / "seen").mkdir()
+    file = prompts.adapter(tmp_path / "seen", unet, 21)
+    encoder = CLIPVisionModelWithProjection.from_pretrained(file.parent / "image_encoder")
+    first = published("StableDiffusionXLPipeline", folders[0], image_encoder=encoder)
+    first.load_ip_adapter([str(file.parent)], subfolder="", weight_name=[file.name])
+    other = theirs((first, second), 5, 0.8, (5.0, 5.0), ip_adapter_image=[prompts.picture(1)])
+    mine = ours(both, image_prompt=(file, prompts.picture(1)))
+    assert controlled.far(mine, other) < 1e-5 < 1e-3 < controlled.far(plain, other)
+    assert torch.equal(ours(both), plain)
+
+
+def test_another_model_is_no_refiner(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Stable Diffusion 1 has latents of one shape and noise with SDXL, but of another scale."""
+    other = tiny.sd(tmp_path, tiny.scheduler("EulerDiscreteScheduler", **tiny.LEADING))
+    config = tmp_path / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"scaling_factor": 0.5}))
+    with pytest.raises(ValueError, match="are of another scale than those of"):
+        ensemble(mediagen.load(folders[0]), mediagen.load(other))
 
 
 def test_the_command_and_its_replay(run: Callable[..., int], folders: tuple[Path, Path], capsys: Any) -> None:
