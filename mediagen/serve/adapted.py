@@ -95,9 +95,6 @@ class Refined(Adapted):
     def walk(self) -> dict[str, Any]:
         if self.share is not None and self.refiner is None:
             raise Refused(message="share needs refiner, the model that walks the rest", param="share")
-        if self.refiner is not None and (self.control or self.image_prompt):
-            said = "control and image_prompt lead one model, and no refiner: leave out one of them"
-            raise Refused(message=said, param="refiner")
         return super().walk | {"refiner": self.refiner, "share": self.share}
 
 

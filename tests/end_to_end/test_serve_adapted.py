@@ -161,7 +161,6 @@ def test_fields_of_json_and_of_forms() -> None:
         ({"words": {"": "sks"}}, "words"),
         ({"share": 0.5}, "share"),
         ({"refiner": "two", "share": 1}, "share"),
-        ({"refiner": "two", "control": {"name": "edges"}}, "refiner"),
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, Any], param: str) -> None:

@@ -45,15 +45,20 @@ def told(answer: Any) -> tuple[int, str | None, str]:
     return answer.status_code, error["param"], error["message"]
 
 
+def shown(folder: Path) -> tuple[bytes, str]:
+    """A picture as a file, and as a data: URL."""
+    controlled.picture(1).save(folder / "shown.png")
+    content = (folder / "shown.png").read_bytes()
+    return content, f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
 def test_pictures_are_led(tmp_path: Path) -> None:
     """Whatever names the picture that is shown; two at once; a wrong one leaves nothing behind."""
     sd = tiny.sd(tmp_path / "sd", tiny.scheduler("DDIMScheduler", **tiny.DDIM))
     pipe = Models({"sd": sd}).open("sd")
     folders = laid(tmp_path / "adapters", pipe, "sd") | {"hint": tmp_path / "hints"}
     depth = test_hints.depth_model(folders["hint"] / "dpt")
-    controlled.picture(1).save(tmp_path / "shown.png")
-    content = (tmp_path / "shown.png").read_bytes()
-    url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    content, url = shown(tmp_path)
     with served(settings(tmp_path / "data", {"sd": sd}, adapters=folders)) as (place, app):
         http, media = httpx.Client(base_url=f"{place}/v1", timeout=120), app.state.service.media
         listed = [(one["object"], one["id"]) for one in http.get("/adapters").json()["data"]]
@@ -129,16 +134,22 @@ def test_a_refiner(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
             return pipe.generate("a red cat", size=SIDE, seed=3, steps=5, **options).sha256
 
         alone, lora = library(base), (folders["lora"] / "style.safetensors", 1.0)
+        picture, url = controlled.picture(1), shown(tmp_path)[1]
         assert made() == alone
         assert made(refiner="refiner") == library(mediagen.ensemble(base, refiner)) != alone
         half = mediagen.ensemble(base, refiner, share=0.5)
         assert made(refiner="refiner", share=0.5, guidance_scale_2=3) == library(half, guidance_2=3.0)
+        seen = {"image_prompt": {"name": "looks", "image": url}}
+        led = seen | {"control": {"name": "edges", "image": url}}
+        options = {"image_prompt": (folders["image_prompt"] / "looks" / "ip.safetensors", picture)}
+        assert made(refiner="refiner", share=0.5, **seen) == library(half, **options)
+        options |= {"control": (folders["control"] / "edges", picture)}
+        assert made(refiner="refiner", share=0.5, **led) == library(half, **options)
         assert made(refiner="refiner", share=0.5, lora="style") == library(half, lora=[lora])
         assert made() == alone
         for wrong, param, message in (
             ({"refiner": "other"}, "refiner", "the latents of base are"),
             ({"refiner": "refiner", "share": 2}, "share", "less than 1"),
-            ({"refiner": "refiner", "image_prompt": {"name": "looks"}}, "refiner", "leave out one of them"),
         ):
             got = told(http.post("/images/generations", json=asked | wrong))
             assert got[:2] == (400, param) and message in got[2], got
