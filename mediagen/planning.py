@@ -124,10 +124,15 @@ def plan(
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
     source = models().get(str(name_or_path), name_or_path)
+    if revision is not None and Path(source).exists():
+        raise ValueError(f"{name_or_path} is no repository, and has no revisions: leave out revision")
     family = family_of(source, revision)
     model, parts, denoiser = family.outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
+    for option, has in (("size", model.modality != "audio"), ("seconds", model.modality != "image")):
+        if given[option] is not None and not has:
+            raise ValueError(f"{name_or_path} makes {model.modality}, which has no {option}: leave it out")
     job = example(pipeline, {option: value for option, value in given.items() if value is not None})
     _weightless(model, DTYPES[dtype])
     try:

@@ -20,6 +20,8 @@ def plan(
     from ..planning import memory as here
     from ..planning import plan as made
 
+    if memory is not None and not 0 < memory < float("inf"):
+        raise ValueError(f"memory must be gigabytes above 0, not {memory}")
     there = here() if memory is None else {"a device": round(memory * 1e9)}
     for line in made(model, size=read_size(size), seconds=seconds, dtype=dtype, revision=revision).lines(there):
         tell(line)

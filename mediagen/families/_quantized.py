@@ -65,8 +65,21 @@ def readable(folder: Path) -> None:
 
 
 def _said(folder: Path) -> Mapping[str, Any]:
+    return configuration(folder).get("quantization_config") or {}
+
+
+def configuration(folder: Path) -> Mapping[str, Any]:
+    """What a part says of itself; nothing where there is no such file. ValueError for one that cannot be read."""
     file = folder / "config.json"
-    return (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}).get("quantization_config") or {}
+    if not file.is_file():
+        return {}
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no readable configuration: {error}") from error
+    if not isinstance(read, dict):
+        raise ValueError(f"{file} is no configuration: it must be a mapping")
+    return read
 
 
 def whole(pipe: Any) -> bool:

@@ -72,6 +72,9 @@ def _rows(tensors: Mapping[str, Tensor], parts: Sequence[str], file: Path) -> li
         made = ": the file was made for SDXL" if set(tensors) == pair else ""
         raise ValueError(f"{file} has {', '.join(sorted(tensors)) or 'nothing'}; the model needs {needed}{made}")
     found = list(tensors.values()) if alone else [tensors[name] for name in wanted]
+    if any(each.ndim not in (1, 2) or not each.numel() for each in found):
+        made = ", ".join(str(tuple(each.shape)) for each in found)
+        raise ValueError(f"{file} holds {made}; a learned word is one vector, or several as [n, width]")
     return [each[None] if each.ndim == 1 else each for each in found]
 
 

@@ -20,17 +20,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from . import __name__ as ROOM
 from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
 from . import _single as single
-from ._files import PICKLES, check_variant, fingerprint, header, left, variant_of
+from ._files import PICKLES, check_variant, check_whole, fingerprint, header, left, variant_of
 from ._fitted import fitted
 from ._largest import bounded
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
-from ._outline import Part, bare
+from ._outline import Part, bare, size
 from ._outline import outline as outlined
 from ._placing import place
 from .model import Model
@@ -94,6 +96,8 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
         with quiet():
             read = getattr(family, "READ", {})
             pipe, parts = outlined(_class(kind), folder, index, needed, family.OPTIONS, read)
+            for part in needed:
+                _check(part, getattr(pipe, part, None))
         made = bounded(family.model(pipe, About(name=name, hash="")))
         bare(pipe)
     except Exception as error:  # as in `_built`
@@ -116,9 +120,20 @@ def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None)
         if file is not None:
             bits = how.pop("quantization_config", None)
             how |= single.read(file, held, index, folder, loading.torch_dtype, bits)
-        return _class(kind).from_pretrained(folder, **options, **how)
+        pipe = _class(kind).from_pretrained(folder, **options, **how)
+        for part in (part for part in _needed(folder, index, family, name) if part not in (*held, *loading.parts)):
+            _check(part, getattr(pipe, part, None), _own(folder / part, loading, part))
+        return pipe
 
     return _built(family, name, folder, files, read, loading)
+
+
+def _check(part: str, made: Any, files: Sequence[Path] = ()) -> None:
+    """ValueError for a part that its files have not wholly made: transformers leaves what lacks to chance."""
+    if isinstance(made, nn.Module) and not getattr(made, "is_quantized", False):
+        check_whole(part, files, size(made))
+    if hasattr(made, "get_vocab") and set(made.get_vocab()) <= set(made.all_special_tokens):
+        raise ValueError(f"its {part} has no vocabulary: files of it are missing")
 
 
 def _beside(file: Path, loading: Loading | None = None) -> Path:
@@ -195,6 +210,9 @@ def _index(file: Path) -> Mapping[str, Any]:
         raise ValueError(f"{file} is no readable model index: {error}") from error
     if not isinstance(index, dict) or "_class_name" not in index:
         raise ValueError(f"{file} is no model index: it must be a mapping with _class_name, a pipeline of diffusers")
+    for part, made in index.items():
+        if isinstance(made, list) and part[0] != "_" and len(made) != 2:
+            raise ValueError(f"{file} is no model index: {part} is {made}, and must be a library and a class")
     return index
 
 
@@ -238,6 +256,7 @@ def _needed(folder: Path, index: Mapping[str, Any], family: Any, name: str) -> I
             raise ValueError(f"the checkpoint {name} wants its {part} from {library!r}: only {allowed} are loaded")
         if not (folder / part).is_dir():
             raise ValueError(f"the checkpoint {name} lacks its {part}: there is no folder {folder / part}")
+        quantized.configuration(folder / part)
         yield part
 
 
