@@ -15,19 +15,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import tiny
 import torch
-from diffusers.pipelines.wan import pipeline_wan_i2v
-from tiny_all import EXAMPLES
+from tiny_all import EXAMPLES, picture
 
 from mediagen.bench import checkpoint
 from mediagen.bench.document import put
 from mediagen.bench.loop import row
 
 LTX = 32  # whose pipelines take multiples of it
+SCHEDULERS = {"DPM-Solver++": "DPMSolverMultistepScheduler", "UniPC": "UniPCMultistepScheduler"}
+SCHEDULERS |= {"Heun": "HeunDiscreteScheduler", "ancestral": "EulerAncestralDiscreteScheduler"}
+ALL = EXAMPLES | {
+    f"Stable Diffusion 1, {name}": picture(tiny.sd, kind, tiny.LEADING) for name, kind in SCHEDULERS.items()
+}
 
 
 def measured(name: str, size: int | None, repeats: int) -> str:
-    build, asked = EXAMPLES[name]
+    build, asked = ALL[name]
     with tempfile.TemporaryDirectory() as folder:
         both = checkpoint.pair(build(Path(folder)), **shape(name, asked, size))
         mine, other = checkpoint.overhead(both, repeats=repeats)
@@ -44,15 +49,19 @@ def shape(name: str, asked: Mapping[str, Any], size: int | None) -> dict[str, An
 def lines(names: Sequence[str], size: int | None, repeats: int) -> Iterator[str]:
     yield row(["", "µs a step: mediagen", "diffusers", "ratio", "ms a call: mediagen", "diffusers"])
     yield row(["---"] * 6)
-    for name in EXAMPLES:
+    left = []
+    for name in ALL:
         if any(name.startswith(one) for one in names):
             try:
                 yield measured(name, size, repeats)
             except ValueError as error:  # what diffusers' pipeline does not make
-                yield row([name, str(error), *[""] * 4])
+                left.append(f"{name} ({str(error).splitlines()[0]})")
+    yield f"\nNot compared: {'; '.join(left) or 'none'}."
 
 
 def main() -> None:
+    from diffusers.pipelines.wan import pipeline_wan_i2v
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("examples", nargs="*", default=[""])
     parser.add_argument("--size", type=int)

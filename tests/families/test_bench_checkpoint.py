@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import loops
 import pytest
 import tiny
 import torch
@@ -47,6 +48,13 @@ def test_the_table(folder: Path) -> None:
     assert all(line.count("|") == 5 for line in text.splitlines() if line.startswith("|"))
     with pytest.raises(ValueError, match=r"is no checkpoint in diffusers' layout: there is no model_index\.json in it"):
         checkpoint.table(str(folder / "unet"))
+
+
+def test_a_line_of_all_checkpoints() -> None:
+    """What `docs/memory.md` prints of each."""
+    assert [cell.strip() for cell in loops.measured("SD Turbo", None, 1).split("|")][1] == "SD Turbo"
+    [*_, last] = loops.lines(["SDXL refiner"], None, 1)
+    assert last.startswith("\nNot compared: SDXL refiner (diffusers' StableDiffusionXLImg2ImgPipeline does not make")
 
 
 SHOWN = ("SD inpainting", "SD upscaler", "Stable Video Diffusion")
