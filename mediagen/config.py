@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ def build(kind: type[T], values: Any, where: str = "configuration") -> T:
     missing = [f.name for f in dataclasses.fields(kind) if _required(f) and f.name not in values]
     if missing:
         raise ValueError(f"{where}: the key {missing[0]!r} is missing")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{name: _fit(hints[name], value, f"{where}: {name}") for name, value in values.items()})
 
 
@@ -42,6 +43,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """What its fields are, found once: every call of a model builds some of them."""
+    return typing.get_type_hints(kind)
 
 
 def _names(kind: type) -> list[str]:
