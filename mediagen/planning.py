@@ -130,9 +130,6 @@ def plan(
     model, parts, denoiser = family.outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
-    for option, has in (("size", model.modality != "audio"), ("seconds", model.modality != "image")):
-        if given[option] is not None and not has:
-            raise ValueError(f"{name_or_path} makes {model.modality}, which has no {option}: leave it out")
     job = example(pipeline, {option: value for option, value in given.items() if value is not None})
     _weightless(model, DTYPES[dtype])
     try:
@@ -191,6 +188,9 @@ def example(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a", **o
     """A job of this size and length, from a grey picture where the model must be shown one. options: what else is asked
     of it."""
     model = pipeline.model
+    for option, lacks in (("size", "audio"), ("seconds", "image")):
+        if option in given and model.modality == lacks:
+            raise ValueError(f"{model.name} makes {lacks}, which has no {option}: leave it out")
     if model.enlarges is not None:
         side = given.get("size") or model.size[::-1]
         sides = (side, side) if isinstance(side, int) else side
