@@ -172,7 +172,7 @@ def _theirs(folder: Path, dtype: str) -> tuple[Callable[..., Any], Callable[...,
     import torch
     from diffusers import StableDiffusionPipeline
 
-    from mediagen.families._adapters import quiet
+    from mediagen.families._quiet import quiet
 
     kind, plain = getattr(torch, dtype), {"local_files_only": True, "safety_checker": None}
     with quiet():
@@ -197,7 +197,7 @@ def checkpoint(folder: Path, unet: Any = (), vae: Any = (), text: Any = ()) -> N
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from mediagen.families._adapters import quiet
+    from mediagen.families._quiet import quiet
 
     levels = LEVELS | dict(vae)
     kinds = {

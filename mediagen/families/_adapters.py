@@ -7,10 +7,7 @@ network is called with them, and what else it is told.
 from __future__ import annotations
 
 import inspect
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +22,7 @@ from . import _schedule as schedules
 from ._adapting import adapts_of
 from ._bounds import bound_of
 from ._placing import runs_on
+from ._quiet import quiet
 from .model import Model
 
 Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any]], Tensor]
@@ -289,36 +287,6 @@ def missing(pipe: Any, names: Sequence[str]) -> None:
     lacking = [name for name in names if getattr(pipe, name, None) is None]
     if lacking:
         raise ValueError(f"the checkpoint lacks its {', '.join(lacking)}")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """diffusers' and transformers' bars and log off meanwhile: a library does not print, and what goes wrong is
-    raised. The log by what writes it: a logger's own level is remembered by all below it, which takes a millisecond."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    bars = [one for one in (diffusers_logging, transformers_logging) if one.is_progress_bar_enabled()]
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    spread = [(one, one.propagate) for one in loggers]
-    writers = [(one, one.level) for logger in loggers for one in logger.handlers]
-    for one in bars:
-        one.disable_progress_bar()
-    for logger in loggers:
-        logger.propagate = False
-    for writer, _ in writers:
-        writer.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of names of options, which differ between their versions
-            yield
-    finally:
-        for one in bars:
-            one.enable_progress_bar()
-        for logger, further in spread:
-            logger.propagate = further
-        for writer, level in writers:
-            writer.setLevel(level)
 
 
 def _cast(value: Any, dtype: torch.dtype, place: torch.device) -> Any:

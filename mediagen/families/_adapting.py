@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from . import _hub as hub
+from ._quiet import quiet
 from .model import Adapts
 
 PARTS = ("unet", "transformer", "text_encoder")  # begin the names of what LoRA goes on
@@ -40,12 +41,10 @@ def readers(pipe: Any) -> dict[str, tuple[Any, Any]]:
 def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json", "*.safetensors")) -> Path:
     """A file, a folder, or the folder in the cache of a repository (owner/name, or owner/name@revision); ValueError,
     saying what it should be, if there is none."""
-    from .published import REPOSITORY
-
     place = Path(path)
     if place.exists():
         return place
-    if not isinstance(path, str) or not REPOSITORY.fullmatch(path):
+    if not isinstance(path, str) or not hub.REPOSITORY.fullmatch(path):
         raise ValueError(f"{what} is a file, a folder or a repository, and there is no {path}")
     return _fetched(path, what, patterns)
 
@@ -53,14 +52,12 @@ def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json",
 def _fetched(path: str, what: str, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
-    from .published import _reason
-
     repository, where = hub.where(path)
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns), **where))
     except Exception as error:
         raise ValueError(
-            f"{what}: there is no {path}, and no such repository can be fetched: {_reason(error)}"
+            f"{what}: there is no {path}, and no such repository can be fetched: {hub.reason(error)}"
         ) from error
 
 
@@ -71,8 +68,6 @@ def _renamed(pipe: Any) -> Callable[[dict[str, Tensor]], Mapping[str, Any]] | No
         return None
 
     def renamed(tensors: dict[str, Tensor]) -> Mapping[str, Any]:
-        from ._adapters import quiet
-
         options = {"unet_config": pipe.unet.config} if getattr(pipe, "unet", None) is not None else {}
         with quiet():
             found = loader(tensors, return_alphas=True, **options)

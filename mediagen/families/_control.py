@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..nn.conv import fold, unfold
 from ..request import Control
-from ._adapters import quiet
 from ._control_files import read
+from ._quiet import quiet
 
 Residuals = dict[str, tuple[Tensor, ...]]
 Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, Control], Residuals]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ._adapting import place_of
 from ._files import fingerprint, refuse_pointer
+from ._quiet import quiet
 
 if TYPE_CHECKING:
     from ._control import Kind
@@ -63,8 +64,6 @@ def _keys(file: Path) -> list[str]:
 
 def _of_folder(folder: Path, path: str, kind: Kind, denoiser: Mapping[str, Any]) -> nn.Module:
     import diffusers
-
-    from ._adapters import quiet
 
     made = getattr(diffusers, kind.name)
     try:

@@ -24,6 +24,7 @@ from ..training.run_control import ControlRecipe
 from ..training.trainer import Place, Player, Progress, place, train
 from . import published
 from ._control import ControlNet, Reader
+from ._quiet import quiet
 from .model import Model
 
 FILE, ABOUT = "diffusion_pytorch_model.safetensors", "config.json"
@@ -55,8 +56,6 @@ def run(recipe: ControlRecipe, out: Path) -> Iterator[Progress]:
 def fresh(unet: Any, stride: int) -> nn.Module:
     """A control network that changes nothing yet, for a U-Net of latents this much coarser than pictures."""
     from diffusers import ControlNetModel
-
-    from ._adapters import quiet
 
     levels = int(math.log2(stride)) + 1
     if levels > len(HINTS):

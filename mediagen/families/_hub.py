@@ -15,6 +15,7 @@ from ._files import variant_of
 
 PATIENCE = 4.0  # seconds that one question may take, the look-up of names included
 REMEMBERED = 30.0  # seconds that an answer is good for
+REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")  # owner/name@revision
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -105,3 +106,21 @@ def _answered(endpoint: str, when: int) -> bool:
     asking.start()
     asking.join(PATIENCE)
     return bool(found)
+
+
+def reason(error: Exception) -> str:
+    """Why nothing can be fetched, in one line."""
+    kind = type(error).__name__
+    if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
+        return "it is not in the cache, and the network is off or does not answer"
+    if kind == "GatedRepoError":
+        return "it is gated: accept its terms on its page, then `hf auth login`"
+    if kind == "RepositoryNotFoundError":
+        return "there is none of this name that is public"
+    return line(error)
+
+
+def line(error: BaseException) -> str:
+    """The first line, without the advice on options that are not ours."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(" If you want to instead")[0]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._files import fingerprint
+from ._quiet import quiet
 
 ENCODER = "image_encoder"
 PART = "ip_image_proj"  # what diffusers calls such a U-Net
@@ -71,8 +72,6 @@ class Shown:
 
     def put(self, adapters: Sequence[tuple[PictureAdapter, float]]) -> None:
         """These on the U-Net, with their weights, and no others; none: as it was."""
-        from ._adapters import quiet
-
         unet = self.pipe.unet
         if self.plain is None:  # what was there is put back at once
             self.plain = (*self._taken(), unet.config.encoder_hid_dim_type)
@@ -126,8 +125,6 @@ def _load(file: Path) -> dict[str, dict[str, Tensor]]:
 
 def _encoder(folder: Path) -> Any:
     from transformers import CLIPVisionModelWithProjection
-
-    from ._adapters import quiet
 
     with quiet():
         made = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, use_safetensors=True)

@@ -23,9 +23,10 @@ from . import _hub as hub
 from ._files import fingerprint
 from ._loading import PLAIN, Loading
 from ._outline import Part, part_of
+from ._quiet import quiet
 from ._sound import Unweighted
 from .model import Model
-from .published import REPOSITORY, needs_diffusers
+from .published import needs_diffusers
 
 CONFIG, PLAN = "config.json", "generation_config.json"
 KINDS = ("musicgen",)
@@ -42,7 +43,7 @@ def claims(source: str | Path) -> bool:
     path = Path(source)
     if path.exists():
         return _kind(path / CONFIG) in KINDS
-    return isinstance(source, str) and bool(REPOSITORY.fullmatch(source)) and _kind(_asked(source)) in KINDS
+    return isinstance(source, str) and bool(hub.REPOSITORY.fullmatch(source)) and _kind(_asked(source)) in KINDS
 
 
 def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
@@ -59,7 +60,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     about = adapters.About(name=str(source), hash=fingerprint(files) + loading.label)
     options = {"local_files_only": True, "use_safetensors": True, "dtype": loading.torch_dtype}
     try:
-        with adapters.quiet():
+        with quiet():
             network = MusicgenForConditionalGeneration.from_pretrained(folder, **options).to(loading.place)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers, tokenizers and safetensors each raise their own
@@ -77,7 +78,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[CodeModel,
     name = str(source) if revision is None else f"{source}@{revision}"
     folder = Path(source) if Path(source).is_dir() else _fetched(name, weights=False)
     try:
-        with adapters.quiet(), init_empty_weights(include_buffers=False):
+        with quiet(), init_empty_weights(include_buffers=False):
             network = MusicgenForConditionalGeneration(MusicgenConfig.from_pretrained(folder, local_files_only=True))
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if (folder / PLAN).is_file():

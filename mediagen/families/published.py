@@ -15,7 +15,6 @@ import importlib
 import importlib.util
 import json
 import pkgutil
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,10 @@ from ._loading import PLAIN, Loading
 from ._outline import Part, bare, size
 from ._outline import outline as outlined
 from ._placing import place
+from ._quiet import quiet
 from .model import Model
 
 INDEX = "model_index.json"
-REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 LIBRARIES = ("diffusers", "transformers")  # whose classes a checkpoint may name
 COMMANDED = {"dtype": "auto"}  # how commands load them, where nothing is said; Python's `load` is exact
 
@@ -53,7 +52,7 @@ def claims(source: str | Path) -> bool:
     path = Path(source)
     if path.exists():
         return (path / INDEX).is_file() or (path.is_file() and path.suffix in (".safetensors", *PICKLES))
-    return isinstance(source, str) and bool(REPOSITORY.fullmatch(source))
+    return isinstance(source, str) and bool(hub.REPOSITORY.fullmatch(source))
 
 
 def load(source: str | Path, loading: Loading = PLAIN) -> Model:
@@ -83,7 +82,7 @@ def pipelines() -> dict[str, Any]:
 def outline(source: str | Path, revision: str | None = None) -> tuple[Model, list[Part], list[str]]:
     """(the model without its weights, its parts, the names of the denoiser's), for what is counted before it is
     loaded. Of a repository only configurations and tokenizers are fetched."""
-    from ._adapters import About, quiet
+    from ._adapters import About
 
     needs_diffusers()
     name = str(source) if revision is None else f"{source}@{revision}"
@@ -101,7 +100,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
         made = bounded(family.model(pipe, About(name=name, hash="")))
         bare(pipe)
     except Exception as error:  # as in `_built`
-        raise ValueError(f"cannot plan the checkpoint {name}: {_line(error)}{left(folder)}") from error
+        raise ValueError(f"cannot plan the checkpoint {name}: {hub.line(error)}{left(folder)}") from error
     return made, parts, [part.name for part in parts if part.name in quantized.DENOISERS]
 
 
@@ -179,7 +178,7 @@ def _made(index: Mapping[str, Any]) -> list[str]:
 def _built(
     family: Any, name: str, folder: Path, files: Sequence[Path], read: Callable[[], Any], loading: Loading
 ) -> tuple[Model, Any]:
-    from ._adapters import About, quiet
+    from ._adapters import About
 
     about = About(name=name, hash=fingerprint(files) + loading.label)
     try:
@@ -192,7 +191,7 @@ def _built(
                     quantized.eighths(network, loading.torch_dtype)
             place(pipe, loading)
     except Exception as error:  # diffusers, transformers, tokenizers and safetensors each raise their own
-        raise ValueError(f"cannot load the checkpoint {name}: {_line(error)}{left(folder)}") from error
+        raise ValueError(f"cannot load the checkpoint {name}: {hub.line(error)}{left(folder)}") from error
     try:
         return fitted(bounded(family.model(pipe, about)), loading), pipe
     except ValueError as error:
@@ -298,21 +297,10 @@ def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: S
     except ValueError as error:
         if loading.variant is not None and "variant=" in str(error):  # diffusers' own, which names none
             check_variant(name, loading.variant, (), fnmatch.filter(hub.files(name), "*/*.safetensors"))
-        raise ValueError(_line(error)) from error
+        raise ValueError(hub.line(error)) from error
     except Exception as error:
         what = f"there is no folder {name}" if weights else f"the configurations of {name} are needed"
-        raise ValueError(f"{what}, and no such repository can be fetched: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    kind = type(error).__name__
-    if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
-        return "it is not in the cache, and the network is off or does not answer"
-    if kind == "GatedRepoError":
-        return "it is gated: accept its terms on its page, then `hf auth login`"
-    if kind == "RepositoryNotFoundError":
-        return "there is none of this name that is public"
-    return _line(error)
+        raise ValueError(f"{what}, and no such repository can be fetched: {hub.reason(error)}") from error
 
 
 def needs_diffusers() -> None:
@@ -320,9 +308,3 @@ def needs_diffusers() -> None:
     missing = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f"published checkpoints need {' and '.join(missing)}: pip install 'mediagen[published]'")
-
-
-def _line(error: BaseException) -> str:
-    """The first line, without the advice on options that are not ours."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].partition(" If you want to instead")[0]
