@@ -23,7 +23,7 @@ from mediagen.bench import checkpoint
 from mediagen.bench.document import put
 from mediagen.bench.loop import row
 
-LTX = 32  # whose pipelines take multiples of it
+LARGE, LEAST = ("LTX", "Sana"), 32  # whose pipelines take multiples of it
 SCHEDULERS = {"DPM-Solver++": "DPMSolverMultistepScheduler", "UniPC": "UniPCMultistepScheduler"}
 SCHEDULERS |= {"Heun": "HeunDiscreteScheduler", "ancestral": "EulerAncestralDiscreteScheduler"}
 ALL = EXAMPLES | {
@@ -41,9 +41,10 @@ def measured(name: str, size: int | None, repeats: int) -> str:
 
 
 def shape(name: str, asked: Mapping[str, Any], size: int | None) -> dict[str, Any]:
-    if "frames" in asked:
-        return {"size": size or (LTX if name.startswith("LTX") else asked["size"]), "seconds": asked["frames"] / 24}
-    return dict(asked) if size is None or "seconds" in asked else {"size": size}
+    if "size" not in asked:
+        return dict(asked)
+    sides = {"size": size or (LEAST if name.startswith(LARGE) else asked["size"])}
+    return sides | ({"seconds": asked["frames"] / 24} if "frames" in asked else {})
 
 
 def lines(names: Sequence[str], size: int | None, repeats: int) -> Iterator[str]:
