@@ -69,11 +69,9 @@ class _Plan:
     shares: list[tuple[int, Any]]
 
     @cached_property
-    def line(self) -> tuple[int, int, float] | None:
-        """Of two branches with plain weights, their places and the second one's weight: the first one has the rest."""
-        if len(self.shares) != 2 or any(isinstance(share, Tensor) for _, share in self.shares):
-            return None
-        return self.shares[0][0], *self.shares[1]
+    def line(self) -> tuple[int, int, Any] | None:
+        """Of two branches, their places and the second one's weight: the first one has the rest."""
+        return (self.shares[0][0], *self.shares[1]) if len(self.shares) == 2 else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,7 +167,7 @@ def _sum(plan: _Plan, found: Sequence[Tensor], x: Tensor) -> Tensor:
     """The shares' sum, which is 1, of the branches: of two, it lies on the line through both."""
     if plan.line is not None:
         first, second, share = plan.line
-        return torch.lerp(found[first], found[second], share)
+        return torch.lerp(found[first], found[second], _weight(share, x))
     (place, share), *others = plan.shares
     total = found[place] if isinstance(share, float) and share == 1 else found[place] * _weight(share, x)
     for place, share in others:

@@ -190,10 +190,19 @@ class Tinted:
 
 
 def folded(z: Tensor, fold: int) -> Tensor:
-    """[B, C, F, h, w] -> [B, fold C, F / fold, h, w]: latents that follow one another side by side."""
-    return z if fold == 1 else rearrange(z, "b c (f p) h w -> b (p c) f h w", p=fold)
+    """[B, C, F, h, w] -> [B, fold C, F / fold, h, w]: latents that follow one another side by side. In each step, where
+    einops takes 10 us."""
+    if fold == 1:
+        return z
+    batch, channels, _, *sides = z.shape
+    apart = z.reshape(batch, channels, -1, fold, *sides)
+    return apart.permute(0, 3, 1, 2, 4, 5).reshape(batch, fold * channels, -1, *sides)
 
 
 def unfolded(z: Tensor, fold: int) -> Tensor:
     """The inverse of `folded`."""
-    return z if fold == 1 else rearrange(z, "b (p c) f h w -> b c (f p) h w", p=fold)
+    if fold == 1:
+        return z
+    batch, channels, frames, *sides = z.shape
+    apart = z.reshape(batch, fold, channels // fold, frames, *sides)
+    return apart.permute(0, 2, 3, 1, 4, 5).reshape(batch, channels // fold, -1, *sides)
