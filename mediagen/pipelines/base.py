@@ -356,6 +356,8 @@ def batch(request: Request, prompts: Sequence[Prompts], n: int) -> tuple[Request
     """`n` samples of each of the prompts, numbered from the request's own."""
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1024:
         raise ValueError(f"n must be a whole number from 1 to 1024, not {n!r}")
+    if request.task == "generate" and request.strength != 1:
+        raise ValueError(f"strength {request.strength:g} is of what is varied, and nothing is given: leave it out")
     each = [prompt for prompt in prompts for _ in range(n)]
     return tuple(request.numbered(request.sample + number, prompt) for number, prompt in enumerate(each))
 
