@@ -100,6 +100,7 @@ def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
     assert other.studio.pid == before and killed.studio.deaths == 1 and other.studio.deaths == 0
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing_of_any_device(tiny_model: Path, tmp_path: Path) -> None:
     code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(tmp_path), model=str(tiny_model))
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
