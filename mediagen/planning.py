@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .autoencoders.base import each_axis
 from .core.edit import starts
 from .counting import Count, count, counted, numberless
+from .errors import first_line
 from .families._loading import DTYPES
 from .families._outline import Part
 from .families._tiled import tiled, tiles
@@ -136,7 +137,7 @@ def plan(
         batch, step, z = (_column if model.denoiser is None else _step)(pipeline, job)
         decoding = count(lambda: model.autoencoder.decode(z))
     except Exception as error:  # of whatever the networks run into
-        line = (str(error).splitlines() or [type(error).__name__])[0]
+        line = first_line(error)
         raise ValueError(f"{name_or_path} cannot be counted at {_asked(job, model)}: {line}") from error
     return Plan(
         name=str(name_or_path),

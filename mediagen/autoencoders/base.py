@@ -105,6 +105,11 @@ def on_grid(media: Tensor, spec: LatentSpec) -> Tensor:
     return fold(in_strides(media, spec), spec.stride)
 
 
+def filled(z: Tensor, count: int) -> Tensor:
+    """Latents [B, C, n, ...] with zeros after them up to `count` along the first axis."""
+    return F.pad(z, (*(0, 0) * (z.ndim - 3), 0, count - z.shape[2]))
+
+
 def smaller(media: Tensor, factor: int | Sequence[int]) -> Tensor:
     """Media [B, C, *size] averaged over boxes of `factor` a side (one number, or one for each axis); ValueError unless
     it divides each side."""

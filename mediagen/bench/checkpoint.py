@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import solve
+from ..errors import first_line
 from .loop import TARGETS, Call, Cost, machine, row
 
 PROMPT = "a red cat"
@@ -91,7 +92,7 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
             with warnings.catch_warnings(action="ignore"):  # its own, of torchsde's path and others
                 return other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
         except Exception as error:  # of whatever it lacks or refuses
-            line = (str(error).splitlines() or [type(error).__name__])[0]
+            line = first_line(error)
             raise ValueError(f"diffusers' {type(other).__name__} does not make what ours does: {line}") from error
 
     shown = f"{source}, {'x'.join(map(str, first.grid))} latents"

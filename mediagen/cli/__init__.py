@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..memory import ran_out
+from ..errors import ran_out
 from .allocator import keep_buffers
 from .audio import audio, live
 from .files import replay, show

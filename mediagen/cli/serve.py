@@ -6,17 +6,43 @@ import os
 import time
 import webbrowser
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .options import spread
 from .terminal import make_folder, tell
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def _folder(what: str) -> Any:
+    """An option that names one."""
+    return typer.Option(help=f"Folder of {what}.", file_okay=False, exists=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """Folders of what requests may put on a model, by name."""
+
+    loras: Annotated[Path | None, _folder("low-rank adapters that requests may name")] = None
+    controls: Annotated[Path | None, _folder("control networks that they may name")] = None
+    hints: Annotated[Path | None, _folder("models that see depth, segments or poses")] = None
+    words: Annotated[Path | None, _folder("learned words that they may name")] = None
+    image_prompts: Annotated[Path | None, _folder("IP-Adapters that they may name")] = None
+
+    def folders(self) -> dict[str, Path]:
+        """By the field of requests in which it is named."""
+        found = {"lora": self.loras, "control": self.controls, "hint": self.hints, "words": self.words}
+        found |= {"image_prompt": self.image_prompts}
+        return {kind: folder.absolute() for kind, folder in found.items() if folder is not None}
+
+
+@spread
 def serve(  # noqa: PLR0913 (one argument an option)
+    *,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.", min=0, max=65535)] = 8000,
     data: Annotated[Path, typer.Option(help="Folder of the jobs and their media.")] = Path("mediagen-data"),
@@ -24,23 +50,7 @@ def serve(  # noqa: PLR0913 (one argument an option)
         list[str] | None, typer.Option("--model", "-m", help="A model beside the shipped ones: NAME=FOLDER. Repeat.")
     ] = None,
     shipped: Annotated[bool, typer.Option(help="Whether the shipped models are served.")] = True,
-    loras: Annotated[
-        Path | None,
-        typer.Option(help="Folder of low-rank adapters that requests may name.", file_okay=False, exists=True),
-    ] = None,
-    controls: Annotated[
-        Path | None, typer.Option(help="Folder of control networks that they may name.", file_okay=False, exists=True)
-    ] = None,
-    hints: Annotated[
-        Path | None,
-        typer.Option(help="Folder of models that see depth, segments or poses.", file_okay=False, exists=True),
-    ] = None,
-    words: Annotated[
-        Path | None, typer.Option(help="Folder of learned words that they may name.", file_okay=False, exists=True)
-    ] = None,
-    image_prompts: Annotated[
-        Path | None, typer.Option(help="Folder of IP-Adapters that they may name.", file_okay=False, exists=True)
-    ] = None,
+    offered: Offered,
     device: Annotated[
         list[str] | None,
         typer.Option(help="Where models compute: cpu, cuda:0, ... Repeat: a process for each, also of the same one."),
@@ -70,12 +80,11 @@ def serve(  # noqa: PLR0913 (one argument an option)
     if key is None and host not in LOOPBACK:
         tell("mediagen: anyone who reaches this address may use it; set MEDIAGEN_API_KEY to ask for a key", aside=True)
     hosts = [*(allow_host or ()), *(LOOPBACK if host in LOOPBACK else ())] if host in LOOPBACK or allow_host else []
-    adapters = {"lora": loras, "control": controls, "hint": hints, "words": words, "image_prompt": image_prompts}
     settings = Settings(
         data=data,
         models=models,
         database=database,
-        adapters={kind: folder.absolute() for kind, folder in adapters.items() if folder is not None},
+        adapters=offered.folders(),
         key=key,
         hosts=hosts,
         limits=read_limits(limit or ()),

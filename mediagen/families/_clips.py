@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..autoencoders.base import LatentSpec
+from ..autoencoders.base import LatentSpec, filled
 from ..conditioners.base import Cond
 from ..conditioners.prompt import parse
 from ..conditioners.scalar import Scalar
@@ -64,16 +64,10 @@ def sampled(vae: adapters.PublishedVAE, media: Tensor, noise: Noise, n: int) -> 
     return mean + std * noise(0, mean)
 
 
-def ahead(picture: Tensor, frames: int) -> Tensor:
-    """Latents of a picture [n, C, 1, h, w] -> those of a clip that shows nothing after it."""
-    empty = torch.zeros_like(picture).expand(-1, -1, frames - 1, -1, -1)
-    return torch.cat((picture, empty), 2)
-
-
 def beside(vae: adapters.PublishedVAE, job: Any) -> Tensor:
     """[1, C + 1, F, h, w]: the latents of the picture that a clip begins with, with a 1, and zeros after it."""
     picture = vae.encode(first_picture(job))
-    return ahead(torch.cat((picture, torch.ones_like(picture[:, :1])), 1), job.grid[0])
+    return filled(torch.cat((picture, torch.ones_like(picture[:, :1])), 1), job.grid[0])
 
 
 class Unweighted(adapters.Texts):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from ..errors import first_line
 from ._adapting import place_of
 from ._files import fingerprint, refuse_pointer
 from ._quiet import quiet
@@ -73,7 +74,7 @@ def _of_folder(folder: Path, path: str, kind: Kind, denoiser: Mapping[str, Any])
     except ValueError:
         raise
     except Exception as error:  # diffusers and safetensors each raise their own
-        raise ValueError(f"cannot load the control network {path}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"cannot load the control network {path}: {first_line(error)}") from error
 
 
 def check(config: Mapping[str, Any], kind: Kind, denoiser: Mapping[str, Any], path: str) -> None:

@@ -10,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ..errors import first_line
+
 SAMPLES, BLOCK = 64, 2**16  # of a file's bytes, for its fingerprint
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 SHARD = re.compile(r"-\d+-of-\d+")
@@ -38,8 +40,7 @@ def header(file: Path) -> tuple[int, dict[str, Any]]:
             entries = json.loads(opened.read(min(count, 10**8)))
         return 8 + count, {name: entry for name, entry in entries.items() if name != "__metadata__"}
     except (OSError, ValueError, AttributeError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file} is no safetensors file, or is cut short: {said}") from error
+        raise ValueError(f"{file} is no safetensors file, or is cut short: {first_line(error)}") from error
 
 
 def pointer(file: Path) -> bool:

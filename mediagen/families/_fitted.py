@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..autoencoders.base import each_axis
+from ..errors import first_line
 from . import _caching as caching
 from . import _constant as constant
 from . import _cpu as cpu
@@ -68,7 +69,7 @@ def _attending(network: Any, backend: str) -> None:
     try:
         network.set_attention_backend(backend)
     except Exception as error:  # a backend's packages are looked for by each in its own way
-        raise ValueError(f"the attention {backend} is not to be had here: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"the attention {backend} is not to be had here: {first_line(error)}") from error
 
 
 def _compiled(network: Any) -> None:

@@ -11,6 +11,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from ..errors import first_line
 from ._files import variant_of
 
 PATIENCE = 4.0  # seconds that one question may take, the look-up of names included
@@ -122,5 +123,4 @@ def reason(error: Exception) -> str:
 
 def line(error: BaseException) -> str:
     """The first line, without the advice on options that are not ours."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].partition(" If you want to instead")[0]
+    return first_line(error).partition(" If you want to instead")[0]

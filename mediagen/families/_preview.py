@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autoencoders.base import Autoencoder, smaller
+from ..errors import first_line
 from . import _hub as hub
 from .model import Model
 
@@ -96,7 +97,7 @@ def tiny(source: str | Path, part: Callable[[Tensor], Tensor], channels: int) ->
     try:
         vae = diffusers.AutoencoderTiny.from_pretrained(source, use_safetensors=True, local_files_only=local)
     except Exception as error:  # of several libraries
-        raise ValueError(f"there is no AutoencoderTiny at {source}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"there is no AutoencoderTiny at {source}: {first_line(error)}") from error
     if vae.config.latent_channels != channels:
         raise ValueError(f"{source} shows {vae.config.latent_channels} channels, the latents have {channels}")
     vae.eval().requires_grad_(False)

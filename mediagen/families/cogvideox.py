@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..autoencoders.base import LatentSpec
+from ..autoencoders.base import LatentSpec, filled
 from ..core.rng import Noise
 from . import _adapters as adapters
 from . import _clips as clips
@@ -111,4 +111,4 @@ def shown(vae: PairedVAE, job: Any, noise: Noise) -> dict[str, Tensor]:
     config = vae.vae.config
     scale = 1 / config.scaling_factor if config.invert_scale_latents else config.scaling_factor
     picture = scale * clips.sampled(vae, clips.first_picture(job), noise, len(job.requests))
-    return {"image": clips.folded(clips.ahead(picture, job.grid[0] * vae.fold), vae.fold)}
+    return {"image": clips.folded(filled(picture, job.grid[0] * vae.fold), vae.fold)}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..autoencoders.base import LatentSpec
 from ..conditioners.base import Cond
+from ..errors import first_line
 from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
 from . import _hub as hub
@@ -64,7 +65,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
             network = MusicgenForConditionalGeneration.from_pretrained(folder, **options).to(loading.place)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers, tokenizers and safetensors each raise their own
-        raise ValueError(f"cannot load the checkpoint {name}: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"cannot load the checkpoint {name}: {first_line(error)}") from error
     return model(network.requires_grad_(False).eval(), tokenizer, about)
 
 
@@ -86,7 +87,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[CodeModel,
         network.tie_weights()  # which are counted once
         made = model(network.eval(), tokenizer, adapters.About(name=name, hash=""))
     except Exception as error:  # as where it is loaded
-        raise ValueError(f"cannot plan the checkpoint {name}: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"cannot plan the checkpoint {name}: {first_line(error)}") from error
     parts = [part_of(part, module) for part, module in network.named_children()]
     return made, parts, ["decoder"]
 
@@ -229,4 +230,4 @@ def _fetched(name: str, weights: bool = True) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=wanted, **where))
     except Exception as error:
-        raise ValueError(f"the repository {name} cannot be fetched: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"the repository {name} cannot be fetched: {first_line(error)}") from error

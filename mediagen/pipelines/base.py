@@ -18,16 +18,16 @@ from torch import Tensor
 from .. import __version__
 from ..adapters import NOTHING, Adapters, Shown
 from ..autoencoders import tiling
-from ..autoencoders.base import each_axis
+from ..autoencoders.base import each_axis, filled
 from ..conditioners.base import TOKENS, Cond, padded
 from ..core.rng import Drawn, Given, Keyed, Noise
 from ..core.solve import State
+from ..errors import ran_out
 from ..families.model import Model
 from ..generators.diffusion import Asked, Box, Start, Walk, generate
-from ..memory import ran_out
 from ..request import Request, walk_of
 from .checks import PUBLISHED, check_grid, check_walk, failed
-from .known import filled, needed, stays
+from .known import needed, stays
 from .prompts import Prompts
 
 

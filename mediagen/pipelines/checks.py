@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import first_line
 from ..families.model import Model
 from ..generators.diffusion import Walk
 
@@ -58,6 +59,5 @@ def check_grid(model: Model, grid: Sequence[int], window: Sequence[int] = ()) ->
 
 def failed(model: Model, grid: Sequence[int], error: Exception) -> ValueError:
     """What another's network ran into, in one line: most often a size that it does not make."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     sizes = f"{'x'.join(map(str, model.spec.size(grid)))}, latents {'x'.join(map(str, grid))}"
-    return ValueError(f"the network of {model.name} fails at this size ({sizes}): {line}")
+    return ValueError(f"the network of {model.name} fails at this size ({sizes}): {first_line(error)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,9 +27,3 @@ def needed(spec: LatentSpec, media: Tensor, keep: Tensor) -> Tensor:
         return media
     staying = keep.transpose(0, 2).flatten(1).any(1).nonzero()
     return media[:, :, : spec.covered(0, int(staying[-1]) + 1 if len(staying) else 1)]
-
-
-def filled(z: Tensor, count: int) -> Tensor:
-    """Latents [B, C, n, ...] with zeros after them up to `count` along the first axis."""
-    rest = count - z.shape[2]
-    return torch.cat((z, z.new_zeros(*z.shape[:2], rest, *z.shape[3:])), 2) if rest else z

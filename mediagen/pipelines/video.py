@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..autoencoders.base import filled
 from ..families.model import Model
 from ..generators.diffusion import Asked, Box, Start
 from ..request import Request
@@ -179,9 +179,9 @@ class VideoPipeline(Pipeline):
         """What the walk begins from: of a clip that was opened its first latent."""
         if job.opening is None or job.requests[0].walk.loop:
             return super().start(job)
-        room, keep = (0, 0, 0, 0, 0, job.grid[0] - 1), torch.zeros(1, 1, *job.grid)
+        keep = torch.zeros(1, 1, *job.grid)
         keep[:, :, 0] = 1
-        return Start(known=F.pad(self._opened(job), room), keep=keep, token=self.model.token)
+        return Start(known=filled(self._opened(job), job.grid[0]), keep=keep, token=self.model.token)
 
     def asked(self, job: Any) -> Asked:
         """What is asked for; a loop that has a picture is shown it before its first latent, wherever that lies."""

@@ -1,4 +1,9 @@
-"""Memory that runs out, which PyTorch says in several ways."""
+"""What errors of other libraries say."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of its message, or what it is called where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def ran_out(error: BaseException) -> bool:
