@@ -20,7 +20,7 @@ const EMPTY = {
 };
 const THEMES = ["auto", "light", "dark"];
 const rooms = {}; // name -> what is in it, once it was opened
-let models = [];
+let models = null; // until the server has said which there are
 let adapters = [];
 
 const studio = {
@@ -187,7 +187,7 @@ function open(name) {
     : { element: h("div", { class: "studio" }, absent("audio")) };
 }
 
-/** Go to a room. What is heard in another one ends. */
+/** Go to a room. What is heard in another one ends. A room is opened once it is known which models there are. */
 function visit(name) {
   if (location.hash !== `#${name}`) history.pushState(null, "", `#${name}`);
   for (const one of ROOMS) {
@@ -201,6 +201,7 @@ function visit(name) {
     panel.hidden = one !== name;
   }
   document.documentElement.dataset.room = name;
+  if (!models) return null;
   if (!rooms[name]) {
     rooms[name] = open(name);
     document.getElementById(`room-${name}`).append(rooms[name].element);
@@ -260,8 +261,9 @@ function tell(message) {
 theme();
 tabs();
 try {
-  models = (await get("/v1/models")).data;
-  adapters = (await get("/v1/adapters")).data;
+  const [known, put] = await Promise.all(["/v1/models", "/v1/adapters"].map((path) => get(path)));
+  adapters = put.data;
+  models = known.data;
   visit(here());
 } catch (error) {
   tell(error.message);
