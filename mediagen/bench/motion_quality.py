@@ -40,7 +40,7 @@ def table(
     found = evaluate(generate, data, count=count, reader=reader, **options)
     if clips is not None:
         clips.mkdir(parents=True, exist_ok=True)
-        made = [Video.from_tensor(x, pipeline.rate) for x in found.clips[:SHOWN]]
+        made = [Video.from_tensor(x, pipeline.rate) for x in found.made[:SHOWN]]
         for number, clip in enumerate(made, start=1):
             clip.save(clips / f"{number}.mp4")
         frames = [clip.image(round(i)) for clip in made for i in np.linspace(0, clip.count - 1, FRAMES)]

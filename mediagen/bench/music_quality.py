@@ -41,7 +41,7 @@ def table(
     found = evaluate(generate, data, count=count, seconds=SECONDS, reader=reader, **options)
     if sounds is not None:
         sounds.mkdir(parents=True, exist_ok=True)
-        clips = [Audio.from_tensor(x, pipeline.rate) for x in found.sounds[:SHOWN]]
+        clips = [Audio.from_tensor(x, pipeline.rate) for x in found.made[:SHOWN]]
         for number, clip in enumerate(clips, start=1):
             clip.save(sounds / f"{number}.flac")
         sheet([clip.plot() for clip in clips], columns=2).save(sounds / "sheet.png")

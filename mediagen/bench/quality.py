@@ -28,5 +28,5 @@ def table(
 
     found = evaluate(generate, data, count=count)
     if pictures is not None:
-        sheet([Image(p) for p in found.pictures[:64]], columns=8).save(pictures)
+        sheet([Image(p) for p in found.made[:64]], columns=8).save(pictures)
     return rows(found)

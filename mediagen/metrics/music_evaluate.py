@@ -1,7 +1,7 @@
 """A model's report on held-out music: accuracies beside those of real renders, and the Frechet distance."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,13 +11,20 @@ from torch import Tensor
 
 from ..data.grooves.render import RATE
 from ..data.grooves.stored import Grooves
-from .frechet import frechet
+from . import heldout
 from .music_reader import MusicReader, listened, load
 from .music_score import Asked, all_of, score, told, world_of
 
 TEMPI = ("tempo", "tempo_any_beat", "tempo_tracked", "tempo_tracked_any_beat")
 ROWS = ("instrument", "instruments", "drums", *TEMPI, "genre", "key", "mode", "key_and_mode", "effect")
 SECONDS = 10.0
+Evaluation = heldout.Evaluation[Asked, Tensor]  # made: [2, T] each
+table = partial(
+    heldout.table,
+    rows={key: key.replace("_", " ") for key in ROWS},
+    real="real renders",
+    distance="Frechet distance",
+)
 
 
 class Generate(Protocol):
@@ -27,26 +34,6 @@ class Generate(Protocol):
     def __call__(
         self, prompts: list[str], seed: int, seconds: float, **options: Any
     ) -> Sequence[Tensor | np.ndarray]: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class MusicEvaluation:
-    """model, real: accuracies of generated sounds and of the real renders of the same captions (`score`); distance:
-    Frechet distance of the generated sounds to all other held-out clips, floor: that of the real ones; sounds: [2, T].
-    """
-
-    model: Mapping[str, float]
-    real: Mapping[str, float]
-    distance: float
-    floor: float
-    prompts: tuple[str, ...]
-    asked: tuple[Asked, ...]
-    sounds: tuple[Tensor, ...]
-
-    def report(self) -> dict[str, Any]:
-        """The figures alone, ready for JSON."""
-        figures = {"distance": self.distance, "floor": self.floor}
-        return {"cases": len(self.prompts), **figures, "model": dict(self.model), "real": dict(self.real)}
 
 
 def evaluate(
@@ -59,35 +46,26 @@ def evaluate(
     reader: MusicReader | None = None,
     tracker: bool = False,
     **options: Any,
-) -> MusicEvaluation:
+) -> Evaluation:
     """Generate `count` held-out captions of the data set in `folder` (batch i with seed + i) and judge the sounds.
 
     The first caption of each clip is used, and only what it says is asked; of longer real clips the first `seconds`
     are heard. tracker: tempo by librosa too. ValueError if there are too few clips.
     """
-    clips, world, reader = Grooves(Path(folder) / "heldout"), world_of(folder), reader or load()
-    if not 2 <= count <= len(clips) // 2:
-        raise ValueError(f"count is {count}; it must be 2 to {len(clips) // 2}, half of the held-out clips")
-    order = np.random.default_rng(seed).permutation(len(clips))
-    chosen, others = order[:count], order[count:]
-    prompts = [clips.captions(int(i))[0] for i in chosen]
-    asked = [told(clips.truth(int(i)), p, world) for i, p in zip(chosen, prompts, strict=True)]
-    made: list[Tensor] = []
-    for k in range(0, count, batch):
-        part = generate(prompts[k : k + batch], seed=seed + k // batch, seconds=seconds, **options)
-        made += [torch.as_tensor(sound).float().cpu() for sound in part]
-    if len(made) != count:
-        raise ValueError(f"{count} prompts gave {len(made)} sounds; one for each is needed")
-    known, real = features(reader, heard(clips, others, seconds)), heard(clips, chosen, seconds)
-    return MusicEvaluation(
-        model=score(made, asked, reader, tracker=tracker),
-        real=score(real, asked, reader, tracker=tracker),
-        distance=frechet(features(reader, made), known),
-        floor=frechet(features(reader, real), known),
-        prompts=tuple(prompts),
-        asked=tuple(asked),
-        sounds=tuple(made),
+    clips, world, known = Grooves(Path(folder) / "heldout"), world_of(folder), reader or load()
+    judge: heldout.Judge[Asked, Tensor] = heldout.Judge(
+        what="clips",
+        told=partial(told, world=world),
+        real=partial(heard, clips, seconds=seconds),
+        score=partial(score, reader=known, tracker=tracker),
+        features=partial(features, known),
     )
+
+    def make(prompts: list[str], seed: int) -> list[Tensor]:
+        made = generate(prompts, seed=seed, seconds=seconds, **options)
+        return [torch.as_tensor(sound).float().cpu() for sound in made]
+
+    return judge.evaluate(clips, make, count=count, batch=batch, seed=seed)
 
 
 def examine(
@@ -111,17 +89,3 @@ def heard(clips: Grooves, chosen: np.ndarray, seconds: float) -> list[Tensor]:
 def features(reader: MusicReader, sounds: Sequence[Tensor]) -> Tensor:
     """Sounds [C, T] -> the reader's features [N, F]."""
     return torch.stack([h.features for h in listened(reader, sounds)])
-
-
-def table(evaluation: MusicEvaluation) -> str:
-    """A markdown table: each accuracy of the model, of the real renders, and the number of cases."""
-    lines = ["| | model | real renders | cases |", "|---|---|---|---|"]
-    for key in ROWS:
-        if key in evaluation.model:
-            made, real = evaluation.model[key], evaluation.real[key]
-            lines.append(
-                f"| {key.replace('_', ' ')} | {made:.1%} | {real:.1%} | {int(evaluation.model[key + '_cases'])} |"
-            )
-    count = len(evaluation.prompts)
-    lines.append(f"| Frechet distance | {evaluation.distance:.2f} | {evaluation.floor:.2f} | {count} |")
-    return "\n".join(lines)

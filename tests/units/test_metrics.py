@@ -232,7 +232,7 @@ def test_a_reader_learns_and_evaluate_tells_obedience_from_chance(folder, tmp_pa
 
     good = evaluate.evaluate(obedient, folder, count=12, batch=4, reader=net, steps=7)
     bad = evaluate.evaluate(deaf, folder, count=12, batch=4, reader=net)
-    assert kept == {"steps": 7} and good.pictures.shape == (12, 128, 128, 3)
+    assert kept == {"steps": 7} and np.stack(good.made).shape == (12, 128, 128, 3)
     assert good.model == good.real and good.model["relation"] == good.model["colour"] == 1
     assert good.model["relation_cases"] == 12 and "background" not in good.model
     assert bad.model["object"] == 1 and bad.model["relation"] < 1

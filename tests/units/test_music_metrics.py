@@ -275,7 +275,7 @@ def test_a_model_that_obeys_scores_as_the_real_renders(data, tmp_path, monkeypat
         return [s for p in prompts for s in music_evaluate.heard(clips, np.array([known[p]]), seconds)]
 
     result = music_evaluate.evaluate(generate, data, count=2, batch=1, reader=net, steps=3)
-    assert len(result.sounds) == 2 and result.asked[0].among == 1 and result.report()["cases"] == 2
+    assert len(result.made) == 2 and result.asked[0].among == 1 and result.report()["cases"] == 2
     assert result.model.keys() == result.real.keys() and result.model["tempo_cases"] == 2
     assert "| real renders | cases |" in music_evaluate.table(result)
     pipeline = SimpleNamespace(
