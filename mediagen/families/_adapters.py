@@ -237,6 +237,16 @@ class Texts:
         return torch.tensor(row)
 
 
+class Unweighted(Texts):
+    """Texts of which no position stands for one word: each becomes one vector, they are mixed, or read on."""
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """ValueError for a weighted word, beside what all texts refuse."""
+        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
+            raise ValueError(f"this model weights no words: leave the weights out of {weighted[0][:60]!r}")
+        return super().lengths(prompts)
+
+
 def denoiser(net: Net, scheduler: Any, clock: Callable[[Any, Any, Any], Any] | None = None) -> Denoiser:
     """A network with the path, prediction and times of its published scheduler. clock: what it is told of time, where
     that is not the scheduler's own."""

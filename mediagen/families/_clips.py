@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..autoencoders.base import LatentSpec, filled
 from ..conditioners.base import Cond
-from ..conditioners.prompt import parse
 from ..conditioners.scalar import Scalar
 from ..core.rng import Drawn, Noise
 from . import _adapters as adapters
@@ -68,15 +67,6 @@ def beside(vae: adapters.PublishedVAE, job: Any) -> Tensor:
     """[1, C + 1, F, h, w]: the latents of the picture that a clip begins with, with a 1, and zeros after it."""
     picture = vae.encode(first_picture(job))
     return filled(torch.cat((picture, torch.ones_like(picture[:, :1])), 1), job.grid[0])
-
-
-class Unweighted(adapters.Texts):
-    """Texts of which no position stands for a word: they are mixed, or a picture is among them."""
-
-    def __call__(self, prompts: Sequence[str]) -> Cond:
-        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
-            raise ValueError(f"the words of this model's prompts cannot be weighted: {weighted[0][:60]!r}")
-        return super().__call__(prompts)
 
 
 class Wordless:

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from ..autoencoders import tiling
 from ..autoencoders.base import LatentSpec
 from ..autoencoders.reach import Interval
-from ..conditioners.base import Cond
-from ..conditioners.prompt import parse
 from . import _adapters as adapters
 from ._tiled import Stage, over_tiles
 
@@ -142,21 +140,6 @@ def lowered(here: Interval, stride: int) -> Interval:
     """Through a convolution of a stride, 2 strides wide, half a stride of nothing before it: what it reads."""
     cut = math.ceil(stride / 2)
     return Interval(here.first * stride - cut, here.last * stride - cut + 2 * stride - 1)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Unweighted(adapters.Texts):
-    """Texts of which no word has a weight: each becomes one vector, or is read on by another network."""
-
-    def __call__(self, prompts: Sequence[str]) -> Cond:
-        """ValueError for a weighted word, beside what all texts refuse."""
-        self.plain(prompts)
-        return super().__call__(prompts)
-
-    def plain(self, prompts: Sequence[str]) -> None:
-        """ValueError for a weighted word."""
-        if weighted := [prompt for prompt in prompts if not parse(prompt).plain]:
-            raise ValueError(f"this model weights no words: {weighted[0][:60]!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..conditioners.base import Cond
 from . import _adapters as adapters
 from . import _schedule as schedules
-from ._sound import Chunked, Turned, Unweighted, oobleck
+from ._sound import Chunked, Turned, oobleck
 from .model import Model
 
 PIPELINES = ("AceStepPipeline",)
@@ -38,7 +38,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     rate, stride = pipe.vae.config.sampling_rate, vae.spec.stride[0]
     around = len(pipe.tokenizer(pipe._format_prompt("", audio_duration=600)[0]).input_ids)
     span = adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST - around)
-    texts = Unweighted(encode=lambda prompts: {}, spans=[span])
+    texts = adapters.Unweighted(encode=lambda prompts: {}, spans=[span])
     made = adapters.model(
         pipe,
         about,
@@ -105,7 +105,7 @@ class Reader:
     """What reads the texts of one job: captions and lyrics, with the length and the tempo that they are told."""
 
     pipe: Any
-    texts: Unweighted
+    texts: adapters.Unweighted
     job: Any
     length: list[int] = field(default_factory=list)
 
@@ -115,7 +115,6 @@ class Reader:
         first = self.job.requests[0]
         if first.negative:
             raise ValueError("this model learned what nothing is: it takes no negative prompt")
-        self.texts.plain(prompts)
         self.texts.lengths(prompts)
         lyrics = first.lyrics or ""
         if (count := len(self.pipe.tokenizer(lyrics).input_ids)) > LYRICS - 16:

@@ -37,7 +37,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     spans = [text_to_video.bare_span(pipe.tokenizer, text_to_video.LONGEST)]
 
     def reading(picture: Any, spared: int) -> adapters.Texts:
-        return clips.Unweighted(encode=partial(encode, pipe, picture, spared), spans=spans)
+        return adapters.Unweighted(encode=partial(encode, pipe, picture, spared), spans=spans)
 
     def reader(job: Any) -> adapters.Texts:
         """ValueError for a picture that is no part of the clip's beginning where it has to be."""
@@ -55,7 +55,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         patch=shape.patch_size,
         token=None if beside else (shape.patch_size_t, shape.patch_size, shape.patch_size),
         knows=True,
-        text=clips.Unweighted(encode=unpictured, spans=spans),
+        text=adapters.Unweighted(encode=unpictured, spans=spans),
         reader=reader,
         against=None if shape.guidance_embeds else reading(black(), SPARED["latent_concat"]),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=text_to_video.ready), pipe.scheduler),

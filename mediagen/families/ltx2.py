@@ -181,7 +181,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
             "window": (),
         },
         token=(1, 1, 1),
-        text=clips.Unweighted(
+        text=adapters.Unweighted(
             encode=lambda texts: encode(pipe, texts), spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]
         ),
         denoiser=adapters.denoiser(

@@ -25,7 +25,6 @@ from ._files import fingerprint
 from ._loading import PLAIN, Loading
 from ._outline import Part, part_of
 from ._quiet import quiet
-from ._sound import Unweighted
 from .model import Model
 from .published import needs_diffusers
 
@@ -122,7 +121,7 @@ def model(network: Any, tokenizer: Any, about: adapters.About) -> CodeModel:
         multiple=stride,
         rate=rate,
         seconds=10.0,
-        text=Unweighted(encode=lambda texts: read(network, tokenizer, texts), spans=[span], zeros=True),
+        text=adapters.Unweighted(encode=lambda texts: read(network, tokenizer, texts), spans=[span], zeros=True),
         autoencoder=coder,
         preview=None,
         defaults=defaults,

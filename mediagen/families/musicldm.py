@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..conditioners.base import Cond
 from . import _adapters as adapters
-from ._sound import MelVAE, Unweighted, lined, pictured
+from ._sound import MelVAE, lined, pictured
 from .audioldm2 import features, mel_model
 from .model import Model
 
@@ -25,7 +25,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     vae = MelVAE(pipe.vae, pipe.vocoder)
     span = adapters.Span(tokenizer=pipe.tokenizer, length=pipe.tokenizer.model_max_length)
     net = adapters.Net(pipe.unet, Call(vae.rows))
-    text = Unweighted(encode=encode, spans=[span])
+    text = adapters.Unweighted(encode=encode, spans=[span])
     return mel_model(pipe, about, vae, text=text, denoiser=adapters.denoiser(net, pipe.scheduler))
 
 

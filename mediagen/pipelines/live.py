@@ -50,7 +50,7 @@ class Live(Generic[Clip]):
     @prompt.setter
     def prompt(self, prompt: Any) -> None:
         schedule = schedule_of(prompt, math.inf if self.request.seconds is None else self.request.seconds)
-        self._pipeline.model.text([text for _, prompts in schedule for text, _ in prompts])
+        self._pipeline.model.text.lengths([text for _, prompts in schedule for text, _ in prompts])
         self._prompt, self._schedule = prompt, schedule
 
     @property
