@@ -133,6 +133,7 @@ def plan(
     given = {"size": size, "seconds": seconds}
     job = example(pipeline, {option: value for option, value in given.items() if value is not None})
     _weightless(model, DTYPES[dtype])
+    job, *more = pipeline.walks(job)
     try:
         batch, step, z = (_column if model.denoiser is None else _step)(pipeline, job)
         decoding = count(lambda: model.autoencoder.decode(z))
@@ -143,7 +144,7 @@ def plan(
         name=str(name_or_path),
         parts=sorted(parts, key=lambda part: part.name not in denoiser),
         denoiser=denoiser,
-        asked=_asked(job, model) + _seen(pipeline, job),
+        asked=_asked(job, model) + _seen(pipeline, job, 1 + len(more)),
         dtype=dtype,
         batch=batch,
         step=step,
@@ -198,12 +199,13 @@ def example(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a", **o
         if any(one % model.enlarges.factor for one in sides):
             times = model.enlarges.factor
             raise ValueError(f"{model.name} makes a picture {times} times larger: size must be a multiple of {times}")
-        return pipeline.job(prompt, start=_grey(*(one // model.enlarges.factor for one in sides)), **options)
-    shown = {name: _grey(16, 16) for name in model.ends}
+        return pipeline.job(prompt, start=grey(*(one // model.enlarges.factor for one in sides)), **options)
+    shown = {name: grey(16, 16) for name in model.ends}
     return pipeline.job(_words(model, prompt), **given, **shown, **options)
 
 
-def _grey(width: int, height: int) -> Any:
+def grey(width: int, height: int) -> Any:
+    """A picture of so many pixels."""
     return image_modality.Image.from_tensor(torch.zeros(3, height, width))
 
 
@@ -275,7 +277,9 @@ def _asked(job: Any, model: Model) -> str:
     return ", ".join(filter(None, (sides, length, f"latents {model.spec.channels}x{'x'.join(map(str, job.grid))}")))
 
 
-def _seen(pipeline: Pipeline, job: Any) -> str:
+def _seen(pipeline: Pipeline, job: Any, walks: int) -> str:
+    if walks > 1:
+        return f", made in {walks} windows that go on from one another"
     if pipeline.model.denoiser is None:  # what writes codes sees all before it
         return ""
     sides, windows = _windows(pipeline, job)

@@ -117,6 +117,10 @@ class Pipeline:
         media = self.decode(state.x, job.requests[0].walk.loop)
         yield Event(stage="done", step=1, total=1, results=tuple(self._heard(self._finished(media, job), state.x, job)))
 
+    def walks(self, job: Job) -> Sequence[Job]:
+        """The job itself, or one for each walk that it is made in: they are alike in what they cost."""
+        return (job,)
+
     def walk(self, job: Job, asked: Asked, start: Start | None = None) -> Iterator[State]:
         """From noise to latents [B, C, *grid], step by step."""
         first = job.requests[0]

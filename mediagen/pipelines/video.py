@@ -175,6 +175,13 @@ class VideoPipeline(Pipeline):
         media = yield from video_continued.continued(self, job)
         yield Event(stage="done", step=1, total=1, results=tuple(self._finished(media, job)))
 
+    def walks(self, job: Any) -> Sequence[Job]:
+        """The job itself, or its windows, as if each of them began as the first one does."""
+        if not job.continued:
+            return (job,)
+        lengths = [length for _, length in video_continued.windows(self.model.spec, job)]
+        return [video_continued.window(self, job, job.opening, length) for length in lengths]
+
     def start(self, job: Any) -> Start | None:
         """What the walk begins from: of a clip that was opened its first latent."""
         if job.opening is None or job.requests[0].walk.loop:

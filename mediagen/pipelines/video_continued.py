@@ -17,7 +17,7 @@ from ..autoencoders.base import LatentSpec
 from .base import Event, keyed
 from .rollout import spans
 from .timed import Timeline
-from .video_canvas import Canvas, covering, placed
+from .video_canvas import Canvas, Span, covering, placed
 
 if TYPE_CHECKING:
     from .video import VideoPipeline
@@ -27,8 +27,12 @@ SHARE = 3  # one latent in so many of a window, two at least, is the end of the 
 
 
 def overlap(spec: LatentSpec, size: int, sides: tuple[int, ...]) -> int:
-    """How many frames a window of `size` frames shares with the one before; sides: (width, height)."""
+    """How many frames a window of `size` frames shares with the one before; sides: (width, height). ValueError for one
+    that has no room for new ones beside them."""
     latents = spec.grid((size, *sides[::-1]))[0]
+    if latents < 2:
+        least = f"must be {spec.covered(0, 2)} or more, since each begins with the end of the one before"
+        raise ValueError(f"the window is {size} frames; those of a clip that goes on {least}")
     return spec.covered(0, min(max(latents // SHARE, 2), latents - 1))
 
 
@@ -40,6 +44,7 @@ def cut(pipeline: "VideoPipeline", job: "VideoJob") -> "VideoJob":
     able = model.token is not None and model.hears is None and not request.control and job.noise is None
     if not new or not able or len(window) != 1 or job.frames <= window[0]:
         return job
+    overlap(model.spec, window[0], request.size)  # checked now
     begin = None if job.canvas is None else job.canvas.frames[None, :, :1].expand(len(job.requests), -1, -1, -1, -1)
     grid = model.spec.grid((window[0], *request.size[::-1]))
     return replace(job, grid=grid, known=None, keep=None, canvas=None, stray=None, opening=begin, continued=True)
@@ -48,9 +53,7 @@ def cut(pipeline: "VideoPipeline", job: "VideoJob") -> "VideoJob":
 @torch.no_grad()
 def continued(pipeline: "VideoPipeline", job: "VideoJob") -> Generator[Event, None, Tensor]:
     """All frames of a job [B, 3, M, H, W], as many as latents stand for exactly, and the events of its walks."""
-    spec, size = pipeline.model.spec, job.requests[0].walk.window[0]
-    shared, total = overlap(spec, size, job.requests[0].size), covering(spec, job.frames)
-    plan, whole = [*spans(size=size, overlap=shared, total=total)], job.opening
+    plan, whole = windows(pipeline.model.spec, job), job.opening
     for number, (begin, length) in enumerate(plan):
         known = None if whole is None else whole[:, :, begin:]
         new = begin if known is None else begin + known.shape[2]
@@ -61,6 +64,13 @@ def continued(pipeline: "VideoPipeline", job: "VideoJob") -> Generator[Event, No
         made = joined(pipeline.decode(state.x), known)
         whole = made if whole is None else torch.cat([whole[:, :, :begin], made], 2)
     return whole
+
+
+def windows(spec: LatentSpec, job: "VideoJob") -> list[Span]:
+    """(begin, length) of each window of a job, in frames."""
+    request = job.requests[0]
+    size, total = request.walk.window[0], covering(spec, job.frames)
+    return [*spans(size=size, overlap=overlap(spec, size, request.size), total=total)]
 
 
 def window(pipeline: "VideoPipeline", job: "VideoJob", known: Tensor | None, length: int) -> "VideoJob":

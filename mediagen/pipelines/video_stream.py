@@ -99,8 +99,9 @@ def stream(
     model, common = pipeline.model, pipeline.common(options, given.rate)
     if model.ends and given.first is None:
         raise ValueError(f"the model {model.name} makes clips from a picture: give first")
-    if not common["walk"].window:
+    if not (window := common["walk"].window):
         raise ValueError(f"the model {model.name} makes a clip at once, and cannot go on from one")
+    overlap(model.spec, covering(model.spec, window[0]), given.size)  # checked now
     text, timeline = split_timeline(prompt, math.inf if seconds is None else seconds)
     [prompts, *_] = prompts_of(text)
     request = Request(

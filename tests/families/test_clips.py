@@ -350,7 +350,7 @@ def test_ltx2_begins_with_a_picture(ltx2: Path) -> None:
     assert pipe.generate(PROMPT, steps=2, seed=1, sound=False, **LENGTH).sound is None
     with pytest.raises(ValueError, match="at once"):
         pipe.generate(PROMPT, steps=2, window=0.1, **LENGTH)
-    with pytest.raises(ValueError, match="weighted"):
+    with pytest.raises(ValueError, match="weights no words"):
         pipe.generate("a (cat:1.3)", steps=2, **LENGTH)
     with pytest.raises(ValueError, match="at once"):
         pipe.live(PROMPT, size=SIDE)
@@ -381,6 +381,23 @@ def test_what_a_model_of_pictures_refuses(checkpoints: Callable[[str], Path]) ->
         pipe = mediagen.load(checkpoints(name))
         with pytest.raises(ValueError, match="a loop has no first frame: leave out first, or loop"):
             pipe.job(PROMPT, size=SIDE, first=picture(), loop=True)
+    with pytest.raises(ValueError, match=r"weights no words: leave the weights out of 'a \(cat:1.2\)'"):
+        mediagen.load(checkpoints("hunyuan video, picture")).live("a (cat:1.2)", size=SIDE, first=picture())
+
+
+def test_hunyuan_goes_on_from_a_picture(checkpoints: Callable[[str], Path]) -> None:
+    """Each window begins with frames that stay; a stream, whose words are read with the picture, is the same."""
+    pipe = mediagen.load(checkpoints("hunyuan video, picture"))
+    about = {"size": SIDE, "first": picture(), "steps": 1, "seed": 1, "window": 9 / 24, "seconds": 14 / 24}
+    clip, parts = pipe.generate(PROMPT, **about), [*pipe.live(PROMPT, **about)]
+    assert clip.count == 14 and [part.count for part in parts] == [9, 4, 1]
+    assert (clip.frames[:9] == parts[0].frames).all() and (
+        clip.frames[0] == torch.tensor(list(picture().getdata())).view(SIDE, SIDE, 3).numpy()
+    ).all()
+    with pytest.raises(ValueError, match="the window is 1 frames; those of a clip that goes on must be 5 or more"):
+        pipe.job(PROMPT, **about | {"window": 1 / 24})
+    with pytest.raises(ValueError, match="the window is 1 frames"):
+        pipe.live(PROMPT, **about | {"window": 1 / 24})
 
 
 CONDITIONS = {

@@ -48,7 +48,7 @@ def test_parameters_and_activations_are_those_of_the_loaded_model(folder: Path) 
 
 
 def numbers(made: planning.Plan) -> list[tuple[int, int]]:
-    return [(each.peak, each.flops) for each in (made.step, made.decoding, made.tiled)]
+    return [(each.peak, each.flops) for each in (made.step, made.decoding, made.tiled) if each]
 
 
 def test_an_operation_is_run_once_and_counted_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,15 @@ def test_a_long_clip_is_seen_in_windows(tmp_path: Path) -> None:
     assert long.step.flops == 7 * one.step.flops and long.step.peak == pytest.approx(one.step.peak, rel=0.02)
     assert long.decoding.peak > 3 * one.decoding.peak
     assert mediagen.plan("mini-audio", seconds=30).asked.endswith("latents 128x323, seen in 5 windows of 108")
+
+
+def test_a_clip_that_goes_on_is_counted_by_its_first_window(tmp_path: Path) -> None:
+    """Which begins with its picture; what it goes on from costs as much."""
+    plan = scheduler("FlowMatchEulerDiscreteScheduler", **clips.HUNYUAN)
+    folder = without_weights(clips.hunyuan_video_i2v(tmp_path, plan))
+    one, long = (mediagen.plan(folder, size=16, seconds=seconds) for seconds in (None, 10))
+    assert long.asked == "16x16, 10 s, latents 4x33x4x4, made in 3 windows that go on from one another"
+    assert one.asked == "16x16, 5.375 s, latents 4x33x4x4" and numbers(one) == numbers(long)
 
 
 def test_a_shipped_model() -> None:
