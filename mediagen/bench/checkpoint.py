@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 import inspect
 import math
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,31 +20,36 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from ..core import solve
 from ..errors import first_line
-from .loop import TARGETS, Call, Cost, machine, row
+from .loop import TARGETS, Cost, machine, row
 
 PROMPT = "a red cat"
 DENOISERS = ("unet", "transformer", "transformer_2")
-NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3", "language_model", "image_encoder", "vae")
+ASKED = ("encode", "get_text_features")  # what a network is called by where it has it, if not as it is
 PARTS = ("step", "call", "whole")  # of a cost
+BEGUN = ("ImageToVideo", "Img2Img")  # in the names of diffusers' pipelines that cannot do without a picture
 SLOWEST = 0.2  # the share of steps in which something else had the processor, which are left out
+
+
+Sided = Callable[[int], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """A checkpoint's two sides: steps -> latents, from noise drawn alike; their networks, shared. anew: ours with
-    nothing kept over its steps (`families._constant`)."""
+    """A checkpoint's two sides: steps -> latents, and those of the sound of a clip that is made with it, from noise
+    drawn alike; their networks, shared. anew: ours with nothing kept over its steps (`families._constant`)."""
 
     name: str
     size: str
-    mine: Call
-    theirs: Call
-    anew: Call
+    mine: Sided
+    theirs: Sided
+    anew: Sided
     networks: Mapping[str, nn.Module]
 
 
@@ -62,9 +68,9 @@ class Echo:
 
 
 def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
-    """Both sides of a published checkpoint (a folder, a repository or a .safetensors file), loaded once; one that must
-    be shown a picture is shown a grey one. options: of `mediagen.load`. ValueError for what is no such checkpoint, or
-    what diffusers' pipeline does not make of it."""
+    """Both sides of a published checkpoint (a folder, a repository or a .safetensors file), loaded once; where one of
+    them must be shown a picture, both are shown the same grey one. options: of `mediagen.load`. ValueError for what is
+    no such checkpoint, or what diffusers' pipeline does not make of it."""
     from mediagen.families import _loading, published
     from mediagen.pipelines.opening import of
     from mediagen.planning import example
@@ -72,32 +78,69 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     if not published.claims(source):
         raise ValueError(f"{source} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
     model, other = published.opened(source, _loading.read(options))
-    other.set_progress_bar_config(disable=True)
     pipe = of(model)
-    networks = {name: part for name in NETWORKS if (part := other.components.get(name)) is not None}
+    networks = {name: part for name, part in other.components.items() if isinstance(part, nn.Module)}
     given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
+    begun = _begun(other, model, given)
+    given |= begun
     first = example(pipe, given, PROMPT, steps=4)
-    told = _told(other, first, pipe)
+    parted = getattr(model.spec, "parted", lambda z: (z,))
 
     @torch.no_grad()
-    def mine(steps: int, pipe: Any = pipe) -> Tensor:
-        job = example(pipe, given, PROMPT, steps=steps, noise=torch.Generator().manual_seed(0))
-        return solve.last(pipe.walk(job, pipe.asked(job), pipe.start(job))).x  # only the last state is kept
+    def mine(steps: int, pipe: Any = pipe) -> Sequence[Tensor]:
+        noise: Any = torch.Generator().manual_seed(0)
+        if "start" in given:  # a generator starts new media alone
+            noise = torch.randn(1, model.spec.channels, *first.grid, generator=noise)
+        job = example(pipe, given, PROMPT, steps=steps, noise=noise)
+        return parted(solve.last(pipe.walk(job, pipe.asked(job), pipe.start(job))).x)  # only the last state is kept
 
-    anew = partial(mine, pipe=of(replace(model, during=nullcontext)))
+    shown = f"{source}, {'x'.join(map(str, first.grid))} latents"
+    sides = {"mine": mine, "theirs": _theirs(other, _told(other, first, pipe), by_mean=bool(begun))}
+    sides["anew"] = partial(mine, pipe=of(replace(model, during=nullcontext)))
+    return Pair(name=type(other).__name__, size=shown, networks=networks, **sides)
 
-    def theirs(steps: int) -> Tensor:
+
+def _begun(other: Any, model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What ours is told where diffusers' pipeline cannot do without a picture and the model can: to begin from one.
+    Guidance is not rescaled then: theirs counts what it throws away where the picture is."""
+    from mediagen.planning import grey
+
+    if model.ends or not any(kind in type(other).__name__ for kind in BEGUN):
+        return {}
+    if model.modality == "video":
+        return {"first": grey(16, 16), "rescale": 0.0}
+    return {"start": grey(16, 16), "strength": 1.0, "size": given.get("size", model.size[::-1])}
+
+
+def _theirs(other: Any, told: Mapping[str, Any], by_mean: bool) -> Sided:
+    """diffusers' side, with latents handed out as the network has them. MusicLDM's, which is no longer kept up, takes
+    CLAP's features as transformers 4 gave them. by_mean: a picture is coded by the mean of its latents, as ours is."""
+    other.set_progress_bar_config(disable=True)
+    for name in ("_denormalize_latents", "_denormalize_audio_latents"):
+        if hasattr(other, name):
+            setattr(other, name, lambda z, *_: z)
+    if type(other).__name__ == "MusicLDMPipeline":
+        features = other.text_encoder.get_text_features
+        other.text_encoder.get_text_features = lambda *args, **options: features(*args, **options).pooler_output
+    room = sys.modules[type(other).__module__]
+    coding = patch.object(room, "retrieve_latents", _mean) if by_mean else nullcontext()
+
+    def theirs(steps: int) -> Sequence[Tensor]:
         drawn = torch.Generator().manual_seed(0)
         try:
-            with warnings.catch_warnings(action="ignore"):  # its own, of torchsde's path and others
-                return other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)[0]
+            with warnings.catch_warnings(action="ignore"), coding:
+                made = other(num_inference_steps=steps, generator=drawn, **told, return_dict=False)
         except Exception as error:  # of whatever it lacks or refuses
             line = first_line(error)
             raise ValueError(f"diffusers' {type(other).__name__} does not make what ours does: {line}") from error
+        return [one for one in made[:] if isinstance(one, Tensor)]
 
-    shown = f"{source}, {'x'.join(map(str, first.grid))} latents"
-    sides = {"mine": mine, "theirs": theirs, "anew": anew}
-    return Pair(name=type(other).__name__, size=shown, networks=networks, **sides)
+    return theirs
+
+
+def _mean(coded: Any, *_: Any, **__: Any) -> Tensor:
+    """Of the latents that an encoder tells of; their pipelines draw some."""
+    return coded.latent_dist.mode()
 
 
 def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
@@ -109,9 +152,12 @@ def _told(other: Any, job: Any, pipe: Any) -> Mapping[str, Any]:
         said |= {"width": first.size[0], "height": first.size[1]}
     if "num_frames" in known:
         said["num_frames"] = pipe.model.spec.size(job.grid)[0]
-    for name in ("audio_end_in_s", "audio_length_in_s", "audio_duration"):
+    for name in ("audio_end_in_s", "audio_length_in_s", "audio_duration", "duration"):
         said |= {name: first.seconds} if name in known else {}
     said |= {"use_resolution_binning": False}  # the size is what was asked for
+    said |= {"image_crf": 0}  # a picture is shown as it is
+    if not first.walk.rescale:
+        said |= {name: 0.0 for name in known if name.endswith("guidance_rescale")}
     return {name: value for name, value in said.items() if name in known}
 
 
@@ -123,6 +169,8 @@ def _shown(job: Any, known: Mapping[str, Any]) -> dict[str, Any]:
 
     if job.context is not None:
         return {"image": Picture.from_tensor(job.context[0]).pil()}
+    if job.known is not None and job.known.ndim == 4:
+        return {"image": Picture.from_tensor(job.known[0]).pil(), "strength": 1.0}
     if job.known is not None:
         ends = [Picture.from_tensor(job.known[0, :, place]).pil() for place in (0, -1)]
         return {"image": ends[0]} | ({"last_image": ends[1]} if job.requests[0].last is not None else {})
@@ -134,9 +182,13 @@ def _shown(job: Any, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def apart(pair: Pair, steps: int = 4) -> float:
-    """The relative distance of the two sides' latents, however they are packed: of their values, sorted."""
-    mine, other = (call(steps).float().flatten().sort().values for call in (pair.mine, pair.theirs))
-    return float((mine - other).norm() / other.norm()) if mine.shape == other.shape else float("inf")
+    """The relative distance of the two sides' latents, however they are packed: of their values, sorted. Where theirs
+    leaves the first one of a clip out, which is the picture that it was shown, that of the others."""
+    mine, other = pair.mine(steps), pair.theirs(steps)
+    if len(other) == 1 and mine[0][:, :, 1:].shape == other[0].shape:
+        mine = [mine[0][:, :, 1:]]
+    one, two = (torch.cat([part.float().flatten().sort().values for part in side]) for side in (mine, other))
+    return float((one - two).norm() / two.norm()) if one.shape == two.shape else float("inf")
 
 
 def overhead(pair: Pair, steps: int = 25, repeats: int = 5) -> tuple[Cost, Cost]:
@@ -153,7 +205,7 @@ def overhead(pair: Pair, steps: int = 25, repeats: int = 5) -> tuple[Cost, Cost]
     return mine, other
 
 
-def spent(call: Call, steps: int, clock: Echoes) -> Cost:
+def spent(call: Callable[[int], Any], steps: int, clock: Echoes) -> Cost:
     """What one walk costs beside networks that echo. Collecting garbage waits, as it may happen to either side."""
     clock.reset()
     gc.disable()
@@ -215,13 +267,12 @@ class Echoes:
 
 @contextmanager
 def echoing(networks: Mapping[str, nn.Module]) -> Iterator[Echoes]:
-    """Networks that echo meanwhile, of an autoencoder its encoder; a clock of what that takes."""
+    """Networks that echo meanwhile, of an autoencoder its encoder, of CLAP what reads; a clock of what that takes."""
     clock = Echoes()
     with ExitStack() as after:
         for part, network in networks.items():
-            name = "encode" if hasattr(network, "encode") else "forward"
-            setattr(network, name, clock.of(network, name, part in DENOISERS))
-            after.callback(delattr, network, name)
+            name = next((one for one in ASKED if hasattr(network, one)), "forward")
+            after.enter_context(patch.object(network, name, clock.of(network, name, part in DENOISERS)))
         yield clock
 
 
