@@ -10,7 +10,6 @@ OUT/READY                   written last
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -27,6 +26,7 @@ from .world import World, load_world
 
 VERSION = 2  # of the bytes that a recipe gives
 CHUNK = 250
+LEAST = {"size": 32, "train": 0, "heldout": 0, "workers": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def build(
     folder ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that holds
     another data set, too little room on the disk, or a package that cannot be fetched.
     """
-    _check(size=size, train=train, heldout=heldout, workers=workers)
+    chunks.check(LEAST, size=size, train=train, heldout=heldout, workers=workers)
     world = world if isinstance(world, World) else load_world(world)
     out = Path(out)
     load_sprites(world, size, report=progress)  # fetched and drawn before any worker asks
@@ -100,38 +100,28 @@ def short(entry: Any) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()}
 
 
-def _check(**numbers: int) -> None:
-    least = {"size": 32, "train": 0, "heldout": 0, "workers": 1}
-    for name, value in numbers.items():
-        if value < least[name]:
-            raise ValueError(f"{name} is {value}; it must be at least {least[name]}")
-
-
 def _build_split(job: Job, folder: Path, count: int, workers: int, progress: Report) -> None:
     folder.mkdir(exist_ok=True)
     images = _opened(folder / "images.npy", (count, job.size, job.size, 3))
-    records = chunks.Records(folder / "scenes.jsonl")
-    done = min(records.begin(), count)
-    progress(job.split, done, count)
-    spans = chunks.spans(done, count, CHUNK)
-    made = chunks.in_order(spans, workers, partial(_making, job))
-    for (start, stop), (pictures, lines) in zip(spans, made, strict=True):
-        images[start:stop] = pictures
+
+    def keep(span: chunks.Span, made: Chunk) -> str:
+        pictures, lines = made
+        images[slice(*span)] = pictures
         images.flush()
-        records.append(lines, stop)
-        progress(job.split, stop, count)
+        return lines
+
+    filling = chunks.Filling(begin=partial(_making, job), size=CHUNK, keep=keep)
+    filling.run(folder / "scenes.jsonl", job.split, count, workers, progress)
 
 
 def _opened(file: Path, shape: tuple[int, ...]) -> np.memmap:
     """The array on disk. The room is checked first: a memory map that finds the disk full kills the process."""
-    free, needed = shutil.disk_usage(file.parent).free, int(np.prod(shape)) - _blocks(file)
-    if needed > free:
-        raise ValueError(f"{file} needs {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
-    if not file.exists() or not shape[0]:
-        return (
-            np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape) if shape[0] else _empty(file, shape)
-        )
-    return np.lib.format.open_memmap(file, mode="r+")
+    chunks.room(file, int(np.prod(shape)) - _blocks(file))
+    if not shape[0]:
+        return _empty(file, shape)
+    if file.exists():
+        return np.lib.format.open_memmap(file, mode="r+")
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
 
 
 def _blocks(file: Path) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,9 +16,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from .fetch import Report
+
 T = TypeVar("T")
 Span = tuple[int, int]  # first, last + 1
 Make = Callable[[Span], Any]
+
+
+def check(least: dict[str, int], **numbers: int) -> None:
+    """ValueError for a number that is below its least."""
+    for name, value in numbers.items():
+        if value < least[name]:
+            raise ValueError(f"{name} is {value}; it must be at least {least[name]}")
 
 
 def claim(out: Path, wanted: dict[str, Any], what: str) -> None:
@@ -44,6 +56,21 @@ def replace(file: Path, text: str) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(file)
+
+
+def save(file: Path, array: np.ndarray) -> None:
+    """The array as a .npy file, whole or not at all."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    with fresh.open("wb") as stream:
+        np.save(stream, array)
+    fresh.replace(file)
+
+
+def room(place: Path, needed: float) -> None:
+    """ValueError where the disk of a file or folder cannot hold about so many bytes more."""
+    free = shutil.disk_usage(place if place.is_dir() else place.parent).free
+    if needed > free:
+        raise ValueError(f"{place} needs {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
 
 
 def spans(done: int, count: int, size: int) -> list[Span]:
@@ -77,6 +104,27 @@ class Records:
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(records)
         replace(self.file.with_name("progress"), f"{stop}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling:
+    """How a split is filled. begin: as `in_order` has it; keep(span, chunk) -> the lines of its records, once what
+    they speak of is on the disk; size, ahead: places of a chunk, chunks that a process may be ahead."""
+
+    begin: Callable[[], Make]
+    size: int
+    keep: Callable[[Span, Any], str] = lambda _, lines: lines
+    ahead: int = 3
+
+    def run(self, file: Path, split: str, count: int, workers: int, report: Report) -> None:
+        """Makes what lacks of `count` places and keeps their records in `file`. report(split, done, count)."""
+        records = Records(file)
+        done = records.begin()
+        report(split, min(done, count), count)
+        left = spans(done, count, self.size)
+        for span, chunk in zip(left, in_order(left, workers, self.begin, self.ahead), strict=True):
+            records.append(self.keep(span, chunk), span[1])
+            report(split, span[1], count)
 
 
 def in_order(

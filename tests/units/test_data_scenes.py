@@ -200,7 +200,7 @@ def test_a_build_is_the_scenes_in_order_whatever_interrupts_it(
 def test_a_full_disk_is_noticed_before_the_work(
     world: World, sprites: Sprites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mediagen.data.build.shutil.disk_usage", lambda folder: SimpleNamespace(free=5))
+    monkeypatch.setattr("mediagen.data.chunks.shutil.disk_usage", lambda folder: SimpleNamespace(free=5))
     with pytest.raises(ValueError, match=r"images.npy needs .* GB more and 0.0 GB are free"):
         build(world, tmp_path / "out", size=64, train=3, heldout=2)
 

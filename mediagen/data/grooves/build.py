@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,6 +34,7 @@ from .world import GroovesWorld, load_grooves
 VERSION = 2  # of the bytes that a recipe gives
 CHUNK = 16  # clips of one file
 FULL = 32767
+LEAST = {"train": 0, "heldout": 0, "seed": 0, "workers": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +67,7 @@ def build_grooves(
     interrupted. Raises ValueError for a bad argument, a folder that holds another data set, too little room on the
     disk, or a package that cannot be fetched.
     """
-    for name, value, least in (
-        ("train", train, 0),
-        ("heldout", heldout, 0),
-        ("seed", seed, 0),
-        ("workers", workers, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is {value}; it must be at least {least}")
+    chunks.check(LEAST, train=train, heldout=heldout, seed=seed, workers=workers)
     world = world if isinstance(world, GroovesWorld) else load_grooves(world)
     out = Path(out)
     font = Path(soundfont) if soundfont else soundfont_file(progress)
@@ -110,21 +102,13 @@ def _check_room(world: GroovesWorld, out: Path, count: int) -> None:
     low, high = world.seconds
     seconds = (high - low) / math.log(high / low) * (1 + 4 * world.stems)
     there = sum(file.stat().st_size for file in out.glob("*/audio/*.npy"))
-    needed, free = count * seconds * RATE * 4 - there, shutil.disk_usage(out).free
-    if needed > free:
-        raise ValueError(f"{out} needs about {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
+    chunks.room(out, count * seconds * RATE * 4 - there)
 
 
 def _build_split(job: Job, count: int, workers: int, progress: Report) -> None:
     (job.folder / "audio").mkdir(parents=True, exist_ok=True)
-    records = chunks.Records(job.folder / "clips.jsonl")
-    done = records.begin()
-    progress(job.split, done, count)
-    spans = chunks.spans(done, count, CHUNK)
-    made = chunks.in_order(spans, workers, partial(_making, job), ahead=2)
-    for (_, stop), lines in zip(spans, made, strict=True):
-        records.append(lines, stop)
-        progress(job.split, stop, count)
+    filling = chunks.Filling(begin=partial(_making, job), size=CHUNK, ahead=2)
+    filling.run(job.folder / "clips.jsonl", job.split, count, workers, progress)
 
 
 def _making(job: Job) -> Callable[[chunks.Span], str]:
@@ -147,7 +131,7 @@ def chunk(job: Job, font: Soundfont, span: chunks.Span) -> str:
             start += len(sound)
         record = {"truth": made.truth, "chunk": number, "tracks": tracks}
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-    _save(job.folder / chunk_name(number), np.concatenate(audio))
+    chunks.save(job.folder / chunk_name(number), np.concatenate(audio))
     return "".join(lines)
 
 
@@ -159,10 +143,3 @@ def track(made: Clip, name: str) -> np.ndarray:
 def quantised(audio: np.ndarray) -> np.ndarray:
     """Float audio in [-1, 1] as int16, rounded, without dither."""
     return np.clip(np.round(audio * FULL), -FULL - 1, FULL).astype(np.int16)
-
-
-def _save(file: Path, audio: np.ndarray) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    with fresh.open("wb") as stream:
-        np.save(stream, audio)
-    fresh.replace(file)

@@ -13,8 +13,6 @@ the figures).
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,6 +32,7 @@ from .clips import CHUNK, chunk_name
 from .world import MotionWorld, Split, load_motion
 
 VERSION = 1  # of the bytes that a recipe gives
+LEAST = {"train": 0, "heldout": 0, "seed": 0, "workers": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +63,7 @@ def build_motion(
     the cache folder ($MEDIAGEN_CACHE, see `fetch.cache_folder`). Raises ValueError for a bad argument, a folder that
     holds another data set, too little room on the disk, or a package that cannot be fetched.
     """
-    for name, value, least in (
-        ("train", train, 0),
-        ("heldout", heldout, 0),
-        ("seed", seed, 0),
-        ("workers", workers, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is {value}; it must be at least {least}")
+    chunks.check(LEAST, train=train, heldout=heldout, seed=seed, workers=workers)
     world = world if isinstance(world, MotionWorld) else load_motion(world)
     out = Path(out)
     load_art(world, report=progress)  # fetched and drawn before any worker asks
@@ -105,21 +97,13 @@ def recipe(world: MotionWorld, *, train: int, heldout: int, seed: int) -> dict[s
 
 def _check_room(world: MotionWorld, out: Path, count: int) -> None:
     there = sum(file.stat().st_size for file in out.glob("*/frames/*.npy"))
-    needed, free = count * world.frames * world.size**2 * 3 - there, shutil.disk_usage(out).free
-    if needed > free:
-        raise ValueError(f"{out} needs about {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free there")
+    chunks.room(out, count * world.frames * world.size**2 * 3 - there)
 
 
 def _build_split(job: Job, count: int, workers: int, progress: Report) -> None:
     (job.folder / "frames").mkdir(parents=True, exist_ok=True)
-    records = chunks.Records(job.folder / "clips.jsonl")
-    done = records.begin()
-    progress(job.split, done, count)
-    spans = chunks.spans(done, count, CHUNK)
-    made = chunks.in_order(spans, workers, partial(_making, job))
-    for (_, stop), lines in zip(spans, made, strict=True):
-        records.append(lines, stop)
-        progress(job.split, stop, count)
+    filling = chunks.Filling(begin=partial(_making, job), size=CHUNK)
+    filling.run(job.folder / "clips.jsonl", job.split, count, workers, progress)
 
 
 def _making(job: Job) -> Callable[[chunks.Span], str]:
@@ -130,13 +114,6 @@ def _making(job: Job) -> Callable[[chunks.Span], str]:
 def chunk(job: Job, art: Art, span: chunks.Span) -> str:
     """Makes the clips of a span, writes their frames as one file (whole or not at all), returns their records."""
     made = [clip(job.world, art, job.seed, index, job.split) for index in range(*span)]
-    _save(job.folder / chunk_name(span[0] // CHUNK), np.stack([one.frames for one in made]))
+    chunks.save(job.folder / chunk_name(span[0] // CHUNK), np.stack([one.frames for one in made]))
     records = [{"captions": one.captions, "truth": one.truth} for one in made]
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-
-
-def _save(file: Path, frames: np.ndarray) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    with fresh.open("wb") as stream:
-        np.save(stream, frames)
-    fresh.replace(file)
