@@ -91,7 +91,7 @@ def data_build(
             build(world, folder, size=size or 128, progress=progress, **options)
         elif kind == "motion":
             from ..data.motion.build import build_motion
-            from ..data.motion.world import load_motion
+            from ..data.motion.reading import load_motion
 
             moving = load_motion(world)
             moving = dataclasses.replace(moving, size=size) if size else moving

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from . import chunks
+from .emoji import PACKAGES
 from .fetch import Report, unreported
 from .scenes import Split, scene
-from .sprites import PACKAGES, Sprites, load_sprites
+from .sprites import Sprites, load_sprites
 from .world import World, load_world
 
 VERSION = 2  # of the bytes that a recipe gives

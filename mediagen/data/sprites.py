@@ -1,68 +1,32 @@
 """The drawings that scenes are made of: cut out, scaled once, recoloured, and kept in one memory-mapped file.
 
-Four drawing styles come from four packages. A sprite is RGBA, trimmed to what is visible, its longer side scaled to a
-cell of fixed size. The table is built once per world and scene size and reused by every worker.
+A sprite is RGBA, trimmed to what is visible, its longer side scaled to a cell of fixed size. The table is built once
+per world and scene size and reused by every worker.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .colours import mean_colour, measured_colour, recoloured
-from .fetch import Package, Report, cache_folder, fetch, unreported
+from .emoji import DRAWERS, PACKAGES, Draw
+from .fetch import Report, cache_folder, fetch, unreported
+from .world import Label, World
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .world import Label, World
-
 VERSION = 1  # of the drawings below; part of the cache key
-RASTER = 256  # pixels a vector drawing is rasterised at before it is scaled down
-Draw = Callable[[str], "Image.Image | None"]
-
-PACKAGES = {
-    "3d": Package(
-        name="@lobehub/fluent-emoji-3d",
-        version="1.1.0",
-        licence="MIT",
-        sha256="c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
-        notice="Fluent Emoji, copyright Microsoft Corporation, MIT licence.",
-    ),
-    "flat": Package(
-        name="@iconify-json/fluent-emoji-flat",
-        version="1.2.6",
-        licence="MIT",
-        sha256="7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
-        notice="Fluent Emoji (flat), copyright Microsoft Corporation, MIT licence.",
-    ),
-    "cartoon": Package(
-        name="@iconify-json/noto",
-        version="1.2.9",
-        licence="Apache-2.0",
-        sha256="3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
-        notice="Noto Emoji, copyright Google LLC, Apache License 2.0.",
-    ),
-    "sticker": Package(
-        name="@iconify-json/twemoji",
-        version="1.2.5",
-        licence="CC-BY-4.0",
-        sha256="19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
-        notice="Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0 "
-        "(https://creativecommons.org/licenses/by/4.0/); changed: white outline added, scaled, "
-        "recoloured and composed into scenes.",
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +92,7 @@ def _key(world: World, size: int) -> str:
 
 
 def _make(world: World, cell: int, cache: Path, folder: Path, report: Report) -> None:
-    """Draws every sprite of a world into a fresh folder and renames it, so that a folder that exists is complete."""
+    """Draws every sprite of a world."""
     draws = {style: DRAWERS[style](fetch(PACKAGES[style], cache, report)) for style in world.styles}
     rows: list[Sprite] = []
     pixels: list[np.ndarray] = []
@@ -138,7 +102,7 @@ def _make(world: World, cell: int, cache: Path, folder: Path, report: Report) ->
             for name, changed, picture in _variants(world, label, style, draw, cell):
                 rows.append(_sprite(label, style, len(rows), name, changed, picture))
                 pixels.append(_framed(picture, style, cell))
-    _save(folder, rows, np.stack(pixels))
+    keep(folder, [asdict(row) for row in rows], np.stack(pixels))
     report("sprites", len(world.labels), len(world.labels))
 
 
@@ -210,72 +174,13 @@ def _outlined(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.alpha_composite(paper, Image.fromarray(padded, "RGBA")))
 
 
-def _save(folder: Path, rows: list[Sprite], pixels: np.ndarray) -> None:
+def keep(folder: Path, rows: list[dict[str, Any]], pixels: np.ndarray) -> None:
+    """Writes a table into a fresh folder and renames it, so that a folder that exists is complete."""
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
     fresh.mkdir(parents=True, exist_ok=True)
     np.save(fresh / "pixels.npy", pixels)
-    (fresh / "rows.json").write_text(json.dumps([asdict(row) for row in rows]))
+    (fresh / "rows.json").write_text(json.dumps(rows))
     try:
         fresh.rename(folder)
     except OSError:  # another process was quicker; its table is the same
         shutil.rmtree(fresh)
-
-
-def plain_code(code: str) -> str:
-    """A code point sequence without variation selectors and leading zeros, upper case: 2764-fe0f -> 2764."""
-    return "-".join(part.lstrip("0") for part in code.upper().split("-") if part != "FE0F")
-
-
-def _raster_set(folder: Path) -> Draw:
-    files = {plain_code(file.stem): file for file in sorted((folder / "package" / "assets").glob("*.webp"))}
-
-    def draw(code: str) -> Image.Image | None:
-        from PIL import Image
-
-        return Image.open(files[code]).convert("RGBA") if code in files else None
-
-    return draw
-
-
-def _vector_set(folder: Path) -> Draw:
-    _require_rasteriser()
-    package = folder / "package"
-    names = {plain_code(code): name for code, name in json.loads((package / "chars.json").read_text()).items()}
-    icons = json.loads((package / "icons.json").read_text())
-
-    def draw(code: str) -> Image.Image | None:
-        name = names.get(code)
-        name = icons.get("aliases", {}).get(name, {}).get("parent", name)
-        icon = icons["icons"].get(name)
-        return (
-            _rasterised(icon["body"], *(icon.get(side, icons.get(side, 16)) for side in ("width", "height")))
-            if icon
-            else None
-        )
-
-    return draw
-
-
-def _require_rasteriser() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("resvg_py") is None:
-        raise ValueError("drawing sprites needs resvg-py; install it with: pip install 'mediagen[train]'")
-
-
-def _rasterised(body: str, width: int, height: int) -> Image.Image:
-    import resvg_py
-    from PIL import Image
-
-    space = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    svg = f'<svg {space} width="{width}" height="{height}" viewBox="0 0 {width} {height}">{body}</svg>'
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=RASTER, height=RASTER, dpi=96)
-    return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
-
-
-DRAWERS: dict[str, Callable[[Path], Draw]] = {
-    "3d": _raster_set,
-    "flat": _vector_set,
-    "cartoon": _vector_set,
-    "sticker": _vector_set,
-}

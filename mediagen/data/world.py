@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .colours import TARGETS
-from .sprites import DRAWERS, plain_code
+from .emoji import DRAWERS, plain_code
 
 RELATIONS = {
     "left of": "right of",

@@ -12,7 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..data.motion.world import MotionWorld, read_motion
+from ..data.motion.reading import read_motion
+from ..data.motion.world import MotionWorld
 from .motion_reader import MotionReader, Reading, load, read
 from .motion_reader_training import heading
 from .score import says

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from mediagen.data import chunks
 from mediagen.data.captions import LIMIT
+from mediagen.data.emoji import PACKAGES
 from mediagen.data.motion import build as building
 from mediagen.data.motion import clips as stored
 from mediagen.data.motion.art import FILMS, MODELS, Art, load_art
@@ -30,9 +31,9 @@ from mediagen.data.motion.draw import draw
 from mediagen.data.motion.kinds import KINDS
 from mediagen.data.motion.plan import Plan, plan
 from mediagen.data.motion.raster import read_mesh, render
+from mediagen.data.motion.reading import load_motion, read_motion
 from mediagen.data.motion.turntables import LIBRARY
-from mediagen.data.motion.world import VECTORS, MotionWorld, load_motion, read_motion, stream
-from mediagen.data.sprites import PACKAGES
+from mediagen.data.motion.world import VECTORS, MotionWorld, stream
 from mediagen.data.world import load_world
 
 pytest.importorskip("resvg_py")

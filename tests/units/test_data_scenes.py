@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw
 
 from mediagen.data.build import build
 from mediagen.data.captions import LIMIT, article, captions
+from mediagen.data.emoji import PACKAGES
 from mediagen.data.scenes import BIG, SMALL, holds, scene
-from mediagen.data.sprites import PACKAGES, Sprites, load_sprites
+from mediagen.data.sprites import Sprites, load_sprites
 from mediagen.data.stored import Scenes
 from mediagen.data.world import World, load_world, plural, read_world
 

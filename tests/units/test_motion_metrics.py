@@ -12,7 +12,8 @@ import torch
 
 from mediagen.bench import motion_quality
 from mediagen.data.motion.captions import captions
-from mediagen.data.motion.world import MotionWorld, load_motion
+from mediagen.data.motion.reading import load_motion
+from mediagen.data.motion.world import MotionWorld
 from mediagen.metrics import motion_evaluate, motion_reader, motion_reader_training, motion_score
 from mediagen.metrics.reader import Reader, ReaderConfig
 from mediagen.metrics.steadiness import flicker, warp_error

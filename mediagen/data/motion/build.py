@@ -24,12 +24,13 @@ import numpy as np
 from ... import config
 from .. import chunks
 from ..build import short
+from ..emoji import PACKAGES
 from ..fetch import Report, unreported
-from ..sprites import PACKAGES
 from .art import Art, load_art, sources
 from .clip import clip
 from .clips import CHUNK, chunk_name
-from .world import MotionWorld, Split, load_motion
+from .reading import load_motion
+from .world import MotionWorld, Split
 
 VERSION = 1  # of the bytes that a recipe gives
 LEAST = {"train": 0, "heldout": 0, "seed": 0, "workers": 1}

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from ..backgrounds import PAINTERS, PLAIN
-from .art import OVER, Art
+from .art import Art
 from .camera import View, on_screen
+from .films import OVER
 from .plan import Actor, Plan
 from .tracks import Track
 

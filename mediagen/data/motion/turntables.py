@@ -6,14 +6,23 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..fetch import Report, fetch
-from .art import MODELS, OVER, Drawn, film_of
+from ..fetch import Package, Report, fetch
+from .films import OVER, Drawn, film_of
 from .raster import read_mesh, render
 from .world import MotionWorld
 
 VIEWS = 32  # of one turn
 PITCH = 18.0  # degrees that they are seen from above
 LIBRARY = "usr/share/sweethome3d/furniture/BlendSwap-CC-0.sh3f"
+MODELS = Package(
+    name="sweethome3d-furniture",
+    version="1.8-1",
+    kind="apt",
+    licence="CC0-1.0",
+    sha256="3ccb90c63f9525e887a767b9cd5c8b6933b8b6b2973a615a5359ee68a2118668",
+    notice="Sweet Home 3D models, of which only those of BlendSwap-CC-0.sh3f are used: public domain (CC0), by the "
+    "authors named in docs/motion.md, converted by Emmanuel Puybaret.",
+)
 
 
 def turntables(world: MotionWorld, cell: int, cache: Path, report: Report) -> Iterator[Drawn]:
