@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..nn.conv import Down, Up, conv
 from ..nn.norm import ChannelNorm
 from .base import LatentSpec, smaller
-from .conv import ConvVAEConfig, decoder_layers, encoder_layers, moments
-from .reach import Interval, through_decoder, through_encoder
+from .conv import ConvVAEConfig, decoder_layers, encoder_layers, moments, through_decoder, through_encoder
+from .reach import Interval
 from .whitened import Whitened
 
 Times = tuple[tuple[int, ...], ...]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..nn.conv import Down, ResBlock, Up, conv
 from ..nn.norm import ChannelNorm
 from .base import LatentSpec, smaller
-from .reach import Interval, through_decoder, through_encoder
+from .reach import Interval
 from .whitened import Whitened
 
 
@@ -54,6 +54,22 @@ class ConvVAEConfig:
     def shrink(self) -> int:
         """How many times smaller than the media is what the encoder sees."""
         return math.prod(self.grows) // math.prod(self.strides)
+
+
+def through_decoder(media: Interval, config: ConvVAEConfig) -> Interval:
+    """Media positions -> the latents that a `ConvVAE` decodes them from."""
+    here = media
+    for depth, grow in zip(config.decoder_depths, config.grows, strict=True):
+        here = here.coarser(grow).widened(2 * depth + 1)
+    return here.widened(1)
+
+
+def through_encoder(latents: Interval, config: ConvVAEConfig) -> Interval:
+    """Latents -> the media positions that a `ConvVAE` encodes them from."""
+    here = latents.widened(1)
+    for depth, stride in zip(reversed(config.encoder_depths), reversed(config.strides), strict=True):
+        here = here.widened(2 * depth + 1).finer(stride)
+    return here.finer(config.shrink)
 
 
 class Encoder(nn.Module):

@@ -1,16 +1,12 @@
 """Which inputs an output feels: intervals followed from a layer's output back to its input, exactly.
 
-Chunks computed with a margin of this size are the whole's. Each function takes what an interval of outputs is and
+Chunks computed with a margin of this size are the whole's. Each method takes what an interval of outputs is and
 returns the interval of inputs that it depends on, both ends included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .conv import ConvVAEConfig
 
 
 @dataclass(frozen=True)
@@ -48,19 +44,3 @@ class Interval:
     def reach(self) -> int:
         """How far it reaches beyond position 0."""
         return max(-self.first, self.last)
-
-
-def through_decoder(media: Interval, config: ConvVAEConfig) -> Interval:
-    """Media positions -> the latents that a `ConvVAE` decodes them from."""
-    here = media
-    for depth, grow in zip(config.decoder_depths, config.grows, strict=True):
-        here = here.coarser(grow).widened(2 * depth + 1)
-    return here.widened(1)
-
-
-def through_encoder(latents: Interval, config: ConvVAEConfig) -> Interval:
-    """Latents -> the media positions that a `ConvVAE` encodes them from."""
-    here = latents.widened(1)
-    for depth, stride in zip(reversed(config.encoder_depths), reversed(config.strides), strict=True):
-        here = here.widened(2 * depth + 1).finer(stride)
-    return here.finer(config.shrink)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..nn.stft import LogMel
 from .base import LatentSpec
-from .conv import ConvVAE, ConvVAEConfig
-from .reach import Interval, through_decoder, through_encoder
+from .conv import ConvVAE, ConvVAEConfig, through_decoder, through_encoder
+from .reach import Interval
 from .vocoder import Vocoder, VocoderConfig
 from .whitened import Whitened
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..nn.stft import STFT, check_frames, compress, expand, pack, unpack
 from .base import LatentSpec
-from .conv import ConvVAEConfig, Decoder, Encoder
-from .reach import Interval, through_decoder, through_encoder
+from .conv import ConvVAEConfig, Decoder, Encoder, through_decoder, through_encoder
+from .reach import Interval
 from .whitened import Whitened
 
 
