@@ -228,7 +228,7 @@ class Adapters:
     def _able(self, what: str, called: str) -> Any:
         """What a model says of one kind of adapter; ValueError if it takes none."""
         if (found := getattr(self.model.adapts, what)) is None:
-            raise ValueError(f"the model {self.model.name} takes no {called}")
+            raise ValueError(f"the model {self.model.name} takes no {called}: leave them out")
         return found
 
 

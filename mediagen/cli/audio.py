@@ -11,7 +11,7 @@ import typer
 
 from . import options
 from .adapted import Lora
-from .options import Count, Model, Timeline, Walk, Window, spread, strength_of
+from .options import Count, Model, Timeline, Walk, Window, spread
 from .terminal import check_writable, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -54,18 +54,11 @@ class Edit(options.Edit):
     alone: Annotated[bool, typer.Option("--alone", help="With --accompany: that part without the clip.")] = False
 
     def asked(self) -> dict[str, Any]:
-        if self.source is None and self.strength is not None:
-            raise ValueError("--strength needs --from, the clip to vary")
         if self.alone and not self.accompany:
             raise ValueError("--alone needs --accompany, the part that is heard by itself")
         if self.accompany and self.source is None:
             raise ValueError("--accompany needs --from, the clip to play along with")
-        asked: dict[str, Any] = {"start": self.source, "between": self.between()}
-        asked |= {"left": self.left, "right": self.right}
-        if self.accompany:
-            return asked | {"alone": self.alone} | ({} if self.strength is None else {"strength": self.strength})
-        kept = any(asked[name] is not None for name in ("between", "left", "right"))
-        return asked | ({} if self.source is None else {"strength": strength_of(self.strength, kept)})
+        return self.changed(self.source, alone=self.alone if self.accompany else None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,8 @@ def image(
     check_writable(out, check_suffix)
     asked = vars(walk) | picture.asked() | put.asked()
     pipeline = load.open("image")
+    if pipeline.model.enlarges is not None and (not picture.start or picture.mask):
+        raise ValueError(f"the model {load.model} makes a picture larger: give it by --from, and no --mask")
     if picture.strength is not None or (picture.start and pipeline.model.enlarges is None):
         asked["strength"] = strength_of(picture.strength, kept=bool(picture.mask))
     job = pipeline.job(prompt, n=n, **asked)

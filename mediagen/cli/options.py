@@ -16,6 +16,8 @@ Count = Annotated[int, typer.Option("-n", help="How many, in one batch.")]
 Model = Annotated[str, typer.Option(help="A shipped model, a folder, a repository or a .safetensors file.")]
 Window = Annotated[float | None, typer.Option(help="Seconds of the windows that what is longer is made in.")]
 
+KEEPING = ("mask", "between", "left", "right", "alone")  # edits that leave a part of a clip as it is
+
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """The command as it is parsed: each parameter that is a group (a dataclass) in the form of the group's options."""
@@ -104,10 +106,18 @@ class Edit:
     left: Annotated[float | None, typer.Option(help="With --from: seconds to put before the clip.")] = None
     right: Annotated[float | None, typer.Option(help="With --from: seconds to put after the clip.")] = None
 
-    def between(self) -> tuple[float, float] | None:
+    def changed(self, source: str | None, **more: Any) -> dict[str, Any]:
+        """What is asked of the clip `source`, which all of these options need. more: what a medium has beside them."""
+        given = {name: getattr(self, name) for name in ("strength", "start", "end", "left", "right")}
+        needing = [name for name, value in (given | more).items() if value is not None]
+        if source is None and needing:
+            raise ValueError(f"--{needing[0]} needs --from, the clip that it is of")
         if (self.start is None) != (self.end is None):
             raise ValueError("--start and --end go together: the seconds between them are made anew")
-        return None if self.start is None or self.end is None else (self.start, self.end)
+        between = None if self.start is None else (self.start, self.end)
+        asked = {"start": source, "between": between, "left": self.left, "right": self.right} | more
+        kept = any(asked.get(name) is not None for name in KEEPING)
+        return asked | ({} if source is None else {"strength": strength_of(self.strength, kept)})
 
 
 def strength_of(given: float | None, kept: bool) -> float:

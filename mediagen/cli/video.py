@@ -9,7 +9,7 @@ import typer
 from . import options
 from .adapted import Adapted
 from .audio import until_stopped
-from .options import Count, Model, Timeline, Walk, Window, read_size, spread, strength_of
+from .options import Count, Model, Timeline, Walk, Window, read_size, spread
 from .terminal import check_writable, progress_bar, save_all, tell, watched
 
 if TYPE_CHECKING:
@@ -60,13 +60,9 @@ class Edit(options.Edit):
     def asked(self) -> dict[str, Any]:
         if self.mute and (self.sound or not self.source):
             raise ValueError("--mute is of the sound that a clip given by --from has")
-        if self.source is None and self.strength is not None:
-            raise ValueError("--strength needs --from, the clip to vary")
-        asked: dict[str, Any] = {"last": self.last, "start": self.source, "mask": self.mask}
-        asked |= {"between": self.between(), "left": self.left, "right": self.right, "factor": self.factor}
-        asked |= {"loop": self.loop or None, "sound": False if self.mute else self.sound}
-        kept = any(asked[name] is not None for name in ("mask", "between", "left", "right"))
-        return asked | ({} if self.source is None else {"strength": strength_of(self.strength, kept)})
+        asked = self.changed(self.source, mask=self.mask, interpolate=self.factor)
+        asked |= {"factor": asked.pop("interpolate"), "last": self.last, "loop": self.loop or None}
+        return asked | {"sound": False if self.mute else self.sound}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +113,10 @@ def make(pipeline: "VideoPipeline", job: "VideoJob", prompt: str, out: Path) -> 
 def refuse(edit: dict[str, Any]) -> None:
     """ValueError for what is of a whole clip, where one goes on."""
     given = [name for name, value in edit.items() if value is not None]
-    options = {"start": "from", "between": "start", "factor": "interpolate"}
+    options = {"start": "--from", "between": "--start", "factor": "--interpolate", "n": "-n"}
     if given:
-        raise ValueError(f"--{options.get(given[0], given[0])} is of a clip that is made whole: leave out --continue")
+        said = options.get(given[0], f"--{given[0]}")
+        raise ValueError(f"{said} is of a clip that is made whole: leave out --continue")
 
 
 def go_on(stream: "VideoStream", out: Path) -> None:

@@ -45,7 +45,7 @@ def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json",
     if place.exists():
         return place
     if not isinstance(path, str) or not hub.REPOSITORY.fullmatch(path):
-        raise ValueError(f"{what} is a file, a folder or a repository, and there is no {path}")
+        raise ValueError(f"{what} must be a file, a folder or a repository, and there is no {path}")
     return _fetched(path, what, patterns)
 
 

@@ -36,7 +36,7 @@ def learn(pipe: Any, path: str | Path) -> Learned:
     model."""
     from ._adapting import place_of, readers
 
-    file = file_of(place_of(path, "learned words"))
+    file = file_of(place_of(path, "a learned word"))
     hash, parts = fingerprint([file]), readers(pipe)
     tensors, both = _load(file), list(parts.values())
     rows = _rows(tensors, list(parts), file)

@@ -40,6 +40,7 @@ AROUND = 2.0  # seconds past each end of a loop that the model is shown, if it i
 BORDER = 1.0  # seconds in which one prompt of a timeline gives way to the next
 LOUD = 3.0  # what a latent is at most where it is drawn, in deviations
 EDITS = ("between", "left", "right", "bars", "beats", "bpm", "alone", "lufs", "lyrics")
+SAMPLING = ("temperature", "top_k", "top_p")  # how codes are drawn
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,7 +248,10 @@ class AudioPipeline(Pipeline):
         return canvas(clip.samples, self.model.size[0], self.model.multiple, hole=hole, **room)
 
     def _walking(self, options: dict[str, Any]) -> dict[str, Any]:
-        """A window in samples (None: what the model is best at; a number: seconds), and the axis of a loop."""
+        """A window in samples (None: what the model is best at; a number: seconds), and the axis of a loop. ValueError
+        for what is of other models."""
+        if drawn := [name for name in SAMPLING if options.get(name) is not None]:
+            raise ValueError(f"{drawn[0]} is of models that write codes, and {self.model.name} is none: leave it out")
         window = options.get("window")
         if window is None:
             window = self.model.defaults.get("window", self.model.size)

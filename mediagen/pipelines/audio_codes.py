@@ -13,7 +13,7 @@ from ..generators import autoregressive
 from ..generators.autoregressive import Codes, Sampling
 from ..modalities import audio as audio_modality
 from ..request import Request, Source
-from .audio import AudioJob, AudioPipeline
+from .audio import SAMPLING, AudioJob, AudioPipeline
 from .audio_canvas import Canvas
 from .base import Event, Job, batch, keyed, noise_name
 from .prompts import prompts_of
@@ -50,7 +50,7 @@ class CodesPipeline(AudioPipeline):
         if options.get("strength") == 1:
             del options["strength"]
         seconds = options.pop("seconds", self.model.seconds)
-        chosen = {name: options.pop(name) for name in ("temperature", "top_k", "top_p") if name in options}
+        chosen = {name: options.pop(name) for name in SAMPLING if name in options}
         self._check(options, start, prompt)
         if noise is not None and not isinstance(noise, torch.Generator):
             raise ValueError(
@@ -142,7 +142,7 @@ class CodesPipeline(AudioPipeline):
                 f"the model {self.model.name} only goes on: a clip to start from takes right=seconds, no more"
             )
         if unknown := sorted(set(options) - set(OPTIONS)):
-            known = ", ".join((*OPTIONS, "seconds", "temperature", "top_k", "top_p"))
+            known = ", ".join((*OPTIONS, "seconds", *SAMPLING))
             raise ValueError(f"{unknown[0]!r} is nothing that a model that writes codes can do; it takes {known}")
         if not isinstance(prompt, str) and not all(isinstance(item, str) for item in prompt):
             raise ValueError("a model that writes codes takes one text for each clip: no timeline, nothing to compose")

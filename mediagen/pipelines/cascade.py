@@ -38,7 +38,7 @@ def ensemble(base: Pipeline, refiner: Pipeline, *, share: float = 0.8) -> Pipeli
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, not {share}")
     if (one.modality, one.spec) != (two.modality, two.spec):
-        raise ValueError(f"the latents of {one.name} are {one.spec}, those of {two.name} {two.spec}")
+        raise ValueError(f"{one.name} makes {_latents(one)}, {two.name} {_latents(two)}: they share no walk")
     if _scale(one) != _scale(two):
         raise ValueError(f"the latents of {one.name} are of another scale than those of {two.name}: they share no walk")
     if one.denoiser.path != two.denoiser.path or one.denoiser.row != two.denoiser.row:
@@ -128,6 +128,12 @@ def _learned(one: Model, two: Model) -> Callable[[str], Any] | None:
         return first(path)
 
     return learn
+
+
+def _latents(model: Model) -> str:
+    """What it makes, in words."""
+    spec = model.spec
+    return f"{model.modality} latents of {spec.channels} channels with a stride of {'x'.join(map(str, spec.stride))}"
 
 
 def _scale(model: Model) -> list[list[float]]:

@@ -16,7 +16,8 @@ def check_walk(model: Model, walk: Walk) -> None:
     """Refuse what this model cannot walk."""
     check_second(model, walk)
     if (walk.loop or walk.window) and model.hears is not None:
-        raise ValueError("this model makes a clip and its sound at once: leave out window and loop")
+        given = "loop" if walk.loop else "window"
+        raise ValueError(f"the model {model.name} makes a clip and its sound at once: leave out {given}")
     if walk.loop and model.shown is not None:
         raise ValueError(f"the model {model.name} is shown what has a place: it makes no loops")
     if walk.loop and model.widened is not None and walk.eta != 0:

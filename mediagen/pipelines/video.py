@@ -215,13 +215,15 @@ class VideoPipeline(Pipeline):
         given = inputs(start, edits, size, self.rate, tuple(self.model.size[-2:]), self.model.multiple)
         scalars = {scalar.name: scalar for scalar in self.model.scalars}
         if "motion" in edits and "motion" not in scalars:
-            raise ValueError(f"the model {self.model.name} was not trained to be told a strength of motion")
+            raise ValueError(f"the model {self.model.name} was not trained to be told motion: leave it out")
         if "motion" in edits:
             check_seconds(edits["motion"], scalars["motion"].low, scalars["motion"].high, "motion")
         if "fps" in scalars:
             check_seconds(given.rate, scalars["fps"].low, scalars["fps"].high, "fps")
         elif given.rate != self.rate:
-            raise ValueError(f"the model {self.model.name} makes {self.rate:g} frames a second, not {given.rate:g}")
+            said = f"{self.rate:g} frames a second, not {given.rate:g}"
+            right = "leave out fps" if start is None else f"bring the clip to them by fps={self.rate:g}"
+            raise ValueError(f"the model {self.model.name} makes {said}: {right}")
         return given
 
     def _check_pictures(self, given: Inputs, edits: Mapping[str, Any], cover: Canvas | None) -> None:

@@ -447,9 +447,11 @@ def test_bad_edits_are_refused_by_name(pipeline, ball) -> None:
 
 def test_a_model_that_is_told_nothing_refuses_what_it_cannot_be_told(pipeline, ball) -> None:
     deaf = type(pipeline)(replace(pipeline.model, scalars=()))
-    with pytest.raises(ValueError, match="makes 8 frames a second, not 12"):
+    with pytest.raises(ValueError, match="makes 8 frames a second, not 12: leave out fps"):
         deaf.generate("a cat", fps=12)
-    with pytest.raises(ValueError, match="not trained to be told a strength of motion"):
+    with pytest.raises(ValueError, match="not 12: bring the clip to them by fps=8"):
+        deaf.vary(replace(ball, rate=12.0), "a cat")
+    with pytest.raises(ValueError, match="not trained to be told motion: leave it out"):
         deaf.generate("a cat", motion=0.5)
 
 

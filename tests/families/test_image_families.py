@@ -193,6 +193,18 @@ def test_upscaler(plan: str, tmp_path: Path) -> None:
         pipe.upscale(small, "a cat", size=32)
 
 
+def test_a_command_without_what_is_enlarged(
+    command: Callable[..., int], capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_image.sd_upscale(tmp_path, PLANS["published"]())
+    monkeypatch.setitem(mediagen._loaded, "larger", mediagen.load(folder))
+    picture(1, 8).save("small.png")
+    for given in ([], ["--from", "small.png", "--mask", "small.png"]):
+        capsys.readouterr()
+        assert command("image", "a cat", "--model", "larger", *given) == 2
+        assert "larger makes a picture larger: give it by --from, and no --mask" in capsys.readouterr().err
+
+
 SANA = {
     "published": ("DPMSolverMultistepScheduler", tiny.FLOWING),
     "unipc": ("UniPCMultistepScheduler", tiny.FLOWING),

@@ -175,7 +175,10 @@ def test_a_refiner_varies_what_is_finished(folders: tuple[Path, Path]) -> None:
         (("--share", "0.5"), "--share needs --refiner"),
         (("--share", "1", "--refiner", "REFINER"), "share must lie between 0 and 1, not 1.0"),
         (("--refiner", "nothing-like-it"), "unknown model 'nothing-like-it'"),
-        (("--refiner", "mini-image"), "the latents of"),
+        (
+            ("--refiner", "mini-image"),
+            "mini-image image latents of 16 channels with a stride of 16x16: they share no walk",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(
