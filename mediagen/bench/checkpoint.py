@@ -1,22 +1,20 @@
 """A published checkpoint by our loop and by diffusers' own pipeline, on the same weights in one run.
 
-What a loop costs beside the networks is measured with networks that answer at once what they answered before, so that
-it does not drown in their time; a whole call is measured with the networks themselves, the sides taking turns.
+What a loop costs beside the networks is measured while they echo (`beside`); a whole call is measured with the networks
+themselves, the sides taking turns.
 """
 
 from __future__ import annotations
 
-import gc
 import inspect
 import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,47 +25,24 @@ from torch import Tensor, nn
 
 from ..core import solve
 from ..errors import first_line
-from .loop import TARGETS, Cost, machine, row
+from .beside import TARGETS, Call, Pair, apart, overhead
+from .document import row
+from .fresh import machine
 
 PROMPT = "a red cat"
-DENOISERS = ("unet", "transformer", "transformer_2")
-ASKED = ("encode", "get_text_features")  # what a network is called by where it has it, if not as it is
-PARTS = ("step", "call", "whole")  # of a cost
 BEGUN = ("ImageToVideo", "Img2Img")  # in the names of diffusers' pipelines that cannot do without a picture
-SLOWEST = 0.2  # the share of steps in which something else had the processor, which are left out
-
-
-Sided = Callable[[int], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
-    """A checkpoint's two sides: steps -> latents, and those of the sound of a clip that is made with it, from noise
-    drawn alike; their networks, shared. anew: ours with nothing kept over its steps (`families._constant`)."""
+class Checkpoint(Pair):
+    """A checkpoint's two sides. anew: ours with nothing kept over its steps (`families._constant`)."""
 
     name: str
     size: str
-    mine: Sided
-    theirs: Sided
-    anew: Sided
-    networks: Mapping[str, nn.Module]
+    anew: Call
 
 
-@dataclass(kw_only=True, eq=False)
-class Echo:
-    """A network that is asked once for inputs of a shape, and gives the same again afterwards."""
-
-    forward: Callable[..., Any]
-    given: dict[Any, Any] = field(default_factory=dict)
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        key = tuple(tuple(one.shape) for one in (*args, *options.values()) if isinstance(one, Tensor))
-        if key not in self.given:
-            self.given[key] = self.forward(*args, **options)
-        return self.given[key]
-
-
-def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Pair:
+def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, **options: Any) -> Checkpoint:
     """Both sides of a published checkpoint (a folder, a repository or a .safetensors file), loaded once; where one of
     them must be shown a picture, both are shown the same grey one. options: of `mediagen.load`. ValueError for what is
     no such checkpoint, or what diffusers' pipeline does not make of it."""
@@ -97,7 +72,7 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     shown = f"{source}, {'x'.join(map(str, first.grid))} latents"
     sides = {"mine": mine, "theirs": _theirs(other, _told(other, first, pipe), by_mean=bool(begun))}
     sides["anew"] = partial(mine, pipe=of(replace(model, during=nullcontext)))
-    return Pair(name=type(other).__name__, size=shown, networks=networks, **sides)
+    return Checkpoint(name=type(other).__name__, size=shown, networks=networks, **sides)
 
 
 def _begun(other: Any, model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +87,7 @@ def _begun(other: Any, model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"start": grey(16, 16), "strength": 1.0, "size": given.get("size", model.size[::-1])}
 
 
-def _theirs(other: Any, told: Mapping[str, Any], by_mean: bool) -> Sided:
+def _theirs(other: Any, told: Mapping[str, Any], by_mean: bool) -> Call:
     """diffusers' side, with latents handed out as the network has them. MusicLDM's, which is no longer kept up, takes
     CLAP's features as transformers 4 gave them. by_mean: a picture is coded by the mean of its latents, as ours is."""
     other.set_progress_bar_config(disable=True)
@@ -181,47 +156,7 @@ def _shown(job: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def apart(pair: Pair, steps: int = 4) -> float:
-    """The relative distance of the two sides' latents, however they are packed: of their values, sorted. Where theirs
-    leaves the first one of a clip out, which is the picture that it was shown, that of the others."""
-    mine, other = pair.mine(steps), pair.theirs(steps)
-    if len(other) == 1 and mine[0][:, :, 1:].shape == other[0].shape:
-        mine = [mine[0][:, :, 1:]]
-    one, two = (torch.cat([part.float().flatten().sort().values for part in side]) for side in (mine, other))
-    return float((one - two).norm() / two.norm()) if one.shape == two.shape else float("inf")
-
-
-def overhead(pair: Pair, steps: int = 25, repeats: int = 5) -> tuple[Cost, Cost]:
-    """(ours, diffusers'): what a step and a call cost beside the networks, which only echo: the least of `repeats`
-    walks of each side, which take turns."""
-    found: tuple[list[Cost], ...] = ([], [])
-    with echoing(pair.networks) as clock:
-        for turn in range(repeats + 1):
-            for side, call in enumerate((pair.mine, pair.theirs)):
-                one = spent(call, steps, clock)
-                if turn:  # the first turn warms up
-                    found[side].append(one)
-    mine, other = (Cost(**{part: min(getattr(one, part) for one in side) for part in PARTS}) for side in found)
-    return mine, other
-
-
-def spent(call: Callable[[int], Any], steps: int, clock: Echoes) -> Cost:
-    """What one walk costs beside networks that echo. Collecting garbage waits, as it may happen to either side."""
-    clock.reset()
-    gc.disable()
-    try:
-        begin = time.perf_counter()
-        call(steps)
-        end = time.perf_counter()
-    finally:
-        gc.enable()
-    own = sorted(clock.between(max(round(len(clock.calls) / steps), 1)))
-    usual = own[: math.ceil(len(own) * (1 - SLOWEST))]
-    step = sum(usual) / len(usual)
-    return Cost(step=step, call=end - begin - clock.seconds - sum(own) - step, whole=end - begin)
-
-
-def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float]:
+def whole(pair: Checkpoint, steps: int, repeats: int = 3) -> tuple[float, float, float]:
     """(ours, diffusers', ours with nothing kept): median seconds of a whole call with its networks, prompt to
     latents."""
     found: tuple[list[float], ...] = ([], [], [])
@@ -234,63 +169,24 @@ def whole(pair: Pair, steps: int, repeats: int = 3) -> tuple[float, float, float
     return median(found[0]), median(found[1]), median(found[2])
 
 
-@dataclass(kw_only=True, eq=False)
-class Echoes:
-    """Networks' seconds in all, and from when to when the denoising ones were in each of their calls."""
-
-    seconds: float = 0.0
-    calls: list[tuple[float, float]] = field(default_factory=list)
-
-    def reset(self) -> None:
-        self.seconds, self.calls = 0.0, []
-
-    def of(self, network: nn.Module, name: str, denoises: bool) -> Callable[..., Any]:
-        """A function of a network in its place: what it said."""
-        echo = Echo(forward=getattr(network, name))
-
-        def timed(*args: Any, **options: Any) -> Any:
-            begin = time.perf_counter()
-            given = echo(*args, **options)
-            end = time.perf_counter()
-            self.seconds += end - begin
-            if denoises:
-                self.calls.append((begin, end))
-            return given
-
-        return timed
-
-    def between(self, each: int) -> list[float]:
-        """Seconds beside the denoising networks from the first call of a step, of `each`, to that of the next one."""
-        apart = [then[0] - now[1] for now, then in pairwise(self.calls)]
-        return [sum(apart[first : first + each]) for first in range(0, len(apart) - each + 1, each)]
-
-
-@contextmanager
-def echoing(networks: Mapping[str, nn.Module]) -> Iterator[Echoes]:
-    """Networks that echo meanwhile, of an autoencoder its encoder, of CLAP what reads; a clock of what that takes."""
-    clock = Echoes()
-    with ExitStack() as after:
-        for part, network in networks.items():
-            name = next((one for one in ASKED if hasattr(network, one)), "forward")
-            after.enter_context(patch.object(network, name, clock.of(network, name, part in DENOISERS)))
-        yield clock
-
-
 def table(
     source: str, *, size: Any = None, seconds: float | None = None, steps: int = 10, repeats: int = 5, **options: Any
 ) -> str:
     """The markdown table of a checkpoint."""
-    both = pair(source, size=size, seconds=seconds, **options)
-    far = apart(both)
-    mine, other = overhead(both, repeats=repeats)
-    here, there, anew = whole(both, steps, repeats=max(repeats // 2, 1))
+    from mediagen.families._quiet import quiet
+
+    with quiet():
+        both = pair(source, size=size, seconds=seconds, **options)
+        far = apart(both)
+        mine, other = overhead(both, repeats=repeats)
+        here, there, anew = whole(both, steps, repeats=max(repeats // 2, 1))
     lines = [row(["", "mediagen", "diffusers", "ratio"]), row(["---"] * 4)]
     measures = (("µs a step beside the network", 1e6, mine.step, other.step, 0),)
     measures += (("ms a call beside the networks", 1e3, mine.call, other.call, 2),)
     measures += ((f"s for {steps} steps, prompt to latents", 1.0, here, there, 3),)
     measures += (("the same, keys and values of the text made in each step", 1.0, anew, there, 3),)
     for what, unit, one, two, digits in measures:
-        lines.append(row([what, f"{one * unit:.{digits}f}", f"{two * unit:.{digits}f}", f"{two / one:.2f}"]))
+        lines.append(row([what, f"{one * unit:.{digits}f}", f"{two * unit:.{digits}f}", f"{one / two:.2f}"]))
     equal = f"Latents differ by {far:.0e}." if math.isfinite(far) else "Theirs hands out another number of latents."
-    about = f"{both.name}, {both.size}. {equal} {TARGETS} {machine()}"
+    about = f"{both.name}, {both.size}. {equal} {TARGETS} {machine('diffusers')}"
     return "\n".join([*lines, "", about])

@@ -19,6 +19,11 @@ def put(text: str, name: str, table: str) -> str:
     return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
+def row(cells: Sequence[str]) -> str:
+    """A line of a markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def refresh(document: Path, names: Sequence[str] = NAMES) -> None:
     """Measure each bench and put its table into the document; each is written as soon as it is there."""
     for name in names:

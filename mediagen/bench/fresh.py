@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from statistics import median
 from typing import Any
 
@@ -58,8 +59,9 @@ def limited(what: str, value: float, limit: float, unit: str, *, least: bool = F
     return f"| {what} | {value:.2f} {unit} | {word} {limit:.2f} {unit} | {'reached' if reached else 'missed'} |"
 
 
-def machine() -> str:
-    """What it was measured on."""
+def machine(*libraries: str) -> str:
+    """What it was measured on. libraries: beside torch."""
     import torch
 
-    return f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads."
+    versions = [f"{name} {import_module(name).__version__}" for name in ("torch", *libraries)]
+    return f"{', '.join(versions)}, {os.cpu_count()} cores, {torch.get_num_threads()} threads."

@@ -1,19 +1,13 @@
 """What the sampling loop costs beside the network, ours and diffusers' pipeline around the same weights, in one run.
 
-The network is clocked from inside: its forward pass is wrapped, and what is left of a call's time is the loop's own. So
-the noise of the network's time (milliseconds) does not drown the loop's (microseconds). The loop works and never waits,
-so its time is that of the calling thread (`time.thread_time`), which other processes on the machine do not lengthen;
-whole calls are wall time. Both sides run the same UNet with the same inputs, batch, guidance and grid, and must end on
-the same latents before anything is timed.
+Both sides run the same UNet with the same inputs, batch, guidance and grid, and must end on the same latents before
+anything is timed, which is done as of a checkpoint (`beside`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from statistics import median
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,13 +17,14 @@ from mediagen.core import guidance, solve, timing
 from mediagen.core.denoiser import Denoiser
 from mediagen.core.path import Table
 
+from .beside import TARGETS, Call, Pair, apart, overhead
+from .document import row
+from .fresh import machine
+
 SIZE, TOKENS, WIDTH = 16, 16, 32
 TOLERANCE = 1e-4
-TARGETS = "Target: under 50 µs a step and 1 ms a call."
 SOLVERS = {"euler": "DDIMScheduler", "dpmpp_2m": "DPMSolverMultistepScheduler"}
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-
-Call = Callable[[int], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +39,7 @@ class Rig:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One line of the table. scale: of guidance, 1 is none; network: False puts nothing in the UNet's place."""
+    """One line of the table. scale: of guidance, 1 is none; network: whether the UNet is run, or only echoes."""
 
     rule: str
     scale: float
@@ -57,29 +52,6 @@ CASES = (
     Case(rule="dpmpp_2m", scale=7.5, network=False),
     Case(rule="euler", scale=1.0, network=False),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """The loop's own cost: seconds a step and seconds a call, and a whole call of the most steps with the network."""
-
-    step: float
-    call: float
-    whole: float
-
-
-@dataclass(kw_only=True)
-class Clock:
-    """Adds up the calling thread's seconds in a function."""
-
-    function: Callable[..., Any]
-    seconds: float = field(default=0.0, init=False)
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        begin = time.thread_time()
-        result = self.function(*args, **options)
-        self.seconds += time.thread_time() - begin
-        return result
 
 
 class Net(nn.Module):
@@ -114,23 +86,28 @@ def rig(seed: int = 0) -> Rig:
     return Rig(unet=unet.eval().requires_grad_(False), text=text, null=null, x=x)
 
 
+def pair(rig: Rig, case: Case) -> Pair:
+    """Both sides of a line."""
+    return Pair(mine=ours(rig, case), theirs=theirs(rig, case), networks={"unet": rig.unet})
+
+
 def ours(rig: Rig, case: Case) -> Call:
-    """steps -> latents by `core.solve.sample`; what a call of a loaded model does is inside, loading is outside."""
+    """Latents by `core.solve.sample`; what a call of a loaded model does is inside, loading is outside."""
     road = Table.scaled_linear()
     model = Denoiser(Net(rig.unet), road, "eps", clock=lambda t, a, s: road.size * t - 1)
 
-    def call(steps: int) -> Tensor:
+    def call(steps: int) -> list[Tensor]:
         times = timing.grid(timing.Trailing(), steps, road)
         positive, null = model.bind({"text": rig.text}), model.bind({"text": rig.null})
         terms = [] if case.scale == 1 else [guidance.cfg(positive, null, case.scale)]
         denoise = guidance.guided(positive, *terms)
-        return solve.last(solve.sample(denoise, rig.x, road, times, rule=case.rule)).x
+        return [solve.last(solve.sample(denoise, rig.x, road, times, rule=case.rule)).x]
 
     return torch.no_grad()(call)
 
 
 def theirs(rig: Rig, case: Case) -> Call:
-    """steps -> latents by diffusers' StableDiffusionPipeline, without its text encoder, decoder, checker and bar."""
+    """Latents by diffusers' StableDiffusionPipeline, without its text encoder, decoder, checker and bar."""
     import diffusers
 
     scheduler = getattr(diffusers, SOLVERS[case.rule])(
@@ -142,8 +119,8 @@ def theirs(rig: Rig, case: Case) -> Call:
     )
     pipe.set_progress_bar_config(disable=True)
 
-    def call(steps: int) -> Tensor:
-        return pipe(
+    def call(steps: int) -> list[Tensor]:
+        made = pipe(
             prompt_embeds=rig.text,
             negative_prompt_embeds=rig.null if case.scale != 1 else None,
             latents=rig.x,
@@ -151,90 +128,28 @@ def theirs(rig: Rig, case: Case) -> Call:
             guidance_scale=case.scale,
             output_type="latent",
             return_dict=False,
-        )[0]
+        )
+        return [made[0]]
 
     return call
 
 
-def gap(rig: Rig, case: Case, steps: int = 10) -> float:
-    """The relative distance of the two sides' latents (float32, the same weights and noise)."""
-    mine, other = ours(rig, case)(steps), theirs(rig, case)(steps)
-    return float((mine - other).norm() / other.norm())
-
-
-def measure(rig: Rig, case: Case, counts: tuple[int, int] = (10, 50), repeats: int = 9) -> tuple[Cost, Cost]:
-    """(ours, diffusers'), from medians of `repeats` calls at each of two step counts, the sides taking turns."""
-    calls = (ours(rig, case), theirs(rig, case))
-    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    with clocked(rig.unet, network=case.network) as clock:
-        for turn in range(repeats + 1):
-            for side, call in enumerate(calls):
-                for steps in counts:
-                    one = timed(call, steps, clock)
-                    if turn:  # the first turn warms up
-                        found.setdefault((side, steps), []).append(one)
-    return cost(found, 0, counts), cost(found, 1, counts)
-
-
-@contextmanager
-def clocked(unet: Any, *, network: bool) -> Iterator[Clock]:
-    """The UNet's forward pass under a clock, meanwhile; without `network` it answers zeros at once."""
-    clock = Clock(function=unet.forward if network else _nothing)
-    unet.forward = clock
-    try:
-        yield clock
-    finally:
-        del unet.forward
-
-
-def _nothing(x: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
-    return (torch.zeros_like(x),)
-
-
-def timed(call: Call, steps: int, clock: Clock) -> tuple[float, float]:
-    """(the thread's seconds in the loop alone, wall seconds in all) of one call."""
-    clock.seconds = 0.0
-    begin, wall = time.thread_time(), time.perf_counter()
-    call(steps)
-    alone = time.thread_time() - begin - clock.seconds
-    return alone, time.perf_counter() - wall
-
-
-def cost(found: Mapping[tuple[int, int], Sequence[tuple[float, float]]], side: int, counts: tuple[int, int]) -> Cost:
-    """The line through the medians at the two counts: its slope is a step's, its intercept a call's."""
-    few, many = counts
-    own = {n: median(alone for alone, _ in found[side, n]) for n in counts}
-    step = (own[many] - own[few]) / (many - few)
-    return Cost(step=step, call=own[few] - few * step, whole=median(whole for _, whole in found[side, many]))
-
-
-def table(counts: tuple[int, int] = (10, 50), repeats: int = 9) -> str:
+def table(steps: int = 25, repeats: int = 12) -> str:
     """The markdown table. ValueError if the two sides do not end on the same latents."""
     shared = rig()
     head = ["loop", "network", "latents differ by"]
     head += [f"{what}: {side}" for what in ("µs a step", "ms a call") for side in ("mediagen", "diffusers", "ratio")]
-    head += [f"whole call of {counts[1]} steps, ms: mediagen", "diffusers"]
-    lines = [row(head), row(["---"] * len(head))]
-    lines += [_line(shared, case, counts, repeats) for case in CASES]
-    return "\n".join([*lines, "", f"{TARGETS} {machine()}"])
+    head += [f"whole call of {steps} steps, ms: mediagen", "diffusers"]
+    lines = [row(head), row(["---"] * len(head)), *(_line(shared, case, steps, repeats) for case in CASES)]
+    return "\n".join([*lines, "", f"{TARGETS} {machine('diffusers')}"])
 
 
-def _line(rig: Rig, case: Case, counts: tuple[int, int], repeats: int) -> str:
-    apart = gap(rig, case)
-    if not apart < TOLERANCE:
-        raise ValueError(f"{case} gives latents {apart:.1e} from diffusers', above {TOLERANCE:.0e}: nothing to compare")
-    mine, other = measure(rig, case, counts, repeats)
+def _line(rig: Rig, case: Case, steps: int, repeats: int) -> str:
+    both = pair(rig, case)
+    if not (far := apart(both, steps)) < TOLERANCE:
+        raise ValueError(f"{case} gives latents {far:.1e} from diffusers', above {TOLERANCE:.0e}: nothing to compare")
+    mine, other = overhead(both, steps, repeats, echo=not case.network)
     cells = [f"`{case.rule}`, {'no guidance' if case.scale == 1 else 'cfg'}", "UNet" if case.network else "none"]
-    cells += [f"{apart:.0e}", f"{mine.step * 1e6:.0f}", f"{other.step * 1e6:.0f}", f"{other.step / mine.step:.1f}"]
-    cells += [f"{mine.call * 1e3:.2f}", f"{other.call * 1e3:.2f}", f"{other.call / mine.call:.1f}"]
+    cells += [f"{far:.0e}", f"{mine.step * 1e6:.0f}", f"{other.step * 1e6:.0f}", f"{mine.step / other.step:.2f}"]
+    cells += [f"{mine.call * 1e3:.2f}", f"{other.call * 1e3:.2f}", f"{mine.call / other.call:.2f}"]
     return row([*cells, f"{mine.whole * 1e3:.1f}", f"{other.whole * 1e3:.1f}"])
-
-
-def machine() -> str:
-    import diffusers
-
-    return f"torch {torch.__version__}, diffusers {diffusers.__version__}, {torch.get_num_threads()} threads."
-
-
-def row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

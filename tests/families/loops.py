@@ -23,9 +23,8 @@ import tiny
 import torch
 from tiny_all import EXAMPLES, picture
 
-from mediagen.bench import checkpoint
-from mediagen.bench.document import put
-from mediagen.bench.loop import row
+from mediagen.bench import beside, checkpoint
+from mediagen.bench.document import put, row
 from mediagen.families._quiet import quiet
 
 LARGE, LEAST = ("LTX", "Sana"), 32  # whose pipelines take multiples of it
@@ -51,9 +50,9 @@ def measured(name: str, size: int | None, repeats: int) -> str:
     build, asked = ALL[name]
     with tempfile.TemporaryDirectory() as folder:
         both = checkpoint.pair(build(Path(folder)), **shape(name, asked, size))
-        if not (far := checkpoint.apart(both)) < CLOSE:
+        if not (far := beside.apart(both)) < CLOSE:
             raise ValueError(f"its latents differ by {far:.0e}")
-        mine, other = checkpoint.overhead(both, repeats=repeats)
+        mine, other = beside.overhead(both, repeats=repeats)
     cells = [f"{cost.step * 1e6:.0f}" for cost in (mine, other)] + [f"{mine.step / other.step:.2f}"]
     return row([name, *cells, *(f"{cost.call * 1e3:.2f}" for cost in (mine, other))])
 

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants
 from tiny import scheduler
 
-from mediagen.bench import checkpoint
+from mediagen.bench import beside, checkpoint
 
 pytest.importorskip("diffusers")
 
@@ -22,8 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_sides(folder: Path) -> None:
     """The same latents on shared networks, and what a step costs beside them; which is less is for the bench to say."""
     both = checkpoint.pair(folder, size=16)
-    assert checkpoint.apart(both) < 1e-5 and torch.equal(*both.mine(2), *both.anew(2))
-    mine, other = checkpoint.overhead(both, steps=10, repeats=3)
+    assert beside.apart(both) < 1e-5 and torch.equal(*both.mine(2), *both.anew(2))
+    mine, other = beside.overhead(both, steps=10, repeats=3)
     assert all(0 < one.step < one.call < one.whole for one in (mine, other))
     assert not any({"forward", "encode"} & set(vars(network)) for network in both.networks.values())
     assert set(both.networks) == {"unet", "text_encoder", "vae"}
@@ -34,7 +34,7 @@ def test_a_network_that_echoes() -> None:
     layer = torch.nn.Linear(2, 2)
     plain = layer.forward
     layer.forward = lambda x: asked.append(1) or plain(x)
-    with checkpoint.echoing({"unet": layer}) as clock:
+    with beside.clocked({"unet": layer}) as clock:
         one, two, other = layer(torch.ones(1, 2)), layer(torch.zeros(1, 2)), layer(torch.ones(3, 2))
     assert one is two and other.shape == (3, 2) and len(asked) == 2 and clock.seconds > 0
     assert len(clock.calls) == 3 and len(clock.between(1)) == 2 and len(clock.between(2)) == 1
@@ -62,7 +62,7 @@ QUICK = ("SD inpainting", "SDXL refiner", "LTX-Video, picture", "LTX-2, picture"
 def same(name: str, folder: Path) -> None:
     build, asked = loops.ALL[name]
     with loops.spelt():
-        assert checkpoint.apart(checkpoint.pair(build(folder), **loops.shape(name, asked, None))) < loops.CLOSE
+        assert beside.apart(checkpoint.pair(build(folder), **loops.shape(name, asked, None))) < loops.CLOSE
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -84,7 +84,7 @@ def test_a_repository_in_the_cache(folder: Path, tmp_path: Path, monkeypatch: py
     (place / commit).symlink_to(folder)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     both = checkpoint.pair(f"some/model@{commit}", size=16)
-    assert checkpoint.apart(both) < 1e-5 and both.name == "StableDiffusionPipeline"
+    assert beside.apart(both) < 1e-5 and both.name == "StableDiffusionPipeline"
     with pytest.raises(ValueError, match=r"diffusers' StableDiffusionPipeline does not make what ours does: .*2000"):
         both.theirs(2000)
 

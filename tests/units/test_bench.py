@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mediagen.bench import audio, document, fresh, image, loop, video
+from mediagen.bench import audio, beside, document, fresh, image, loop, stages, video
 from mediagen.pipelines.opening import load
 
 
@@ -20,33 +20,31 @@ def rig() -> loop.Rig:
 
 @pytest.mark.parametrize("case", [*loop.CASES[:2], loop.CASES[3]], ids=str)
 def test_the_loop_and_diffusers_pipeline_agree(rig: loop.Rig, case: loop.Case) -> None:
-    assert loop.gap(rig, case, steps=5) < 1e-5
+    assert beside.apart(loop.pair(rig, case), steps=5) < 1e-5
 
 
 def test_loop_costs(rig: loop.Rig) -> None:
-    case = loop.CASES[2]
-    mine, other = loop.measure(rig, case, counts=(5, 25), repeats=3)
+    mine, other = beside.overhead(loop.pair(rig, loop.CASES[2]), steps=25, repeats=3)
     assert 0 < mine.step < other.step and 0 < mine.whole < other.whole
     assert "forward" not in vars(rig.unet)
 
 
-def test_the_networks_time_is_not_the_loops(rig: loop.Rig) -> None:
-    def busy(x: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor]:
-        end = time.thread_time() + 0.01
-        while time.thread_time() < end:
-            pass
-        return (torch.zeros_like(x),)
+def test_the_networks_time_is_not_the_loops() -> None:
+    network = torch.nn.Identity()
+    network.forward = lambda x: time.sleep(0.01) or x
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_nothing", busy)
-        mine, _ = loop.measure(rig, loop.CASES[2], counts=(2, 6), repeats=2)
-    assert mine.step < 0.005 and mine.whole > 0.06
+    def call(steps: int) -> list[torch.Tensor]:
+        return [network(torch.ones(1)) for _ in range(steps)]
+
+    pair = beside.Pair(mine=call, theirs=call, networks={"unet": network})
+    run, echoed = (beside.overhead(pair, 6, repeats=2, echo=echo)[0] for echo in (False, True))
+    assert max(run.step, run.call, echoed.whole) < 0.005 and run.whole > 0.06
 
 
 def test_different_latents_are_refused(rig: loop.Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "TOLERANCE", 1e-12)
     with pytest.raises(ValueError, match="nothing to compare"):
-        loop.table(counts=(2, 4), repeats=1)
+        loop.table(steps=2, repeats=1)
 
 
 @pytest.mark.slow
@@ -81,7 +79,8 @@ def test_peak_is_the_commands_own(tiny_model: Path) -> None:
 
 
 def test_seconds_add_up(tiny_model: Path) -> None:
-    found = image.pictures(load(tiny_model), 2, steps=2, repeats=1)
+    pipeline = load(tiny_model)
+    found = stages.stages(pipeline, pipeline.job("a cat", steps=2, n=2, seed=0), repeats=1)
     assert min(found.sampling, found.decoding) > 0 and found.sampling + found.decoding < found.whole
 
 
