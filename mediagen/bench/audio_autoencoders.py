@@ -25,6 +25,7 @@ from ..modalities import audio
 from ..nn.stft import LogMel, Mel, amplitude
 from ..training import clips, run_audio_autoencoder, weights
 from ..training.spectral import mel_distance, si_sdr, stft_distance
+from .document import row
 
 DATA = Path("data/grooves")
 RATE = 44_100
@@ -76,12 +77,12 @@ def table(
     found = [file for file in RUNS if file.exists()] if files is None else [Path(file) for file in files]
     codecs = [*map(opened, found), griffin_lim(Mel(rate=rate, high=min(Mel.high, rate / 2)))]
     codecs += [opus(rate, k) for k in kbps]
-    lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    return "\n".join([*lines, *(row(codec.name, measure(codec, heard, rate)) for codec in codecs)])
+    lines = [row(HEAD), row(["---"] * len(HEAD))]
+    return "\n".join([*lines, *(_line(codec.name, measure(codec, heard, rate)) for codec in codecs)])
 
 
-def row(name: str, f: Figures) -> str:
-    return f"| {name} | {f.size} | {f.stft:.3f} | {f.mel:.2f} | {f.si_sdr:.1f} | {f.seconds:.4f} |"
+def _line(name: str, f: Figures) -> str:
+    return row([name, f.size, f"{f.stft:.3f}", f"{f.mel:.2f}", f"{f.si_sdr:.1f}", f"{f.seconds:.4f}"])
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from ..metrics.motion_evaluate import table as rows
 from ..metrics.motion_reader import MotionReader
 from ..modalities.image import sheet
 from ..modalities.video import Video
+from .quality import check_built
 
 DATA = Path("data/motion-small")
 SHOWN, FRAMES = 16, 6  # clips, and frames of each
@@ -30,8 +31,7 @@ def table(
     clips: a folder for the first clips, unpicked, their prompts, and a sheet of their frames. options: as for
     `generate`.
     """
-    if not (Path(data) / "world.json").exists():
-        raise ValueError(f"{data} is not there: build it with `mediagen data build motion`, then run this again")
+    check_built(data, "motion")
     pipeline = load(model)
 
     def generate(prompts: list[str], seed: int, **walk: Any) -> list[np.ndarray]:

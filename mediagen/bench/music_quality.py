@@ -12,6 +12,7 @@ from ..metrics.music_evaluate import table as rows
 from ..metrics.music_reader import MusicReader
 from ..modalities.audio import Audio
 from ..modalities.image import sheet
+from .quality import check_built
 
 DATA = Path("data/grooves-small")
 SHOWN = 8
@@ -30,8 +31,7 @@ def table(
     sounds: a folder for the first clips, unpicked, and a sheet of their pictures. options: as for `generate`; tracker:
     tempo by librosa too.
     """
-    if not (Path(data) / "world.json").exists():
-        raise ValueError(f"{data} is not there: build it with `mediagen data build grooves`, then run this again")
+    check_built(data, "grooves")
     pipeline = load(model)
 
     def generate(prompts: list[str], seed: int, seconds: float, **walk: Any) -> list[Tensor]:

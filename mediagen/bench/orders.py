@@ -1,15 +1,15 @@
 """Measured orders of convergence: every rule on every path, against exact denoisers of a mixture of Gaussians.
 
 The denoiser of such a mixture is known in closed form, so the only error is the rule's. The reference is the same walk
-by rk4 with many more steps. The table in `docs/mathematics.md` is printed by this file and nothing else.
+by rk4 with many more steps. The table in `docs/mathematics.md` is printed by this file and nothing else (`python -m
+mediagen.bench.document docs/mathematics.md orders`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path as File
 
 import torch
 from torch import Tensor
@@ -17,10 +17,11 @@ from torch import Tensor
 from mediagen.core import solve
 from mediagen.core.path import VE, VP, Cosine, Flow, Path
 
+from .document import row
+
 PATHS: Mapping[str, Path] = {"flow": Flow(), "cosine": Cosine(), "vp": VP(), "ve": VE(sigma_min=0.02, sigma_max=20.0)}
 INSIDE = {"flow": (0.9, 0.1), "cosine": (0.9, 0.1), "vp": (0.8, 0.05), "ve": (0.8, 0.2)}
 COUNTS = (32, 128)
-BEGIN, END = "<!-- orders: begin (mediagen bench orders) -->", "<!-- orders: end -->"
 
 Denoise = Callable[[Tensor, float], Tensor]
 
@@ -95,27 +96,10 @@ def table() -> str:
         *(f"{n} {INSIDE[n][0]:g} to {INSIDE[n][1]:g}" for n in PATHS),
         "flow 1 to 0, cold",
     ]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [row(head), row(["---"] * len(head))]
     for name, rule in solve.rules().items():
         inside = [measure(name, road, INSIDE[road]) for road in PATHS]
         whole = measure(name, "flow", (1.0, 0.0), warm=False)
         marks = [f"{value:.2f}" for value in (*inside, whole)]
-        lines.append(_row([f"`{name}`", str(vars(rule)["evaluations"]), str(vars(rule)["order"]), *marks]))
+        lines.append(row([f"`{name}`", str(vars(rule)["evaluations"]), str(vars(rule)["order"]), *marks]))
     return "\n".join(lines)
-
-
-def refresh(document: File) -> str:
-    """Put a newly measured table between the markers of `document`, and return it. ValueError if the markers are
-    missing.
-    """
-    text = document.read_text()
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{document} lacks the markers {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    made = table()
-    document.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.split(END, 1)[1]}")
-    return made
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..training import recipes, run_denoiser
 from ..training.recipes import DenoiserRecipe
+from .document import row
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "pixel-vs-latent"
 RUNS = Path("runs")
@@ -40,9 +41,9 @@ def table(configs: Path = CONFIGS, runs: Path = RUNS, batch: int = 8, repeats: i
     if not files:
         raise ValueError(f"there are no recipes in {configs}: run this from a checkout of the source")
     head = ["space", "tokens", "M parameters", "GFLOPs/sample", "ms/sample", "samples", *(f"{s} %" for s in SCORES)]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines = [row(head), row(["---"] * len(head))]
     for file in files:
-        lines.append(row(file, measure(recipe_of(file), batch, repeats), runs))
+        lines.append(_line(file, measure(recipe_of(file), batch, repeats), runs))
     return "\n".join(lines)
 
 
@@ -100,7 +101,7 @@ def timed(step: Callable[[], None]) -> float:
     return perf_counter() - began
 
 
-def row(file: Path, cost: Cost, runs: Path) -> str:
+def _line(file: Path, cost: Cost, runs: Path) -> str:
     """One line of the table; a dash where a run was not scored yet."""
     recipe, scores = recipe_of(file), scores_of(runs / file.stem)
     cells = [
@@ -112,7 +113,7 @@ def row(file: Path, cost: Cost, runs: Path) -> str:
         f"{recipe.batch * recipe.schedule.steps:,}",
         *(f"{100 * scores[s]:.0f}" if s in scores else "-" for s in SCORES),
     ]
-    return f"| {' | '.join(cells)} |"
+    return row(cells)
 
 
 def scores_of(run: Path) -> dict[str, float]:

@@ -12,6 +12,12 @@ from ..modalities.image import Image, sheet
 DATA = Path("data/scenes-small")
 
 
+def check_built(data: str | Path, world: str) -> None:
+    """ValueError unless the data set is there."""
+    if not (Path(data) / "world.json").exists():
+        raise ValueError(f"{data} is not there: build it with `mediagen data build {world}`, then run this again")
+
+
 def table(
     data: str | Path = DATA, model: str | Path = "mini-image", count: int = 256, pictures: Path | None = None
 ) -> str:
@@ -19,8 +25,7 @@ def table(
 
     pictures: a file for a contact sheet of the first 64, unpicked.
     """
-    if not (Path(data) / "world.json").exists():
-        raise ValueError(f"{data} is not there: build it with `mediagen data build scenes`, then run this again")
+    check_built(data, "scenes")
     pipeline = load(model)
 
     def generate(prompts: list[str], seed: int) -> np.ndarray:

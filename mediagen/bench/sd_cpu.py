@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .document import row
 from .fresh import machine
 
 PROMPT, SIZE, STEPS, ROUNDS = "a red cat", 512, 3, 2
@@ -82,8 +83,8 @@ def table(steps: int = STEPS, rounds: int = ROUNDS, **smaller: Mapping[str, Any]
         checkpoint(Path(place), **smaller)
         whole, *others = SIDES.items()
         turns = dict(_turns(Path(place), [whole], steps, 1)) | dict(_turns(Path(place), others, steps, rounds))
-        lines = ["| | s a step | processor s | times as quick | error of the network | of the latents |"]
-        lines += ["|---|---|---|---|---|---|", *_rows(turns)]
+        head = ["", "s a step", "processor s", "times as quick", "error of the network", "of the latents"]
+        lines = [row(head), row(["---"] * len(head)), *_rows(turns)]
     return "\n".join([*lines, "", f"{GOAL} {machine()}"])
 
 
@@ -104,7 +105,7 @@ def _rows(turns: Mapping[str, Sequence[Turn]]) -> Iterator[str]:
     for name, made in turns.items():
         seconds, work = min(turn.seconds for turn in made), min(turn.work for turn in made)
         apart = [f"{100 * error:.2f} %" for error in _apart(made[0].file, first.file)]
-        yield f"| {name} | {seconds:.2f} | {work:.2f} | {slowest / seconds:.2f} | {' | '.join(apart)} |"
+        yield row([name, f"{seconds:.2f}", f"{work:.2f}", f"{slowest / seconds:.2f}", *apart])
 
 
 def _apart(one: str, other: str) -> list[float]:

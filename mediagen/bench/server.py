@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .document import row
 from .fresh import machine
 
 CLIENTS, QUEUE, MANY = 100, 60, int(os.environ.get("MEDIAGEN_BENCH_JOBS", "1000"))
@@ -121,7 +122,7 @@ def table(*options: str) -> str:
         rows += _crowd(server)
         rows.append(("previews of one picture", previews(server), "every step, or every second"))
         rows += memory(server)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(map(row, rows))
 
 
 def _first(server: Server) -> str:
