@@ -18,6 +18,7 @@ MARKS = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="Chromium 
 OPTIONS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
 ROOMS = ("picture", "music", "video", "live", "gallery")
 MOST = 180_000  # milliseconds that anything may take on a busy machine
+sync_api.expect.set_options(timeout=MOST)
 PIXELS = """image => {
   const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
   canvas.drawImage(image, 0, 0);
@@ -94,3 +95,36 @@ def pixels(picture: Any) -> np.ndarray:
     element = loaded(picture)
     wide, tall = element.evaluate("image => [image.naturalWidth, image.naturalHeight]")
     return np.array(element.evaluate(PIXELS), np.uint8).reshape(tall, wide, 4)
+
+
+class held:
+    """Requests to what a pattern names wait until each is answered: by the server, or by what a test says."""
+
+    def __init__(self, page: Any, pattern: str, method: str | None = None) -> None:
+        self._page, self._method, self.routes = page, method, []
+        page.route(pattern, self._hold)
+
+    def go(self, number: int = 0, **answer: Any) -> None:
+        """Let the one of this number go, once it is there. answer: as of `Route.fulfill`."""
+        route = self.wait(number)
+        if answer:
+            route.fulfill(**answer)
+        else:
+            route.continue_()
+
+    def _hold(self, route: Any) -> None:
+        if self._method in (None, route.request.method):
+            self.routes.append(route)
+        else:
+            route.continue_()
+
+    def wait(self, number: int = 0) -> Any:
+        while len(self.routes) <= number:
+            self._page.wait_for_timeout(10)
+        return self.routes[number]
+
+
+def refusal(message: str, status: int = 400) -> dict[str, Any]:
+    """What the server answers where it refuses."""
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return {"status": status, "json": {"error": error}}

@@ -137,17 +137,3 @@ def test_the_key_is_asked_for_once(browser: Any, tiny_model: Path, tmp_path: Pat
         assert page.locator("#ask-key").count() == 0
         assert "no model that makes video" in visit(page, "video").inner_text()
         assert "no model that makes music" in visit(page, "live").inner_text()
-
-
-def test_a_room_that_is_visited_early_waits_for_the_models(page: Any) -> None:
-    """On a slow line, or once the key is right: the tabs are there before it is known which models there are."""
-    held: list[Any] = []
-    page.route("**/v1/models", lambda route: held.append(route))
-    with page.expect_request("**/v1/models"):
-        page.reload()
-    place = visit(page, "video")
-    sync_api.expect(page.locator("#tab-video")).to_have_attribute("aria-selected", "true")
-    assert place.inner_text() == ""
-    held[0].continue_()
-    place.locator(".prompt textarea").fill("a ball")
-    assert "no model" not in visit(page, "picture").inner_text()

@@ -7,6 +7,7 @@ import { KINDS, cancel, facts, follow, forget, over, preview, prompt, result, to
 import { tiled, view } from "./media.js";
 
 const SURE = 3000; // milliseconds in which a second click deletes
+const WAITING = "Waiting for its turn";
 
 /** studio: what the page does with a job: {models, made(job), reuse(job), animate(job, number)}. */
 export function card(job, studio) {
@@ -41,21 +42,25 @@ function making(job, put, element) {
     { class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
     h("i", {}),
   );
-  const text = h("span", { class: "state" }, "Waiting for its turn");
+  const text = h("span", { class: "state" }, WAITING);
   const stop = button(
     "Cancel",
     "close",
     async () => {
       stop.disabled = true;
       text.textContent = "Cancelling …";
-      await cancel(job.id).catch((error) => say(error.message));
+      await cancel(job.id).catch((error) => {
+        stop.disabled = false;
+        text.textContent = error.message;
+      });
     },
     { class: "quiet cancel" },
   );
   const look = looking(job, pictures);
   let quarter = 0; // of the way that was told of
+  const show = (message) => Object.assign(text, { textContent: message });
   const tell = (progress) => {
-    if (progress.status === "queued") return;
+    if (progress.status === "queued") return show(WAITING); // perhaps again, where the server was started anew
     element.dataset.status = "running";
     bar.firstChild.style.width = `${progress.percent}%`;
     bar.setAttribute("aria-valuenow", progress.percent);
@@ -68,16 +73,13 @@ function making(job, put, element) {
   };
   const ending = new AbortController();
   element.addEventListener("left", () => ending.abort(), { once: true });
-  follow(job.id, tell, ending.signal)
-    .then((last) => {
-      document.title = "mediagen";
-      if (!last) return element.remove();
-      put(last);
-      say(last.status === "done" ? `Ready: ${prompt(last)}` : `${last.status}: ${last.error?.message ?? prompt(last)}`);
-    })
-    .catch((error) => {
-      text.textContent = error.message;
-    });
+  follow(job.id, { tell, lost: show, signal: ending.signal }).then((last) => {
+    document.title = "mediagen";
+    if (ending.signal.aborted) return;
+    if (!last) return leave(element, job);
+    put(last);
+    say(last.status === "done" ? `Ready: ${prompt(last)}` : `${last.status}: ${last.error?.message ?? prompt(last)}`);
+  });
   const busy = h("div", { class: `grid of${pictures.length}` }, pictures);
   return [
     busy,
@@ -265,8 +267,15 @@ function downloads(job, chosen) {
   return menu;
 }
 
+/** A card goes; whoever holds it is told. */
+function leave(element, job) {
+  element.dispatchEvent(new CustomEvent("gone", { bubbles: true, detail: job.id }));
+  element.remove();
+}
+
 /** Delete, when it is clicked twice. */
 function gone(job, element) {
+  const wrong = h("span", { class: "wrong" });
   const sure = h("span", { hidden: true }, "Delete it?");
   const ask = (on) => {
     press.classList.toggle("sure", on);
@@ -281,13 +290,15 @@ function gone(job, element) {
         setTimeout(ask, SURE, false);
         return;
       }
+      press.disabled = true;
       try {
         await forget(job);
-        element.dispatchEvent(new CustomEvent("gone", { bubbles: true, detail: job.id }));
-        element.remove();
+        leave(element, job);
         say("Deleted");
       } catch (error) {
-        press.after(h("span", { class: "wrong" }, error.message));
+        wrong.textContent = error.message;
+        press.after(wrong);
+        press.disabled = false;
       }
     },
     { round: true, class: "quiet round gone" },

@@ -1,6 +1,6 @@
 /** What is asked for: the form of a room. */
 
-import { h, icon, say } from "./dom.js";
+import { h, icon, say, tell } from "./dom.js";
 import { chips, some, EXAMPLES } from "./examples.js";
 import { amount, choice, frame, menu, seed, shapes, slider, stepper, toggle, words } from "./fields.js";
 import { ask } from "./jobs.js";
@@ -64,6 +64,7 @@ export function composer(modality, models, { model, adapters, made, other: swap 
   );
 
   const refuse = (error) => {
+    if (!form.isConnected) return tell(error.message); // another model was chosen meanwhile
     const at = fields.find((one) => one.name === error.param?.split(".")[0] && !one.element.hidden);
     const around = at?.element.closest("details");
     if (around) around.open = true;
@@ -74,15 +75,18 @@ export function composer(modality, models, { model, adapters, made, other: swap 
   };
   const submit = async (event) => {
     event?.preventDefault();
+    if (make.disabled) return; // it is asked for already
     wrong.hidden = true;
     fields.forEach((one) => one.wrong(null));
     if (!prompt.value()) return prompt.wrong("Say what to make, or take an example.");
     const label = make.querySelector("span");
-    const slow = setTimeout(() => {
-      label.textContent = "Loading the model …";
-    }, SLOW);
+    let slow = null;
     make.disabled = true;
     try {
+      if (!(await sent(fields))) return;
+      slow = setTimeout(() => {
+        label.textContent = "Loading the model …";
+      }, SLOW);
       made(await ask(PATHS[modality], body(fields)));
     } catch (error) {
       refuse(error);
@@ -109,6 +113,12 @@ function fold(title, fields, kind = "pair") {
     fields.map((one) => one.element),
   );
   return h("details", { class: "more" }, h("summary", {}, title, icon("more")), inside);
+}
+
+/** Whether all pictures that were chosen are there; those that are on their way are waited for. */
+async function sent(fields) {
+  const all = await Promise.all(fields.filter((one) => !one.element.hidden).map((one) => one.ready?.() ?? true));
+  return all.every(Boolean);
 }
 
 /** What the fields that are shown ask for. */

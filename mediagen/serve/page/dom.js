@@ -49,6 +49,13 @@ export function say(text) {
   document.getElementById("say").textContent = text;
 }
 
+/** What concerns the whole page, at its top. */
+export function tell(message) {
+  const close = button("Close", "close", () => notice.remove(), { round: true });
+  const notice = h("p", { class: "notice" }, h("span", {}, message), close);
+  document.getElementById("notice").replaceChildren(notice);
+}
+
 /** 3.2 -> "3 s", 75 -> "1:15". */
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));

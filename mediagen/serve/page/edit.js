@@ -1,7 +1,7 @@
 /** What can be done with a result: vary, inpaint, extend, loop. Each is a dialog that asks for one more job. */
 
 import { brush, url } from "./brush.js";
-import { dialog, h, icon, say } from "./dom.js";
+import { dialog, h, icon, say, tell } from "./dom.js";
 import { body } from "./compose.js";
 import { amount, choice, seed, slider, stepper, words } from "./fields.js";
 import { ask, prompt, result, source } from "./jobs.js";
@@ -48,18 +48,20 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
       const begin = begins ? { [job.modality]: source(job, number) } : {};
       const model = job.own ? {} : { model: job.model };
       const asked = await ask(path, { ...model, ...begin, ...body(all), ...(await more?.()) });
+      const here = element.isConnected;
       close();
-      studio.made(asked);
+      studio.made(asked, here);
     } catch (error) {
       const at = all.find((one) => one.name === error.param);
-      if (at) at.wrong(error.message);
+      if (!element.isConnected) tell(error.message);
+      else if (at) at.wrong(error.message);
       else Object.assign(wrong, { textContent: error.message, hidden: false });
       say(error.message);
     } finally {
       make.disabled = false;
     }
   };
-  return h(
+  const element = h(
     "form",
     { class: "stack", novalidate: true, onsubmit: submit },
     top,
@@ -67,6 +69,7 @@ function form({ path, fields, top, hint, more, begins = true }, job, number, stu
     all.map((one) => one.element),
     h("div", { class: "foot stack" }, wrong, make),
   );
+  return element;
 }
 
 // ---- vary

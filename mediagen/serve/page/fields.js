@@ -216,9 +216,12 @@ export function menu(name, label, names) {
 
 const EMPTY = "Choose or drop";
 
-/** A picture to begin or end with: a file of one's own, dropped or chosen, or one that was made here. */
+/** A picture to begin or end with: a file of one's own, dropped or chosen, or one that was made here. ready(): whether
+ * the newest choice is with the server, which is waited for. */
 export function frame(name, label) {
   let id = null;
+  let choices = 0; // what was sent for an older one than the newest comes too late
+  let sending = null;
   const picture = h("img", { alt: "" });
   const file = h("input", { type: "file", accept: "image/*", class: "unseen" });
   const text = h("span", {}, EMPTY);
@@ -227,7 +230,13 @@ export function frame(name, label) {
     hidden: true,
   });
   const area = h("label", { class: "drop" }, file, icon("picture"), picture, text);
+  const settle = () => {
+    choices += 1;
+    sending = null;
+    area.classList.remove("busy");
+  };
   const write = (given) => {
+    settle();
     id = given?.id ?? null;
     take.hidden = !id;
     area.classList.toggle("filled", Boolean(id));
@@ -235,17 +244,20 @@ export function frame(name, label) {
     if (id) shown(picture, given.content);
     else file.value = "";
   };
-  const keep = async (content) => {
+  const send = async (content) => {
+    const mine = (choices += 1);
+    const answer = await upload(content, "image").catch((error) => ({ error }));
+    if (mine !== choices) return sending ?? true;
+    settle();
+    if (answer.error) made.wrong(answer.error.message);
+    else write({ id: answer.id, content, label: content.name });
+    return !answer.error;
+  };
+  const keep = (content) => {
     if (!content) return;
     made.wrong(null);
     area.classList.add("busy");
-    try {
-      write({ id: (await upload(content, "image")).id, content, label: content.name });
-    } catch (error) {
-      made.wrong(error.message);
-    } finally {
-      area.classList.remove("busy");
-    }
+    sending = send(content);
   };
   file.addEventListener("change", () => keep(file.files[0]));
   area.addEventListener("dragover", (event) => event.preventDefault());
@@ -254,5 +266,5 @@ export function frame(name, label) {
     keep(event.dataTransfer.files[0]);
   });
   const made = field(name, label, h("div", { class: "frame" }, area, take), { read: () => id, write, inputs: [file] });
-  return made;
+  return { ...made, ready: () => sending ?? true };
 }

@@ -3,7 +3,7 @@
 import { shown } from "./api.js";
 import { card } from "./card.js";
 import { button, dialog, h, icon, say } from "./dom.js";
-import { KINDS, first, list, prompt, result } from "./jobs.js";
+import { KINDS, first, found, list, over, prompt, result } from "./jobs.js";
 import { decode, draw, hush } from "./sound.js";
 
 const FILTERS = [
@@ -45,9 +45,9 @@ export function gallery(studio) {
       more.hidden = !page.has_more;
       state.replaceChildren(...(tiles.childElementCount ? [] : [empty()]));
     } catch (error) {
-      state.replaceChildren(h("p", { class: "wrong", role: "alert" }, error.message));
+      if (mine === turn) state.replaceChildren(h("p", { class: "wrong", role: "alert" }, error.message));
     } finally {
-      more.disabled = false;
+      if (mine === turn) more.disabled = false;
     }
   }
   const element = h(
@@ -85,9 +85,9 @@ function tile(job, studio) {
       (close) =>
         card(job, {
           ...studio,
-          made: (made) => {
-            close();
-            studio.made(made);
+          made: (made, go) => {
+            if (go) close();
+            studio.made(made, go);
           },
           reuse: (old) => {
             close();
@@ -116,12 +116,18 @@ function tile(job, studio) {
         box.addEventListener("close", () => {
           hush();
           box.querySelector(".card")?.dispatchEvent(new Event("left"));
+          if (!over(job)) renew();
         });
       },
     },
     face,
     h("span", { class: "caption" }, icon(KINDS[job.modality].room), h("span", {}, prompt(job))),
   );
+  /** What was being made when it was opened may be there by now, or gone. */
+  const renew = () =>
+    found(job.id)
+      .then((now) => press.replaceWith(tile(now, studio)))
+      .catch((error) => (error.status === 404 ? press.remove() : say(error.message)));
   seen(press, () => fill(face, job).catch((error) => say(error.message)));
   return press;
 }

@@ -4,6 +4,7 @@ import { blob, call, events, get, post, remove } from "./api.js";
 
 /** Streams of events that are open at once: browsers open six connections to a server, and others need some. */
 const MOST = 2;
+const LONGEST = 15_000; // milliseconds after which a server that does not answer is asked again
 let open = 0;
 const waiting = [];
 
@@ -17,21 +18,26 @@ export const KINDS = {
 export async function ask(path, body) {
   const video = path.startsWith("/v1/videos");
   const answer = await post(path, video ? body : { ...body, wait: false });
-  return video ? get(`/v1/jobs/${answer.id}`) : answer;
+  return video ? found(answer.id) : answer;
 }
 
-/** Follow a job to its end: `tell(progress)` each time something changes. The job as it ended, null if it is gone. */
-export async function follow(id, tell, signal) {
-  await turn();
+/** A job as it is now. */
+export const found = (id, signal) => get(`/v1/jobs/${id}`, signal);
+
+/** Follow a job to its end: `tell(progress)` each time something changes, `lost(message)` where the server does not
+ * answer, which is asked again. The job as it ended, null if it is gone. */
+export async function follow(id, { tell, lost, signal }) {
+  if (open < MOST) open += 1;
+  else await new Promise((turn) => waiting.push(turn));
   try {
-    return await followed(id, tell, signal);
+    return await followed(id, { tell, lost, signal });
   } finally {
-    open -= 1;
-    waiting.shift()?.();
+    const next = waiting.shift();
+    next ? next() : (open -= 1);
   }
 }
 
-async function followed(id, tell, signal) {
+async function followed(id, { tell, lost, signal }) {
   for (let tries = 0; ; tries += 1) {
     try {
       for await (const { name, data } of events(`/v1/jobs/${id}/events`, signal)) {
@@ -39,18 +45,14 @@ async function followed(id, tell, signal) {
         if (name !== "progress") return data;
         tell(data);
       }
-      return await get(`/v1/jobs/${id}`, signal);
+      const now = await found(id, signal); // what cut the stream off may have been a server that stops, or a proxy
+      if (over(now)) return now;
     } catch (error) {
       if (error.name === "AbortError" || error.status === 404) return null;
-      if (tries >= 5) throw error;
-      await new Promise((done) => setTimeout(done, 1000 * 2 ** tries)); // the server may be starting again
+      lost(error.message);
     }
+    await new Promise((done) => setTimeout(done, Math.min(1000 * 2 ** tries, LONGEST)));
   }
-}
-
-async function turn() {
-  if (open >= MOST) await new Promise((done) => waiting.push(done));
-  open += 1;
 }
 
 export const cancel = (id) => post(`/v1/jobs/${id}/cancel`, {});

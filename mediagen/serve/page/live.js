@@ -23,6 +23,8 @@ export function live() {
   const start = h("button", { class: "main start", type: "submit" }, icon("play"), h("span", {}, "Play"));
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   let stream = null;
+  let starting = null; // what ends a stream that is not heard yet
+  let sent = Promise.resolve(); // changes reach the server one after the other
   let timer = null;
 
   const refuse = (error) => {
@@ -43,16 +45,18 @@ export function live() {
     face(true);
     start.disabled = true;
     state.textContent = "Starting: the first seconds are made …";
+    const asked = wanted();
+    starting = new AbortController();
     try {
-      stream = await listen(wanted(), { volume: () => (volume.value() ?? 80) / 100, told, ended });
+      stream = await listen(asked, { volume: () => (volume.value() ?? 80) / 100, told, ended, end: starting });
       keep.hidden = false;
-      list([{ second: 0, prompts: [[prompt.value()]] }]);
+      list([{ second: 0, prompts: [[asked.prompt]] }]);
       scope(canvas, stream.analyser, () => stream?.on);
+      if (JSON.stringify(wanted()) !== JSON.stringify(asked)) edit(); // it was edited meanwhile
     } catch (error) {
-      face(false);
-      state.textContent = "";
-      refuse(error);
+      ended(error.name === "AbortError" ? null : error);
     } finally {
+      starting = null;
       start.disabled = false;
     }
   }
@@ -70,17 +74,22 @@ export function live() {
     state.textContent = error ? "" : "Stopped.";
     if (error) refuse(error);
   }
-  async function edit() {
-    if (!stream?.on) return;
+  const edit = () => {
+    sent = sent.then(change);
+  };
+  async function change() {
+    const mine = stream;
+    if (!mine?.on) return;
     for (const one of [prompt, bpm, guidance]) one.wrong(null);
     wrong.hidden = true;
     if (!prompt.value()) return;
     try {
-      const now = await stream.change(wanted());
+      const now = await mine.change(wanted());
+      if (mine !== stream) return;
       list(now.heard, now.prompt);
-      say(`The music will follow: ${prompt.value()}`);
+      say(`The music will follow: ${now.prompt}`);
     } catch (error) {
-      refuse(error);
+      if (mine.on) refuse(error);
     }
   }
   /** What is heard from which second on, the newest first; the one that is still to come above all. */
@@ -124,5 +133,9 @@ export function live() {
   );
   new ResizeObserver(() => stream?.on || scope(canvas, null, () => false)).observe(canvas);
   document.addEventListener("themechange", () => stream?.on || scope(canvas, null, () => false));
-  return { element, stop: () => stream?.on && stream.stop() };
+  const stop = () => {
+    starting?.abort();
+    if (stream?.on) stream.stop();
+  };
+  return { element, stop };
 }

@@ -3,7 +3,7 @@
 import { get, upload } from "./api.js";
 import { card } from "./card.js";
 import { composer } from "./compose.js";
-import { button, calm, h, icon, say } from "./dom.js";
+import { button, calm, h, icon, say, tell } from "./dom.js";
 import { gallery } from "./gallery.js";
 import { KINDS, list, prompt, result, source } from "./jobs.js";
 import { kept } from "./edit.js";
@@ -28,9 +28,11 @@ const studio = {
     return models;
   },
   room: (modality) => KINDS[modality].room,
-  made(job) {
-    const room = visit(KINDS[job.modality].room);
-    room.put(job);
+  /** A job that was asked for in a dialog. go: to its room; not where the dialog was left meanwhile. */
+  made(job, go) {
+    const { room } = KINDS[job.modality];
+    if (go) visit(room);
+    rooms[room]?.put(job); // one that is opened later lists it
   },
   reuse(job) {
     const room = visit(KINDS[job.modality].room);
@@ -52,8 +54,12 @@ const studio = {
   },
   async animate(job, number) {
     const room = visit("video");
-    const content = await result(job, number);
-    room.use({ prompt: prompt(job), input_reference: { id: source(job, number), content, label: prompt(job) } });
+    try {
+      const content = await result(job, number);
+      room.use({ prompt: prompt(job), input_reference: { id: source(job, number), content, label: prompt(job) } });
+    } catch (error) {
+      tell(error.message);
+    }
   },
 };
 
@@ -73,7 +79,7 @@ function workshop(modality) {
     composer(modality, able, {
       model,
       adapters,
-      made: studio.made,
+      made: (job) => put(job), // the room may have been left meanwhile, and is not gone back to
       other: (name, text) => use({ model: name, prompt: text }),
     });
   let model = able[0];
@@ -187,9 +193,10 @@ function open(name) {
     : { element: h("div", { class: "studio" }, absent("audio")) };
 }
 
-/** Go to a room. What is heard in another one ends. A room is opened once it is known which models there are. */
-function visit(name) {
-  if (location.hash !== `#${name}`) history.pushState(null, "", `#${name}`);
+/** Go to a room. What is heard in another one ends. A room is opened once it is known which models there are. back:
+ * whether the browser's way back leads to where one was. */
+function visit(name, { back = true } = {}) {
+  if (location.hash !== `#${name}`) history[back ? "pushState" : "replaceState"](null, "", `#${name}`);
   for (const one of ROOMS) {
     const [tab, panel] = [document.getElementById(`tab-${one}`), document.getElementById(`room-${one}`)];
     tab.setAttribute("aria-selected", one === name);
@@ -210,9 +217,10 @@ function visit(name) {
   return rooms[name];
 }
 
+/** The room that the address names. One that names none, such as that of the content, is of the room one is in. */
 function here() {
   const name = location.hash.slice(1);
-  return ROOMS.includes(name) ? name : "picture";
+  return ROOMS.includes(name) ? name : document.documentElement.dataset.room;
 }
 
 function tabs() {
@@ -228,7 +236,7 @@ function tabs() {
       all[to].focus();
     });
   });
-  addEventListener("popstate", () => visit(here()));
+  addEventListener("popstate", () => visit(here(), { back: false }));
 }
 
 // ---- the theme
@@ -251,20 +259,13 @@ function theme() {
   show(THEMES.includes(name) ? name : "auto");
 }
 
-/** What concerns the whole page. */
-function tell(message) {
-  const close = button("Close", "close", () => notice.remove(), { round: true });
-  const notice = h("p", { class: "notice" }, h("span", {}, message), close);
-  document.getElementById("notice").replaceChildren(notice);
-}
-
 theme();
 tabs();
 try {
   const [known, put] = await Promise.all(["/v1/models", "/v1/adapters"].map((path) => get(path)));
   adapters = put.data;
   models = known.data;
-  visit(here());
+  visit(here(), { back: false });
 } catch (error) {
   tell(error.message);
 }

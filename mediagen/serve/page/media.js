@@ -65,9 +65,11 @@ function failed(element, error) {
 /** A picture that is laid out again and again, as a tile is meant to be. */
 export function tiled(job, number) {
   const box = h("div", { class: "tiled made", role: "img", "aria-label": `${prompt(job)}, repeated` });
-  result(job, number).then((content) => {
-    box.style.backgroundImage = `url(${URL.createObjectURL(content)})`;
-  });
+  result(job, number)
+    .then((content) => {
+      box.style.backgroundImage = `url(${URL.createObjectURL(content)})`;
+    })
+    .catch((error) => failed(box, error));
   return box;
 }
 
@@ -79,12 +81,17 @@ export async function bitmap(job, number) {
 
 async function frame(content) {
   const video = h("video", { muted: true });
-  shown(video, content);
-  await new Promise((done, fail) => {
-    video.onloadeddata = done;
-    video.onerror = () => fail(new Error("this film cannot be shown here"));
-  });
+  await opened(video, content);
   return createImageBitmap(video);
+}
+
+/** A film's element, once a frame of it is there. */
+function opened(video, content) {
+  shown(video, content);
+  return new Promise((done, fail) => {
+    video.onloadeddata = done;
+    video.onerror = () => fail(new Error("This film cannot be shown by the browser."));
+  });
 }
 
 /** Frames of a film side by side, drawn one after the other. ready: the film's seconds. */
@@ -93,9 +100,7 @@ export function strip(job, number, count = 8) {
   const video = h("video", { muted: true, preload: "auto", playsinline: true });
   const once = (name) => new Promise((done) => video.addEventListener(name, done, { once: true }));
   const ready = result(job, number).then(async (content) => {
-    const loaded = once("loadeddata");
-    shown(video, content);
-    await loaded;
+    await opened(video, content);
     return video.duration;
   });
   ready

@@ -110,7 +110,7 @@ function grouped(name, which, parts, { read, write, missing }) {
     else which.wrong(message);
   };
   set(null);
-  return { name, element, value: read, set, wrong };
+  return { name, element, value: read, set, wrong, ready: missing?.ready };
 }
 
 /** What an earlier job asked for, as a list: LoRA are [name, weight], learned words {word: name}. */

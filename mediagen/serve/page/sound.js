@@ -98,6 +98,7 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
   };
 
   function play() {
+    if (!buffer) return; // it is on its way
     if (playing && playing !== pause) playing();
     playing = pause;
     const context = speaker();
@@ -134,7 +135,7 @@ export function player(load, { loop = false, rate, label = "clip" } = {}) {
     if (on) play();
     else show();
   }
-  const drag = (event) => event.buttons && seek((event.offsetX / canvas.clientWidth) * buffer.duration);
+  const drag = (event) => buffer && event.buttons && seek((event.offsetX / canvas.clientWidth) * buffer.duration);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     drag(event);

@@ -7,9 +7,9 @@ const CUSHION = 1.5; // seconds that are there before it begins, or goes on afte
 const KEPT = 600; // seconds that can be saved
 const LOOK = 500; // milliseconds after which it is looked how far it is ahead
 
-/** Open a stream and hear it. volume(): 0..1; told({ahead, gap, factor}): where it is; ended(error): it is over. */
-export async function listen(asked, { volume, told, ended }) {
-  const end = new AbortController();
+/** Open a stream and hear it. volume(): 0..1; told({ahead, gap, factor}): where it is; ended(error): it is over; end: the
+ * AbortController that ends it, also before it begins. */
+export async function listen(asked, { volume, told, ended, end }) {
   const response = await send("/v1/audio/stream", { ...asked, output_format: "pcm" }, end.signal);
   const id = response.headers.get("x-stream-id");
   const [rate, channels] = ["x-rate", "x-channels"].map((name) => Number(response.headers.get(name)));
