@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -65,15 +64,6 @@ def check_variant(name: str, variant: str, chosen: Iterable[Path], there: Iterab
     kinds = sorted({variant_of(file) for file in there} - {""})
     said = f"those it has are {', '.join(map(repr, kinds))}" if kinds else "all are plain: leave out variant"
     raise ValueError(f"the checkpoint {name} has no weights of the variant {variant!r}; {said}")
-
-
-def check_whole(part: str, files: Iterable[Path], needed: int) -> None:
-    """ValueError where the files of a part hold fewer numbers than it has parameters: what is not there would be left
-    to chance. Names differ between releases; how many numbers there are does not."""
-    entries = [entry for file in files if file.suffix == ".safetensors" for entry in header(file)[1].values()]
-    held = sum(math.prod(entry["shape"]) for entry in entries)
-    if entries and held < needed:
-        raise ValueError(f"the weights of its {part} are not whole: {held} numbers of {needed}; fetch its files again")
 
 
 def stored(folder: Path) -> int | None:

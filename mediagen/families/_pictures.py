@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import _whole as whole
 from ._files import fingerprint
 from ._quiet import quiet
 
@@ -128,6 +129,7 @@ def _encoder(folder: Path) -> Any:
 
     with quiet():
         made = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    whole.check("image encoder", made)
     return made.eval().requires_grad_(False)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from ._whole import check
+
 NEEDS = {"int8": "torchao", "nf4": "bitsandbytes", "int8-bnb": "bitsandbytes", "fp8": "diffusers", "gguf": "gguf"}
 METHODS = {"bitsandbytes": "bitsandbytes", "torchao": "torchao", "gguf": "gguf"}  # that published weights are kept by
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
@@ -102,7 +104,9 @@ def part(kind: Any, given: Any, config: Path, dtype: torch.dtype) -> Any:
         return given
     file, options = Path(given), {"torch_dtype": dtype, "local_files_only": True}
     if file.is_dir():
-        return kind.from_pretrained(file, use_safetensors=True, **options)
+        made = kind.from_pretrained(file, use_safetensors=True, **options)
+        check(config.name, made)
+        return made
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
     if file.suffix not in (".gguf", ".safetensors"):

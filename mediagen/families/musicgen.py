@@ -21,6 +21,7 @@ from ..errors import first_line
 from ..generators.autoregressive import Layout, Sampling, delays_of
 from . import _adapters as adapters
 from . import _hub as hub
+from . import _whole as whole
 from ._files import fingerprint
 from ._loading import PLAIN, Loading
 from ._outline import Part, part_of
@@ -63,6 +64,9 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
         with quiet():
             network = MusicgenForConditionalGeneration.from_pretrained(folder, **options).to(loading.place)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        for part, made in network.named_children():
+            whole.check(part, made)
+        whole.check_words("tokenizer", tokenizer)
     except Exception as error:  # transformers, tokenizers and safetensors each raise their own
         raise ValueError(f"cannot load the checkpoint {name}: {first_line(error)}") from error
     return model(network.requires_grad_(False).eval(), tokenizer, about)

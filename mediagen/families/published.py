@@ -19,19 +19,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from . import __name__ as ROOM
 from . import __path__ as PLACES
 from . import _hub as hub
 from . import _quantized as quantized
 from . import _single as single
-from ._files import PICKLES, check_variant, check_whole, fingerprint, header, left, variant_of
+from . import _whole as whole
+from ._files import PICKLES, check_variant, fingerprint, header, left, variant_of
 from ._fitted import fitted
 from ._largest import bounded
 from ._loading import OFFLOADS as OFFLOADS
 from ._loading import PLAIN, Loading
-from ._outline import Part, bare, size
+from ._outline import Part, bare
 from ._outline import outline as outlined
 from ._placing import place
 from ._quiet import quiet
@@ -96,7 +95,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
             read = getattr(family, "READ", {})
             pipe, parts = outlined(_class(kind), folder, index, needed, family.OPTIONS, read)
             for part in needed:
-                _check(part, getattr(pipe, part, None))
+                whole.check_words(part, getattr(pipe, part, None))
         made = bounded(family.model(pipe, About(name=name, hash="")))
         bare(pipe)
     except Exception as error:  # as in `_built`
@@ -121,18 +120,11 @@ def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None)
             how |= single.read(file, held, index, folder, loading.torch_dtype, bits)
         pipe = _class(kind).from_pretrained(folder, **options, **how)
         for part in (part for part in _needed(folder, index, family, name) if part not in (*held, *loading.parts)):
-            _check(part, getattr(pipe, part, None), _own(folder / part, loading, part))
+            whole.check(part, getattr(pipe, part, None))
+            whole.check_words(part, getattr(pipe, part, None))
         return pipe
 
     return _built(family, name, folder, files, read, loading)
-
-
-def _check(part: str, made: Any, files: Sequence[Path] = ()) -> None:
-    """ValueError for a part that its files have not wholly made: transformers leaves what lacks to chance."""
-    if isinstance(made, nn.Module) and not getattr(made, "is_quantized", False):
-        check_whole(part, files, size(made))
-    if hasattr(made, "get_vocab") and set(made.get_vocab()) <= set(made.all_special_tokens):
-        raise ValueError(f"its {part} has no vocabulary: files of it are missing")
 
 
 def _beside(file: Path, loading: Loading | None = None) -> Path:
@@ -305,6 +297,7 @@ def _fetched(name: str, weights: bool = True, loading: Loading = PLAIN, parts: S
 
 def needs_diffusers() -> None:
     """ValueError for who has not installed what published checkpoints are read with."""
-    missing = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
+    needed = ("diffusers", "transformers", "accelerate")  # without the last one, what is not read would not be known
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f"published checkpoints need {' and '.join(missing)}: pip install 'mediagen[published]'")
+        raise ValueError(f"published checkpoints need {', '.join(missing)}: pip install 'mediagen[published]'")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny import scheduler
 
 import mediagen
+from mediagen.families import _whole as whole
 
 pytest.importorskip("diffusers")
 
@@ -33,6 +34,17 @@ def kept(part: str, keep: Callable[[str], bool]) -> Callable[[Path], None]:
     return change
 
 
+def named(part: str, name: Callable[[str], str]) -> Callable[[Path], None]:
+    """The part's weights under other names."""
+
+    def change(folder: Path) -> None:
+        [file] = (folder / part).glob("*.safetensors")
+        state = {name(old): value.clone() for old, value in load_file(file).items()}
+        save_file(state, file, metadata={"format": "pt"})
+
+    return change
+
+
 def written(file: str, text: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / file).write_text(text)
 
@@ -46,12 +58,23 @@ def indexed(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps(index | {"unet": ["diffusers"]}))
 
 
-WHOLE = r"the weights of its {} are not whole: \d+ numbers of \d+; fetch its files again$"
+LACKS = (
+    r"the weights of its {} are not whole: they have no {}[\w.]+ nor \d+ others, or have other names; fetch its files"
+)
 BROKEN: dict[
     str, tuple[Callable[[Path], Any], str, bool]
 ] = {  # what is done to it, what is said, whether of a plan too
-    "text encoder": (kept("text_encoder", lambda n: "layers.0" not in n), WHOLE.format("text_encoder"), False),
-    "unet": (kept("unet", lambda n: "mid_block" not in n), WHOLE.format("unet"), False),
+    "text encoder": (
+        kept("text_encoder", lambda n: "layers.0" not in n),
+        LACKS.format("text_encoder", "encoder.layers.0."),
+        False,
+    ),
+    "unet": (kept("unet", lambda n: "mid_block" not in n), LACKS.format("unet", "mid_block."), False),
+    "other names": (
+        named("text_encoder", lambda name: name.replace("fc1", "up")),
+        LACKS.format("text_encoder", r"encoder\.layers\.0\.mlp\.fc1\."),
+        False,
+    ),
     "no json": (written("unet/config.json", "{oops"), r"unet/config.json is no readable configuration: ", True),
     "a list": (
         written("unet/config.json", "[1]"),
@@ -81,6 +104,22 @@ def test_more_than_is_needed_is_no_harm(sd: Path, tmp_path: Path) -> None:
     save_file(load_file(file) | {"ema_step": torch.zeros(3)}, file, metadata={"format": "pt"})
     one, other = (mediagen.load(each).generate("a cat", size=16, steps=1, seed=0) for each in (sd, folder))
     assert one.sha256 == other.sha256
+
+
+def test_names_of_other_releases_are_no_loss(sd: Path, tmp_path: Path) -> None:
+    """A prefix and a table that CLIP had once; of T5's one table of words either of its names."""
+    folder = Path(shutil.copytree(sd, tmp_path / "older"))
+    named("text_encoder", "text_model.{}".format)(folder)
+    [file] = (folder / "text_encoder").glob("*.safetensors")
+    save_file(load_file(file) | {"text_model.embeddings.position_ids": torch.arange(77)[None]}, file, {"format": "pt"})
+    one, other = (mediagen.load(each).generate("a cat", size=16, steps=1, seed=0) for each in (sd, folder))
+    assert one.sha256 == other.sha256
+    encoder = tiny.t5(tiny.t5_tokenizer(), 0)
+    for name in ("shared.weight", "encoder.embed_tokens.weight"):
+        encoder.save_pretrained(tmp_path / name)
+        named(name, lambda old, name=name: name if old == "shared.weight" else old)(tmp_path)
+        made = type(encoder).from_pretrained(tmp_path / name)
+        assert whole.lacking(made) == [] and torch.equal(made.encoder.embed_tokens.weight, encoder.shared.weight)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 32), (), (0, 32)])
