@@ -59,6 +59,8 @@ def check_grid(model: Model, grid: Sequence[int], window: Sequence[int] = ()) ->
 
 
 def failed(model: Model, grid: Sequence[int], error: Exception) -> ValueError:
-    """What another's network ran into, in one line: most often a size that it does not make."""
-    sizes = f"{'x'.join(map(str, model.spec.size(grid)))}, latents {'x'.join(map(str, grid))}"
-    return ValueError(f"the network of {model.name} fails at this size ({sizes}): {first_line(error)}")
+    """What a walk with another's network ran into, in one line: the first of the error's own, which may say why, and
+    how large what it made is, which may be why or not."""
+    size, latents = ("x".join(map(str, sides)) for sides in (model.spec.size(grid), grid))
+    cause = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
+    return ValueError(f"the walk of {model.name} failed: {cause} (making {size}, latents {latents})")

@@ -85,8 +85,12 @@ def test_what_a_network_runs_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fails(RuntimeError("shapes (3) and (4) differ\nat some place"))
     assert command(*plain, str(folder)) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
-    assert line.endswith(f"{folder} fails at this size (32x32, latents 16x16): shapes (3) and (4) differ")
+    said = "mediagen: the walk of {} failed: {} (making 32x32, latents 16x16)"
+    assert line == said.format(folder, "RuntimeError: shapes (3) and (4) differ")
     with pytest.raises(RuntimeError, match="shapes"):
         command("image", "a cat", "--steps", "1", "--size", "64")
+    fails(AssertionError())
+    assert command(*plain, str(folder)) == 2
+    assert capsys.readouterr().err.strip() == said.format(folder, "AssertionError")
     fails(torch.OutOfMemoryError("CUDA out of memory"))
     assert command(*plain, str(folder)) == 2 and "there is not enough memory" in capsys.readouterr().err
