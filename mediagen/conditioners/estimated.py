@@ -111,7 +111,8 @@ def _loaded(path: str, kind: str, reads: bool = True) -> tuple[Any, Any]:
         processor = transformers.AutoImageProcessor.from_pretrained(path, **where) if reads else None
         model = getattr(transformers, kind).from_pretrained(path, use_safetensors=True, **where)
     except Exception as error:  # transformers, safetensors and the hub each raise their own
-        raise ValueError(f"cannot load {path}, which a hint is made with: {str(error).splitlines()[0]}") from error
+        line, _, _ = str(error).partition("\n")
+        raise ValueError(f"cannot load {path}, which a hint is made with: {line}") from error
     return processor, model.eval().requires_grad_(False)
 
 

@@ -17,31 +17,10 @@ from torch import Tensor, nn
 
 from ..nn.conv import fold, unfold
 from ..request import Control
-from ._control_files import read
+from ._control_files import Kind, Residuals, read
 from ._quiet import quiet
 
-Residuals = dict[str, tuple[Tensor, ...]]
-Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, Control], Residuals]
-
 UNION = "control_add_embedding.linear_1.weight"  # a key of networks that were trained for several kinds of pictures
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Kind:
-    """A family's control networks. name: their class in diffusers; alike: settings that they have in common with the
-    denoiser; call: (network, x, t, cond, entry, what was asked for) -> residuals by name; code: (picture [1, 3, H, W]
-    in [-1, 1], settings) -> its entry of the condition [1, C, h, w]; plain: settings and the only values that are
-    supported; mark: a key of their files that others have not; modes: the setting that says how many kinds of pictures
-    a union network knows; unet: whether they are a U-Net's."""
-
-    name: str
-    alike: tuple[str, ...]
-    call: Call
-    code: Callable[[Tensor, Mapping[str, Any]], Tensor]
-    plain: Mapping[str, Any]
-    mark: str = ""
-    modes: str = ""
-    unet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

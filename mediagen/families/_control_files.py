@@ -1,22 +1,26 @@
 """Files of control networks: folders in diffusers' layout, and single .safetensors files with diffusers' or the
-original keys. What a file holds is read from its keys and shapes, never from its name."""
+original keys. What a file holds is read from its keys and shapes, and by the kinds that a family knows, never from its
+name."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..errors import first_line
-from ._adapting import place_of
+from ..request import Control
+from . import _whole as whole
 from ._files import fingerprint, refuse_pointer
+from ._hub import place_of
 from ._quiet import quiet
 
-if TYPE_CHECKING:
-    from ._control import Kind
+Residuals = dict[str, tuple[Tensor, ...]]
+Call = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Any], Tensor, Control], Residuals]
 
 HINT, ORIGINAL = "controlnet_cond_embedding.conv_in.weight", "input_hint_block.0.weight"
 PREFIX = "control_model."  # of the original networks, in files that hold more
@@ -31,6 +35,24 @@ LABELS = {  # original -> diffusers, of what is told beside time
     for old, new in ((0, 1), (2, 2))
     for part in ("weight", "bias")
 }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kind:
+    """A family's control networks. name: their class in diffusers; alike: settings that they have in common with the
+    denoiser; call: (network, x, t, cond, entry, what was asked for) -> residuals by name; code: (picture [1, 3, H, W]
+    in [-1, 1], settings) -> its entry of the condition [1, C, h, w]; plain: settings and the only values that are
+    supported; mark: a key of their files that others have not; modes: the setting that says how many kinds of pictures
+    a union network knows; unet: whether they are a U-Net's."""
+
+    name: str
+    alike: tuple[str, ...]
+    call: Call
+    code: Callable[[Tensor, Mapping[str, Any]], Tensor]
+    plain: Mapping[str, Any]
+    mark: str = ""
+    modes: str = ""
+    unet: bool = False
 
 
 def read(path: str, kinds: Sequence[Kind], denoiser: Mapping[str, Any]) -> tuple[nn.Module, Kind, str]:
@@ -70,11 +92,13 @@ def _of_folder(folder: Path, path: str, kind: Kind, denoiser: Mapping[str, Any])
     try:
         with quiet():
             check(made.load_config(folder, local_files_only=True), kind, denoiser, path)
-            return made.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            network = made.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except ValueError:
         raise
     except Exception as error:  # diffusers and safetensors each raise their own
         raise ValueError(f"cannot load the control network {path}: {first_line(error)}") from error
+    whole.check(f"control network {path}", network)
+    return network
 
 
 def check(config: Mapping[str, Any], kind: Kind, denoiser: Mapping[str, Any], path: str) -> None:

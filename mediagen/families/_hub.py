@@ -55,6 +55,29 @@ def pinned(name: str, index: str, weights: bool, variant: str | None = None) -> 
     return folder if folder and parts and _whole(folder, parts, weights, variant or "") else None
 
 
+def place_of(path: str | Path, what: str, patterns: tuple[str, ...] = ("*.json", "*.safetensors")) -> Path:
+    """A file, a folder, or the folder in the cache of a repository (owner/name, or owner/name@revision); ValueError,
+    saying what it should be, if there is none."""
+    place = Path(path)
+    if place.exists():
+        return place
+    if not isinstance(path, str) or not REPOSITORY.fullmatch(path):
+        raise ValueError(f"{what} must be a file, a folder or a repository, and there is no {path}")
+    return _fetched(path, what, patterns)
+
+
+def _fetched(path: str, what: str, patterns: tuple[str, ...]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repository, options = where(path)
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(patterns), **options))
+    except Exception as error:
+        raise ValueError(
+            f"{what}: there is no {path}, and no such repository can be fetched: {reason(error)}"
+        ) from error
+
+
 def commit(name: str) -> Path | None:
     """The folder in the cache of owner/name@commit, whatever of it is there."""
     from huggingface_hub import constants

@@ -18,8 +18,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..nn import lora
-from ._adapting import place_of
 from ._files import fingerprint
+from ._hub import place_of
 
 Renamed = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 

@@ -16,9 +16,9 @@ from ..backbones.control import FILE, Control
 from ..backbones.dit import DiT, DiTConfig
 from ..request import Control as Asked
 from ..training import weights
-from ._adapting import place_of
 from ._control import summed
 from ._files import fingerprint, refuse_pointer
+from ._hub import place_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

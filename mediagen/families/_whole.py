@@ -14,7 +14,7 @@ def check(part: str, made: Any) -> None:
     if isinstance(made, nn.Module) and not getattr(made, "is_quantized", False) and (names := lacking(made)):
         more = f" nor {len(names) - 1} others" if len(names) > 1 else ""
         said = f"they have no {names[0]}{more}, or have other names"
-        raise ValueError(f"the weights of its {part} are not whole: {said}; fetch its files again")
+        raise ValueError(f"the weights of the {part} are not whole: {said}; fetch its files again")
 
 
 def check_words(part: str, made: Any) -> None:

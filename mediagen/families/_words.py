@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from ._files import fingerprint
+from ._hub import place_of
 
 NAMES = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}  # what files of two call the vectors of each
 PLAIN = "emb_params"
+CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,6 @@ class Learned:
 def learn(pipe: Any, path: str | Path) -> Learned:
     """A file of vectors -> the tokens that they became. ValueError for a file that holds none, or those of another
     model."""
-    from ._adapting import place_of, readers
-
     file = file_of(place_of(path, "a learned word"))
     hash, parts = fingerprint([file]), readers(pipe)
     tensors, both = _load(file), list(parts.values())
@@ -47,6 +47,15 @@ def learn(pipe: Any, path: str | Path) -> Learned:
     named = next(iter(tensors)) if len(tensors) == 1 else PLAIN
     word = file.stem if named in (PLAIN, *NAMES.values()) else named
     return Learned(path=str(path), hash=hash, word=word, tokens=" ".join(tokens))
+
+
+def readers(pipe: Any) -> dict[str, tuple[Any, Any]]:
+    """Part -> (tokenizer, text encoder) of each of its CLIPs; none for a checkpoint that has others too."""
+    parts = {name: part for name, part in sorted(pipe.components.items()) if name.startswith("text_encoder")}
+    tokenizers = {name: getattr(pipe, name.replace("text_encoder", "tokenizer"), None) for name in parts}
+    found = {name: (tokenizers[name], part) for name, part in parts.items() if part is not None}
+    plain = all(one is not None and type(two).__name__ in CLIP for one, two in found.values())
+    return found if plain else {}
 
 
 def file_of(place: Path) -> Path:

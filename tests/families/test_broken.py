@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_musicgen
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import scheduler
@@ -59,7 +60,7 @@ def indexed(folder: Path) -> None:
 
 
 LACKS = (
-    r"the weights of its {} are not whole: they have no {}[\w.]+ nor \d+ others, or have other names; fetch its files"
+    r"the weights of the {} are not whole: they have no {}[\w.]+ nor \d+ others, or have other names; fetch its files"
 )
 BROKEN: dict[
     str, tuple[Callable[[Path], Any], str, bool]
@@ -104,6 +105,12 @@ def test_more_than_is_needed_is_no_harm(sd: Path, tmp_path: Path) -> None:
     save_file(load_file(file) | {"ema_step": torch.zeros(3)}, file, metadata={"format": "pt"})
     one, other = (mediagen.load(each).generate("a cat", size=16, steps=1, seed=0) for each in (sd, folder))
     assert one.sha256 == other.sha256
+
+
+def test_musicgen_under_other_names(tmp_path: Path) -> None:
+    named("", lambda name: name.replace("encoder_attn", "cross"))(tiny_musicgen.musicgen(tmp_path))
+    with pytest.raises(ValueError, match=LACKS.format("decoder", r"model\.decoder\.layers\.0\.encoder_attn\.")):
+        mediagen.load(tmp_path)
 
 
 def test_names_of_other_releases_are_no_loss(sd: Path, tmp_path: Path) -> None:

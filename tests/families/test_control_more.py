@@ -1,6 +1,7 @@
 """Control networks of single files, union networks, and networks that guess, equal diffusers' own pipelines."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,5 +195,13 @@ def test_files_that_are_none_are_said(controlled: Any, tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(other.read_bytes()[:4000])
     with pytest.raises(ValueError, match=r"cannot load the control network .*cut.safetensors"):
         pipe.job(PROMPT, control=(tmp_path / "cut.safetensors", picture(1)))
+    lost = Path(shutil.copytree(controlled("sd")[1][0], tmp_path / "lost"))
+    [weights] = lost.glob("*.safetensors")
+    state = {name: value.clone() for name, value in load_file(weights).items() if not name.startswith("mid_block")}
+    save_file(state, weights, metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"the weights of the control network .*lost are not whole: they have no mid_b"
+    ):
+        pipe.job(PROMPT, control=(lost, picture(1)))
     with pytest.raises(ValueError, match="read from folders in diffusers' layout"):
         controlled("flux")[0].job(PROMPT, control=(other, picture(1)))

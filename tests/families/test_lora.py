@@ -294,7 +294,7 @@ def test_what_cannot_be_used_is_said(models: Any, tmp_path: Path) -> None:
     for lora, said in [
         (
             tmp_path / "none.safetensors",
-            r"a LoRA is a file, a folder or a repository, and there is no .*none.safetensors",
+            r"a LoRA must be a file, a folder or a repository, and there is no .*none.safetensors",
         ),
         (tmp_path, r"a LoRA is a .safetensors file, or a folder with one of them, and .* is not"),
         ("nobody/nothing", "a LoRA: there is no nobody/nothing, and no such repository can be fetched"),
