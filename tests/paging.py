@@ -55,6 +55,11 @@ def visit(page: Any, room: str) -> Any:
 
 def make(page: Any, room: str, prompt: str, **fields: Any) -> Any:
     """Fill in the form of a room and make it: the card of what was made."""
+    return finished(page, filled(page, room, prompt, **fields).click)
+
+
+def filled(page: Any, room: str, prompt: str, **fields: Any) -> Any:
+    """The button that makes what the form of a room asks for."""
     place = visit(page, room)
     place.locator(".prompt textarea").fill(prompt)
     for name, value in fields.items():
@@ -62,13 +67,22 @@ def make(page: Any, room: str, prompt: str, **fields: Any) -> Any:
         if not field.is_visible():
             place.locator("details.more summary").first.click()
         field.fill(str(value))
-    return finished(page, place.locator("button[type=submit]").click)
+    return place.locator("button[type=submit]")
 
 
 def finished(page: Any, click: Any, status: str = "done") -> Any:
     """The card of the job that a click asks for, at its end."""
-    card = page.locator(f"[data-job='{asked(page, click)['id']}']")
-    sync_api.expect(card).to_have_attribute("data-status", re.compile("done|failed|cancelled"), timeout=MOST)
+    return ended(begun(page, click), status)
+
+
+def begun(page: Any, click: Any) -> Any:
+    """The card of the job that a click asks for."""
+    return page.locator(f"[data-job='{asked(page, click)['id']}']")
+
+
+def ended(card: Any, status: str = "done") -> Any:
+    """A card once its job is over."""
+    sync_api.expect(card).to_have_attribute("data-status", re.compile("done|failed|cancelled"))
     assert card.get_attribute("data-status") == status, card.inner_text()
     return card
 

@@ -5,14 +5,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from mediagen.serve.studio import News, Studio
 
+MOST = 300.0  # seconds that anything may take on a busy machine
 MANY = 600  # steps of a job that is to be seen running
 BROKEN = 13  # the seed of a job that breaks
+HELD = "held"  # a file beside the media
 
 
 class FullDisk(Studio):
@@ -66,6 +69,30 @@ class Slow(Breaking):
             yield news
 
 
+class Holding(Breaking):
+    """Where jobs get no further than their third step while they are held (`holding`): what is to be seen running, is,
+    however slow the machine is. Each news of that step comes again and again; a job may be cancelled in it."""
+
+    def make(self, records: Any) -> Iterator[News]:
+        held = self._media.folder.parent / HELD
+        for news in super().make(records):
+            yield news
+            while (news.stage, news.step) == ("step", 3) and held.exists():
+                time.sleep(0.02)
+                yield news
+
+
+@contextmanager
+def holding(data: Path) -> Iterator[Callable[[], None]]:
+    """Jobs of the server of this folder are held until what is given here is called, or at the end."""
+    file = data / HELD
+    file.touch()
+    try:
+        yield partial(file.unlink, missing_ok=True)
+    finally:
+        file.unlink(missing_ok=True)
+
+
 class Counted(Slow):
     """Where each step leaves a mark in a file beside the media."""
 
@@ -85,22 +112,17 @@ def settings(data: Path, models: dict[str, Path], **changed: Any) -> Any:
     return Settings(data=data, models=models, limits=limits, **changed)
 
 
-def until(service: Any, name: str, states: tuple[str, ...] = ("done", "failed", "cancelled"), most: float = 60) -> Any:
+def until(service: Any, name: str, states: tuple[str, ...] = ("done", "failed", "cancelled")) -> Any:
     """A job once it is in one of these states."""
-    end = time.monotonic() + most
-    while time.monotonic() < end:
-        record = service.store.get(name)
-        if record.state in states:
-            return record
-        time.sleep(0.01)
-    raise AssertionError(f"{name} is {record.state} after {most} s")
+    eventually(lambda: service.store.get(name).state in states, name)
+    return service.store.get(name)
 
 
-def eventually(there: Callable[[], Any], most: float = 60) -> Any:
+def eventually(there: Callable[[], Any], what: str = "it") -> Any:
     """What `there` gives once it is true, however slow the machine is."""
-    end = time.monotonic() + most
+    end = time.monotonic() + MOST
     while not (found := there()):
-        assert time.monotonic() < end, f"not within {most} s"
+        assert time.monotonic() < end, f"{what} is not there after {MOST} s"
         time.sleep(0.01)
     return found
 
@@ -170,13 +192,13 @@ def with_control(model: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def served(settings: Any) -> Iterator[tuple[str, Any]]:
+def served(settings: Any, studio: type[Studio] = Studio) -> Iterator[tuple[str, Any]]:
     """(http://127.0.0.1:port, app) of a real server in a thread of its own."""
     import uvicorn
 
     from mediagen.serve.app import create
 
-    app = create(settings)
+    app = create(settings, studio)
     config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_max_size=65_536)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)

@@ -24,6 +24,7 @@ from .process import Broken, Gone
 from .records import Record
 from .runner import Runner
 from .service import Service, Settings
+from .studio import Studio
 
 LOG = logging.getLogger("mediagen.serve")
 STATES = ("queued", "running", "done", "failed", "cancelled")
@@ -32,9 +33,10 @@ CODES = {404: "not_found", 405: "method_not_allowed"}
 router = APIRouter(tags=["server"])
 
 
-def create(settings: Settings) -> FastAPI:
-    """An application to be run by an ASGI server. ValueError for a folder, database or model that cannot be opened."""
-    service, metrics = Service(settings), Metrics()
+def create(settings: Settings, studio: type[Studio] = Studio) -> FastAPI:
+    """An application to be run by an ASGI server. ValueError for a folder, database or model that cannot be opened.
+    studio: what works in the processes of the models."""
+    service, metrics = Service(settings, studio), Metrics()
     about = {"title": "mediagen", "version": __version__, "summary": "Images, music and video from one API."}
     app = FastAPI(**about, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.metrics, app.state.streams = service, metrics, live.Streams(service, metrics)

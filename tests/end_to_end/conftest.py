@@ -12,21 +12,28 @@ def browser() -> Iterator[Any]:
     import paging
 
     with paging.sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=paging.BROWSER, args=paging.OPTIONS)
+        options = {"executable_path": paging.BROWSER, "args": paging.OPTIONS, "timeout": paging.MOST}
+        browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module")
+def page_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that server, whose jobs can be held (`serving.holding`)."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
 def page_server(
-    tiny_model: Path, tiny_audio: Path, tiny_video: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Path, tiny_audio: Path, tiny_video: Path, page_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Its address."""
-    from serving import served, settings, with_preview
+    from serving import Holding, served, settings, with_preview
 
     model = with_preview(tiny_model, tmp_path_factory.mktemp("preview") / "tiny")
     models = {"tiny": model, "tiny-audio": tiny_audio, "tiny-video": tiny_video}
-    with served(settings(tmp_path_factory.mktemp("data"), models, hosts=["127.0.0.1"])) as (base, _):
+    with served(settings(page_data, models, hosts=["127.0.0.1"]), Holding) as (base, _):
         yield base
 
 

@@ -1,21 +1,30 @@
 """What is made, seen, heard and changed on the page, in a real browser."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from paging import MARKS, MOST, asked, finished, loaded, make, pixels, sync_api, visit
+from paging import MARKS, asked, begun, ended, filled, finished, loaded, make, pixels, sync_api, visit
 from PIL import Image as Pil
+from serving import holding
 
 pytestmark = MARKS
+expect = sync_api.expect
+PAUSED = """player => {
+  if (Number(player.dataset.at) <= 0.3) return false;
+  player.querySelector("button").click();
+  return true;
+}"""
 
 
-def test_a_click_makes_a_picture_and_its_settings_come_back(page: Any) -> None:
-    previews: list[str] = []
-    page.on("response", lambda answer: "/preview" in answer.url and answer.ok and previews.append(answer.url))
-    card = make(page, "picture", "a red ball", seed=7, steps=40)
-    first = pixels(card.locator("img.made"))
-    assert first.shape == (64, 64, 4) and previews
+def test_a_click_makes_a_picture_and_its_settings_come_back(page: Any, page_data: Path) -> None:
+    with holding(page_data) as go:
+        card = begun(page, filled(page, "picture", "a red ball", seed=7, steps=40).click)
+        expect(card.locator("img.preview.seen")).to_be_visible()
+        go()
+    first = pixels(ended(card).locator("img.made"))
+    assert first.shape == (64, 64, 4)
     assert "seed 7" in card.inner_text() and "40 steps" in card.inner_text() and "64×64" in card.inner_text()
     place = visit(page, "picture")
     place.locator(".prompt textarea").fill("something else")
@@ -39,7 +48,7 @@ def test_a_picture_is_painted_varied_widened_and_tiled(page: Any) -> None:
     card.get_by_role("button", name="Inpaint").click()
     dialog = page.locator("dialog")
     dialog.get_by_role("button", name="Make").click()
-    sync_api.expect(dialog.locator(".wrong[role=alert]")).to_contain_text("Paint over")
+    expect(dialog.locator(".wrong[role=alert]")).to_contain_text("Paint over")
     canvas = dialog.locator("canvas.paint")
     canvas.focus()
     for key in ("ArrowRight", "Shift+ArrowDown", "Space"):
@@ -64,7 +73,8 @@ def test_a_picture_is_painted_varied_widened_and_tiled(page: Any) -> None:
         if name == "Extend":
             assert np.array_equal(pixels(made.locator("img.made"))[:, :64], before)
     made.get_by_role("button", name="Repeat").click()
-    assert "blob:" in made.locator(".tiled").evaluate("tile => tile.style.backgroundImage")
+    tile = made.locator(".tiled").element_handle()
+    page.wait_for_function("tile => tile.style.backgroundImage.includes('blob:')", arg=tile)
 
 
 def test_several_pictures_and_the_one_that_is_chosen(page: Any) -> None:
@@ -81,12 +91,13 @@ def test_several_pictures_and_the_one_that_is_chosen(page: Any) -> None:
 
 def test_a_clip_is_played_looped_and_a_part_of_it_made_anew(page: Any) -> None:
     card = make(page, "music", "slow jazz", seconds=8)
+    player = card.locator(".player")
     card.get_by_role("button", name="Play the clip").click()
-    page.wait_for_function("() => Number(document.querySelector('.player').dataset.at) > 0.3")
-    card.get_by_role("button", name="Pause the clip").click()
-    at = float(card.locator(".player").get_attribute("data-at"))
+    page.wait_for_function(PAUSED, arg=player.element_handle())  # there and then: it is not heard to its end
+    expect(card.get_by_role("button", name="Play the clip")).to_be_enabled()
+    at = float(player.get_attribute("data-at"))
     card.locator("canvas.wave").press("ArrowRight")
-    assert float(card.locator(".player").get_attribute("data-at")) == pytest.approx(at + 1, abs=0.02)
+    assert float(player.get_attribute("data-at")) == pytest.approx(at + 1, abs=0.02)
 
     card.get_by_role("button", name="Inpaint").click()
     dialog = page.locator("dialog")
@@ -98,21 +109,22 @@ def test_a_clip_is_played_looped_and_a_part_of_it_made_anew(page: Any) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 5, steps=5)
     page.mouse.up()
-    sync_api.expect(dialog.locator(".told")).to_contain_text("0.8 s to 4.0 s")
+    expect(dialog.locator(".told")).to_contain_text("0.8 s to 4.0 s")
     answer = asked(page, dialog.get_by_role("button", name="Make").click)
     assert answer["path"].endswith("/v1/audio/edits")
     assert (answer["body"]["start"], answer["body"]["end"]) == pytest.approx((0.8, 4.0), abs=0.1)
     edited = page.locator(f"[data-job='{answer['id']}']")
-    sync_api.expect(edited).to_have_attribute("data-status", "done", timeout=MOST)
-    assert "edited" in edited.inner_text()
+    assert "edited" in ended(edited).inner_text()
 
     place = visit(page, "music")
     place.get_by_label("Seamless loop").check()
     loop = make(page, "music", "house", bars=1, bpm=200)
     assert "loop" in loop.inner_text() and "1.2 s" in loop.inner_text()
     loop.get_by_role("button", name="Play the loop").click()
-    page.wait_for_timeout(1500)
-    assert loop.get_by_role("button", name="Pause the loop").is_visible()  # it goes on
+    player = loop.locator(".player").element_handle()
+    page.wait_for_function("player => Number(player.dataset.at) > 0.8", arg=player)
+    page.wait_for_function("player => Number(player.dataset.at) < 0.8", arg=player)  # of 1.2 s: it goes on
+    assert loop.get_by_role("button", name="Pause the loop").is_visible()
 
 
 def test_a_film_is_shown_and_begins_with_a_picture(page: Any) -> None:
@@ -124,13 +136,13 @@ def test_a_film_is_shown_and_begins_with_a_picture(page: Any) -> None:
     page.locator("dialog .span").wait_for()
     answer = asked(page, page.locator("dialog").get_by_role("button", name="Make").click)
     assert answer["path"].endswith("/v1/videos/edits") and 0 < answer["body"]["start"] < answer["body"]["end"]
-    sync_api.expect(page.locator(f"[data-job='{answer['id']}'] .facts")).to_contain_text("edited", timeout=MOST)
+    expect(page.locator(f"[data-job='{answer['id']}'] .facts")).to_contain_text("edited")
 
     picture = make(page, "picture", "a green ball")
     loaded(picture.locator("img.made"))
     picture.get_by_role("button", name="Animate").click()
     place = page.locator("#room-video")
-    sync_api.expect(place.locator(".input_reference .filled")).to_be_visible()
+    expect(place.locator(".input_reference .filled")).to_be_visible()
     answer = asked(page, place.locator("button[type=submit]").click)
     assert answer["body"]["input_reference"] == picture.get_attribute("data-job")
     film = page.locator(f"[data-job='{answer['id']}'] video")

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 import httpx
-from serving import served, settings
+from serving import MOST, served, settings
 
 from mediagen.serve.page import FOLDER, parts
 
@@ -22,7 +22,7 @@ OUTSIDE = re.compile(r"""(?:https?:)?//(?!www\.w3\.org/2000/svg)[a-z0-9]""")  # 
 def http(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with (
         served(settings(tmp_path_factory.mktemp("data"), {"tiny": tiny_model}, key="sesame")) as (base, _),
-        httpx.Client(base_url=base, timeout=60) as http,
+        httpx.Client(base_url=base, timeout=MOST) as http,
     ):
         yield http
 

@@ -10,23 +10,25 @@ from PIL import Image as Pil
 from serving import served, settings, with_lora
 
 pytestmark = MARKS
+expect = sync_api.expect
 
 
 def test_what_is_refused_is_said_at_its_field(page: Any) -> None:
     place = visit(page, "picture")
     place.locator("button[type=submit]").click()
-    assert "Say what to make" in place.locator("[data-field=prompt] .wrong").inner_text()
+    expect(place.locator("[data-field=prompt] .wrong")).to_contain_text("Say what to make")
     place.get_by_role("button", name="Surprise me").click()
     place.locator("details.more summary").click()
     place.locator("[data-field=steps] input").fill("100000")
     place.locator("button[type=submit]").click()
     wrong = place.locator("[data-field=steps] .wrong")
-    sync_api.expect(wrong).to_contain_text("1000")
+    expect(wrong).to_contain_text("1000")
     field = place.locator("[data-field=steps] input")
     assert field.get_attribute("aria-invalid") == "true" and field.evaluate("one => one === document.activeElement")
     assert field.get_attribute("aria-describedby") == wrong.get_attribute("id")
     field.fill("2")
-    assert not wrong.is_visible() and page.locator("#room-picture .card[data-status=running]").count() == 0
+    expect(wrong).to_be_hidden()
+    assert page.locator("#room-picture .card[data-status=running]").count() == 0
 
 
 def test_a_second_network_has_a_guidance_of_its_own(browser: Any, tiny_video: Path, tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_second_network_has_a_guidance_of_its_own(browser: Any, tiny_video: Pa
             place.locator("details.more summary").first.click()
         field.fill("2.5")
         place.locator("button[type=submit]").click()
-        sync_api.expect(place.locator("[data-field=guidance_scale_2] .wrong")).to_contain_text("too much")
+        expect(place.locator("[data-field=guidance_scale_2] .wrong")).to_contain_text("too much")
     assert bodies[0]["guidance_scale_2"] == 2.5 and bodies[0]["model"] == "two"
 
 
@@ -83,18 +85,16 @@ def test_what_is_put_on_a_model_has_fields(browser: Any, tiny_model: Path, tmp_p
         picture = place.locator("[data-field=control-image]")
         place.locator("[data-field=refiner-name] select").select_option("none")
         place.locator("button[type=submit]").click()
-        sync_api.expect(picture.locator(".wrong")).to_have_text("Choose a picture first.")
+        expect(picture.locator(".wrong")).to_have_text("Choose a picture first.")
         picture.locator("input").set_input_files(str(tmp_path / "room.png"))
-        sync_api.expect(picture.locator(".drop.filled")).to_be_visible()
+        expect(picture.locator(".drop.filled")).to_be_visible()
         with page.expect_request(lambda one: one.url.endswith("/generations")) as sent:
             place.locator("button[type=submit]").click()
         body = sent.value.post_data_json
         assert body["control"].pop("image").startswith("file-")
         assert body["control"] == {"name": "edges", "hint": "canny"} and body["words"] == {"sks": "sks"}
         assert body["lora"] == {"name": "style", "weight": 0.5} and not {"refiner", "share"} & set(body)
-        sync_api.expect(place.locator(".wrong:visible").first).to_contain_text(
-            "a control network of this model is a folder"
-        )
+        expect(place.locator(".wrong:visible").first).to_contain_text("a control network of this model is a folder")
         for kind in ("control", "words"):
             place.locator(f"[data-field={kind}-name] select").select_option("none")
         card = finished(page, place.locator("button[type=submit]").click)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paging import MARKS, asked, finished, held, loaded, make, refusal, sync_api, visit
+from paging import MARKS, asked, begun, filled, finished, held, loaded, make, refusal, sync_api, visit
 from PIL import Image as Pil
-from serving import MANY
+from serving import MANY, holding
 
 pytestmark = MARKS
 expect = sync_api.expect
@@ -205,30 +205,27 @@ def test_a_wave_that_is_on_its_way_is_not_played(page: Any) -> None:
     expect(card.get_by_role("button", name="Pause the clip")).to_be_visible()
 
 
-def test_a_job_is_followed_past_a_line_that_breaks(page: Any) -> None:
+def test_a_job_is_followed_past_a_line_that_breaks(page: Any, page_data: Path) -> None:
     """The stream of its events is cut off, then the server does not answer, then it is there again."""
     events, cancels = held(page, "**/v1/jobs/*/events"), held(page, "**/v1/jobs/*/cancel")
-    place = visit(page, "picture")
-    place.locator(".prompt textarea").fill("a slow ball")
-    place.locator("summary", has_text="More settings").click()
-    place.locator("[data-field=steps] input").fill(str(MANY))
-    card = page.locator(f"[data-job='{asked(page, place.locator('button[type=submit]').click)['id']}']")
-    progress = '{"status": "running", "stage": "step", "step": 3, "total": 6, "seconds_left": null, "percent": 50}'
-    events.go(0, content_type="text/event-stream", body=f"event: progress\ndata: {progress}\n\n")
-    expect(card.locator(".state")).to_have_text("Step 3 of 6")
-    events.go(1, **refusal("it is started again", 503))
-    events.wait(2)
-    expect(card.locator(".state")).to_have_text("it is started again")
-    assert card.get_by_role("progressbar").get_attribute("aria-valuenow") == "50"
-    events.go(2)
-    expect(card.locator(".state")).to_contain_text(f"of {MANY}")
-    stop = card.get_by_role("button", name="Cancel")
-    stop.click()
-    cancels.go(0, **refusal("not now", 503))
-    expect(stop).to_be_enabled()
-    stop.click()
-    cancels.go(1)
-    expect(card).to_have_attribute("data-status", "cancelled")
+    with holding(page_data):
+        card = begun(page, filled(page, "picture", "a slow ball", steps=MANY).click)
+        progress = '{"status": "running", "stage": "step", "step": 3, "total": 6, "seconds_left": null, "percent": 50}'
+        events.go(0, content_type="text/event-stream", body=f"event: progress\ndata: {progress}\n\n")
+        expect(card.locator(".state")).to_have_text("Step 3 of 6")
+        events.go(1, **refusal("it is started again", 503))
+        events.wait(2)
+        expect(card.locator(".state")).to_have_text("it is started again")
+        assert card.get_by_role("progressbar").get_attribute("aria-valuenow") == "50"
+        events.go(2)
+        expect(card.locator(".state")).to_contain_text(f"Step 3 of {MANY}")
+        stop = card.get_by_role("button", name="Cancel")
+        stop.click()
+        cancels.go(0, **refusal("not now", 503))
+        expect(stop).to_be_enabled()
+        stop.click()
+        cancels.go(1)
+        expect(card).to_have_attribute("data-status", "cancelled")
 
 
 def test_a_job_that_is_gone_leaves_an_empty_room(page: Any) -> None:

@@ -23,7 +23,7 @@ import tiny
 import tiny_clips
 import tiny_image
 from PIL import Image as Pil
-from serving import served, settings, until
+from serving import MOST, served, settings, until
 from test_serve_adapted import SIDE, WALK, laid
 
 import mediagen
@@ -60,7 +60,7 @@ def test_pictures_are_led(tmp_path: Path) -> None:
     depth = test_hints.depth_model(folders["hint"] / "dpt")
     content, url = shown(tmp_path)
     with served(settings(tmp_path / "data", {"sd": sd}, adapters=folders)) as (place, app):
-        http, media = httpx.Client(base_url=f"{place}/v1", timeout=120), app.state.service.media
+        http, media = httpx.Client(base_url=f"{place}/v1", timeout=MOST), app.state.service.media
         listed = [(one["object"], one["id"]) for one in http.get("/adapters").json()["data"]]
         assert ("control", "edges") in listed and ("hint", "canny") in listed and ("words", "sks") in listed
         assert [one["id"] for one in http.get("/loras").json()["data"]] == ["style"]
@@ -125,7 +125,7 @@ def test_a_refiner(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     folders = laid(tmp_path / "adapters", base, "sdxl")
     asked = TEXT | {"model": "base", "steps": 5, "wait": True}
     with served(settings(tmp_path / "data", models, adapters=folders)) as (place, app):
-        http = httpx.Client(base_url=f"{place}/v1", timeout=120)
+        http = httpx.Client(base_url=f"{place}/v1", timeout=MOST)
 
         def made(**body: Any) -> str:
             return sent(http.post("/images/generations", json=asked | body))
@@ -173,7 +173,7 @@ def test_a_clip_is_led_by_a_picture_and_by_a_clip(tmp_path: Path) -> None:
     video.Video(noise, plain.rate).save(tmp_path / "shown.mkv")
     body = {name: str(value) for name, value in TEXT.items()}
     with served(settings(tmp_path / "data", models, adapters=folders)) as (place, app):
-        http, service = httpx.Client(base_url=f"{place}/v1", timeout=120), app.state.service
+        http, service = httpx.Client(base_url=f"{place}/v1", timeout=MOST), app.state.service
         for file in ("shown.png", "shown.mkv", None):
             form = {"control[name]": "edges", "control[weight]": "0.8"} if file else {}
             files = {"control[image]": (file, (tmp_path / file).read_bytes())} if file else None

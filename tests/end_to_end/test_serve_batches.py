@@ -16,7 +16,7 @@ pytest.importorskip("openai")
 
 import openai
 from PIL import Image as Pil
-from serving import served, settings
+from serving import MOST, served, settings
 
 import mediagen
 
@@ -51,7 +51,7 @@ def asked(client: Any, bodies: list[dict], endpoint: str = "/v1/images/generatio
 
 
 def ended(client: Any, batch: Any) -> Any:
-    end = time.monotonic() + 120
+    end = time.monotonic() + MOST
     while batch.status not in ("completed", "failed", "expired", "cancelled"):
         assert time.monotonic() < end, batch
         time.sleep(0.05)

@@ -18,7 +18,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 import httpx
-from serving import MANY, Breaking, Slow, asked, eventually, served, settings, until
+from serving import MANY, MOST, Breaking, Holding, Slow, asked, eventually, holding, served, settings, until
 
 import mediagen
 from mediagen.modalities import image
@@ -36,20 +36,20 @@ CHILD = """
 import asyncio, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from serving import Slow, asked, settings
+from serving import Holding, asked, settings
 from mediagen.serve.service import Service
 
-service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}, devices=("cpu", "cpu")), Slow)
+service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}, devices=("cpu", "cpu")), Holding)
 service.start()
 for seed in (1, 2):
-    print(asyncio.run(service.submit(asked(steps=200 + seed, seed=seed))).id, flush=True)
-time.sleep(120)
+    print(asyncio.run(service.submit(asked(steps=20 + seed, seed=seed))).id, flush=True)
+time.sleep({most})
 """
 
 
 @pytest.fixture
 def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
-    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, devices=TWO), Slow)
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}, devices=TWO), Holding)
     service.start()
     yield service
     service.stop()
@@ -61,10 +61,7 @@ def submit(service: Service, **options: Any) -> Record:
 
 def both_running(service: Service, *jobs: Record) -> None:
     """Wait until each of two jobs is at its second step at least, in a process of its own."""
-    end = time.monotonic() + 60
-    while min(service.board.last(service.store.get(job.id)).step for job in jobs) < 2:
-        assert time.monotonic() < end, [service.store.get(job.id).state for job in jobs]
-        time.sleep(0.01)
+    eventually(lambda: min(service.board.last(service.store.get(job.id)).step for job in jobs) >= 2)
     assert [worker.working for worker in service.workers] == [1, 1]
 
 
@@ -76,24 +73,26 @@ def is_right(service: Service, record: Record, tiny_model: Path) -> bool:
 
 
 def test_two_jobs_are_made_at_once_and_cancelled_one_by_one(service: Service, tiny_model: Path) -> None:
-    jobs = [submit(service, seed=seed, steps=MANY + seed) for seed in (1, 2)]
-    both_running(service, *jobs)
-    assert len({worker.studio.pid for worker in service.workers}) == 2
-    assert asyncio.run(service.cancel(jobs[0].id))
-    short = until(service, submit(service, seed=3, steps=2).id)  # on the device that is free again
-    assert short.state == "done" and service.store.get(jobs[1].id).state == "running"
-    assert asyncio.run(service.cancel(jobs[1].id)) and is_right(service, short, tiny_model)
+    with holding(service.settings.data):
+        jobs = [submit(service, seed=seed, steps=MANY + seed) for seed in (1, 2)]
+        both_running(service, *jobs)
+        assert len({worker.studio.pid for worker in service.workers}) == 2
+        assert asyncio.run(service.cancel(jobs[0].id))
+        short = until(service, submit(service, seed=3, steps=2).id)  # on the device that is free again
+        assert short.state == "done" and service.store.get(jobs[1].id).state == "running"
+        assert asyncio.run(service.cancel(jobs[1].id)) and is_right(service, short, tiny_model)
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
     service: Service, tiny_model: Path
 ) -> None:
-    jobs = [submit(service, seed=seed, steps=200 + seed) for seed in (1, 2)]
-    both_running(service, *jobs)
-    killed, other = service.workers
-    before = other.studio.pid
-    os.kill(killed.studio.pid, signal.SIGKILL)
+    with holding(service.settings.data):
+        jobs = [submit(service, seed=seed, steps=20 + seed) for seed in (1, 2)]
+        both_running(service, *jobs)
+        killed, other = service.workers
+        before = other.studio.pid
+        os.kill(killed.studio.pid, signal.SIGKILL)
     made = [until(service, job.id) for job in jobs]
     assert [job.state for job in made] == ["done", "done"]
     assert all(is_right(service, job, tiny_model) for job in made)
@@ -102,16 +101,16 @@ def test_a_process_that_is_killed_leaves_the_other_and_its_job_is_made_again(
 
 @pytest.mark.slow
 def test_a_killed_server_loses_nothing_of_any_device(tiny_model: Path, tmp_path: Path) -> None:
-    code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(tmp_path), model=str(tiny_model))
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    names = [child.stdout.readline().strip() for _ in range(2)]
-    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    while [store.get(name).state for name in names] != ["running", "running"]:
-        time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    store.close()
+    code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(tmp_path), model=str(tiny_model), most=MOST)
+    with holding(tmp_path):
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        names = [child.stdout.readline().strip() for _ in range(2)]
+        store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+        eventually(lambda: [store.get(name).state for name in names] == ["running", "running"])
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        store.close()
     service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO))
     assert service.start() == 2  # were interrupted
     made = [until(service, name) for name in names]
@@ -128,11 +127,11 @@ def test_what_breaks_on_one_device_fails_alone(service: Service) -> None:
 
 @pytest.mark.slow
 def test_stopping_finishes_or_requeues_on_each_device(tiny_model: Path, tmp_path: Path) -> None:
-    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=4.0), Slow)
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, devices=TWO, grace=10.0), Slow)
     service.start()
     slow, quick = submit(service, seed=1, steps=1000), submit(service, seed=2, steps=120)
     both_running(service, slow, quick)
-    eventually(lambda: (job := service.store.get(quick.id)).over or service.board.last(job).step > 100)
+    eventually(lambda: (job := service.store.get(quick.id)).over or service.board.last(job).step > 115)
     service.stop()
     store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     assert [store.get(job.id).state for job in (slow, quick)] == ["queued", "done"]
@@ -141,9 +140,10 @@ def test_stopping_finishes_or_requeues_on_each_device(tiny_model: Path, tmp_path
 
 def test_each_device_is_told(tiny_model: Path, tmp_path: Path) -> None:
     with served(settings(tmp_path, {"tiny": tiny_model}, devices=("cpu", "cpu:0"))) as (address, _):
-        made = httpx.post(f"{address}/v1/images/generations", json={"prompt": "a cat", "steps": 1}, timeout=60)
+        made = httpx.post(f"{address}/v1/images/generations", json={"prompt": "a cat", "steps": 1}, timeout=MOST)
         assert made.status_code == 200, made.text
-        health, metrics = httpx.get(f"{address}/health").json(), httpx.get(f"{address}/metrics").text
+        health = httpx.get(f"{address}/health", timeout=MOST).json()
+        metrics = httpx.get(f"{address}/metrics", timeout=MOST).text
     assert health["status"] == "ok" and [one["status"] for one in health["devices"]] == ["ok", "ok"]
     assert all(one["device"] == "cpu" and one["process"] == "running" for one in health["devices"])
     assert sorted(one["models"] for one in health["devices"]) == [[], ["tiny"]]  # loaded where it is used, only

@@ -14,7 +14,7 @@ pytest.importorskip("httpx")
 
 import httpx
 from PIL import Image as Pil
-from serving import served, settings
+from serving import MOST, served, settings
 
 from mediagen.modalities.image import Image
 from mediagen.modalities.video import Video
@@ -45,12 +45,12 @@ def test_uploads_and_files_of_batches(server: tuple[str, Any], monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         for address, files, data in asked:
-            answer = httpx.post(f"{server[0]}/v1/{address}", files=files, data=data, timeout=60)
+            answer = httpx.post(f"{server[0]}/v1/{address}", files=files, data=data, timeout=MOST)
             assert answer.status_code == 507 and answer.json()["error"]["code"] == "storage_full", answer.text
             assert "secret" not in answer.text
     assert list(server[1].state.service.media.folder.iterdir()) == []
     for address, files, data in asked:
-        answer = httpx.post(f"{server[0]}/v1/{address}", files=files, data=data, timeout=60)
+        answer = httpx.post(f"{server[0]}/v1/{address}", files=files, data=data, timeout=MOST)
         assert answer.status_code == 200, answer.text
 
 

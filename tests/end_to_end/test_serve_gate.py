@@ -24,7 +24,7 @@ pytest.importorskip("httpx")
 
 import httpx
 from PIL import Image as Pil
-from serving import served, settings, with_preview
+from serving import MOST, Slow, eventually, served, settings, with_preview
 
 KEY = "correct horse"
 
@@ -34,14 +34,14 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     data = tmp_path_factory.mktemp("data")
     limits = {"upload_pixels": 300_000, "body": 2_000_000, "text": 900_000, "files": 10_000}
     options = {"key": KEY, "hosts": ["127.0.0.1"], "limits": limits}
-    with served(settings(data, {"tiny": tiny_model}, **options)) as running:
+    with served(settings(data, {"tiny": tiny_model}, **options), Slow) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def http(server: tuple[str, Any]) -> Iterator[Any]:
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=server[0], timeout=60, headers=headers) as http:
+    with httpx.Client(base_url=server[0], timeout=MOST, headers=headers) as http:
         yield http
 
 
@@ -65,10 +65,10 @@ def refused(answer: Any, *status: int) -> dict:
 def test_the_key(server: tuple[str, Any], http: Any) -> None:
     assert http.get("/v1/models").status_code == 200
     for wrong in ({}, {"authorization": "Bearer wrong"}, {"authorization": KEY}, {"authorization": "Basic " + KEY}):
-        answer = httpx.get(f"{server[0]}/v1/models", headers=wrong)
+        answer = httpx.get(f"{server[0]}/v1/models", headers=wrong, timeout=MOST)
         assert refused(answer, 401)["type"] == "authentication_error" and "www-authenticate" in answer.headers
-    assert refused(httpx.get(f"{server[0]}/metrics"), 401)
-    assert httpx.get(f"{server[0]}/health").json()["status"] == "ok"
+    assert refused(httpx.get(f"{server[0]}/metrics", timeout=MOST), 401)
+    assert httpx.get(f"{server[0]}/health", timeout=MOST).json()["status"] == "ok"
 
 
 def test_a_page_of_another_site_may_not_call_it(http: Any) -> None:
@@ -114,23 +114,22 @@ def test_texts_that_take_long_to_read_are_not_read(http: Any, content: bytes, he
 
 def test_health_answers_while_texts_are_refused(server: tuple[str, Any], http: Any) -> None:
     wrong = b'{"prompt": [' + b"1," * 9_000 + b"1]}"
-    over, codes, times = Event(), set(), []
+    over, codes = Event(), []
 
     def flood() -> None:
         while not over.is_set():
-            codes.add(http.post("/v1/videos", content=wrong).status_code)
+            codes.append(http.post("/v1/videos", content=wrong).status_code)
 
     threads = [Thread(target=flood) for _ in range(4)]
+    began = time.process_time()  # of the server and of these clients, whatever else the machine does
     for thread in threads:
         thread.start()
     for _ in range(10):
-        began = time.perf_counter()
-        assert httpx.get(f"{server[0]}/health").status_code == 200
-        times.append(time.perf_counter() - began)
+        assert httpx.get(f"{server[0]}/health", timeout=MOST).status_code == 200
     over.set()
     for thread in threads:
         thread.join()
-    assert codes == {400} and sorted(times)[5] < 1
+    assert set(codes) == {400} and (time.process_time() - began) / len(codes) < 0.03
 
 
 BODIES = [
@@ -281,10 +280,10 @@ def test_raw_bytes_that_are_no_http(server: tuple[str, Any]) -> None:
     port = int(server[0].rsplit(":", 1)[1])
     negative = b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: -5\r\n\r\n"
     for sent in (b"\0" * 100, b"GET\r\n\r\n", negative):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=MOST) as raw:
             raw.sendall(sent)
             assert raw.recv(100).startswith((b"HTTP/1.1 4", b""))
-    assert httpx.get(f"{server[0]}/health").status_code == 200
+    assert httpx.get(f"{server[0]}/health", timeout=MOST).status_code == 200
 
 
 def test_metrics_and_the_document(http: Any) -> None:
@@ -300,16 +299,11 @@ def test_metrics_and_the_document(http: Any) -> None:
 
 
 def test_health_answers_while_it_works(http: Any) -> None:
-    job = http.post("/v1/images/generations", json={"prompt": "a cat", "steps": 400, "wait": False}).json()["id"]
-    while http.get(f"/v1/jobs/{job}").json()["status"] == "queued":
-        time.sleep(0.01)
-    times = []
-    for _ in range(30):
-        began = time.perf_counter()
-        assert http.get("/health").status_code == 200
-        times.append(time.perf_counter() - began)
+    job = http.post("/v1/images/generations", json={"prompt": "a cat", "steps": 1000, "wait": False}).json()["id"]
+    eventually(lambda: http.get(f"/v1/jobs/{job}").json()["status"] == "running")
+    assert {http.get("/health").status_code for _ in range(30)} == {200}
+    assert http.get(f"/v1/jobs/{job}").json()["status"] == "running"  # all were answered before its end
     http.delete(f"/v1/jobs/{job}")
-    assert sorted(times)[15] < 0.5
 
 
 def free_port() -> int:
@@ -328,17 +322,17 @@ def test_the_command_serves_logs_and_ends_politely(tiny_model: Path, tmp_path: P
     base = f"http://127.0.0.1:{port}"
     for _ in range(3000):
         try:
-            assert len(httpx.get(f"{base}/health").json()["devices"]) == 2
+            assert len(httpx.get(f"{base}/health", timeout=MOST).json()["devices"]) == 2
             break
         except httpx.TransportError:
             assert child.poll() is None
             time.sleep(0.02)
     body = {"prompt": "a cat", "steps": 150, "wait": False}
-    jobs = [httpx.post(f"{base}/v1/images/generations", timeout=60, json=body) for _ in range(4)]
+    jobs = [httpx.post(f"{base}/v1/images/generations", timeout=MOST, json=body) for _ in range(4)]
     codes = [job.status_code for job in jobs]
     assert codes[:3] == [202] * 3 and codes[3] in (202, 429)
     child.send_signal(signal.SIGTERM)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=MOST)
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     assert [line["message"] for line in lines][:1] == ["started"] and lines[-1]["message"] == "stopped"
     assert any(line["message"] == "request" and line["route"] == "/v1/images/generations" for line in lines)

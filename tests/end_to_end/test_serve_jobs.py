@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 
-from serving import MANY, Breaking, Counted, FullDisk, asked, eventually, settings, until
+from serving import MANY, MOST, Breaking, Counted, FullDisk, Holding, asked, eventually, holding, settings, until
 
 import mediagen
 from mediagen.modalities import image
@@ -31,21 +30,21 @@ CHILD = """
 import asyncio, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from serving import asked, settings
+from serving import Holding, asked, settings
 from mediagen.serve.service import Service
 
-service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}))
+service = Service(settings(Path({data!r}), {{"tiny": Path({model!r})}}), Holding)
 service.start()
 print(service.workers[0].studio.start().process.pid, flush=True)
 for steps, seed in ((2, 1), ({many}, 2), (3, 3), (3, 4)):
     print(asyncio.run(service.submit(asked(steps=steps, seed=seed))).id, flush=True)
-time.sleep(120)
+time.sleep({most})
 """
 
 
 @pytest.fixture
 def service(tiny_model: Path, tmp_path: Path) -> Iterator[Service]:
-    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}))
+    service = Service(settings(tmp_path / "data", {"tiny": tiny_model}), Holding)
     service.start()
     yield service
     service.stop()
@@ -119,11 +118,12 @@ def test_a_running_job_is_left_within_a_step_and_a_queued_one_never_begins(tiny_
 
 
 def test_one_of_a_batch_that_is_cancelled_does_not_take_the_others_along(tiny_model: Path, tmp_path: Path) -> None:
-    service = Service(settings(tmp_path, {"tiny": tiny_model}))
+    service = Service(settings(tmp_path, {"tiny": tiny_model}), Holding)
     one, other = submit(service, steps=60, seed=1), submit(service, steps=60, seed=2)
-    service.start()
-    until(service, one.id, ("running",))
-    assert asyncio.run(service.cancel(one.id))
+    with holding(tmp_path):
+        service.start()
+        until(service, one.id, ("running",))
+        assert asyncio.run(service.cancel(one.id))
     assert until(service, other.id).state == "done" and service.store.get(one.id).state == "cancelled"
     service.stop()
     assert len(list((tmp_path / "media").iterdir())) == 1
@@ -131,10 +131,15 @@ def test_one_of_a_batch_that_is_cancelled_does_not_take_the_others_along(tiny_mo
 
 def test_progress_tells_step_and_time_left(service: Service) -> None:
     async def watched() -> list[Any]:
-        job = await service.submit(asked(steps=40))
-        return [progress async for progress in service.watch(job.id)]
+        job, seen = await service.submit(asked(steps=40)), []
+        async for progress in service.watch(job.id):
+            seen.append(progress)
+            if progress.stage == "step":
+                go()
+        return seen
 
-    seen = asyncio.run(watched())
+    with holding(service.settings.data) as go:
+        seen = asyncio.run(watched())
     steps = [progress.step for progress in seen if progress.stage == "step"]
     assert steps == sorted(steps) and steps[-1] == 40 and seen[-1].state == "done"
     last = [progress for progress in seen if progress.stage == "step"][-1]
@@ -235,10 +240,11 @@ def test_what_cannot_be_is_refused_before_it_waits(refusing: Service, options: d
 
 
 def test_stopping_leaves_what_would_take_too_long_in_the_queue(tiny_model: Path, tmp_path: Path) -> None:
-    service = Service(settings(tmp_path, {"tiny": tiny_model}, grace=0.05))
-    service.start()
-    slow = until(service, submit(service, steps=MANY).id, ("running",))
-    service.stop()
+    service = Service(settings(tmp_path, {"tiny": tiny_model}, grace=0.05), Holding)
+    with holding(tmp_path):
+        service.start()
+        slow = until(service, submit(service, steps=MANY).id, ("running",))
+        service.stop()
     store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     assert store.get(slow.id).state == "queued" and store.get(slow.id).started is None
     store.close()
@@ -253,19 +259,18 @@ def alive(pid: str) -> bool:
 
 def test_a_killed_server_loses_nothing_and_makes_the_same(tiny_model: Path, tmp_path: Path, pipeline: Any) -> None:
     data = tmp_path / "data"
-    code = CHILD.format(tests=str(Path(__file__).parents[1]), data=str(data), model=str(tiny_model), many=SOME)
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    studio, *names = [child.stdout.readline().strip() for _ in range(5)]
-    store = Store(f"sqlite:///{data / 'jobs.sqlite'}")
-    while store.get(names[1]).state != "running":
-        time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    end = time.monotonic() + 30
-    while alive(studio):
-        assert time.monotonic() < end, "the process of the models outlives its server"
-        time.sleep(0.05)
+    data.mkdir()
+    about = {"tests": str(Path(__file__).parents[1]), "data": str(data), "model": str(tiny_model)}
+    code = CHILD.format(**about, many=SOME, most=MOST)
+    with holding(data):
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        studio, *names = [child.stdout.readline().strip() for _ in range(5)]
+        store = Store(f"sqlite:///{data / 'jobs.sqlite'}")
+        eventually(lambda: store.get(names[1]).state == "running")
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        eventually(lambda: not alive(studio))  # the process of the models does not outlive its server
     assert [store.get(name).state for name in names] == ["done", "running", "queued", "queued"]
     finished = store.get(names[0])
     store.close()

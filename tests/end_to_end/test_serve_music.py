@@ -22,7 +22,7 @@ pytest.importorskip("websockets")
 import httpx
 import openai
 import websockets
-from serving import eventually, served, settings
+from serving import MOST, Holding, eventually, holding, served, settings
 
 import mediagen
 from mediagen.modalities import audio, video
@@ -32,13 +32,14 @@ from mediagen.modalities import audio, video
 def server(tiny_audio: Path, tiny_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     models = {"tiny-audio": tiny_audio, "tiny-video": tiny_video}
     limits = {"sound": 8, "film": 4, "streams": 1, "upload_seconds": 20}
-    with served(settings(tmp_path_factory.mktemp("data"), models, limits=limits, ahead=1000.0)) as running:
+    asked = settings(tmp_path_factory.mktemp("data"), models, limits=limits, ahead=1000.0)
+    with served(asked, Holding) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def http(server: tuple[str, Any]) -> Iterator[Any]:
-    with httpx.Client(base_url=server[0], timeout=60) as http:
+    with httpx.Client(base_url=server[0], timeout=MOST) as http:
         yield http
 
 
@@ -98,18 +99,20 @@ def test_the_names_that_others_use_answer_with_a_file(
     assert answer.headers["x-seed"].isdigit() and answer.headers["x-job-id"].startswith("audio_")
 
 
-def test_progress_shows_what_will_be_heard(http: Any) -> None:
+def test_progress_shows_what_will_be_heard(http: Any, server: tuple[str, Any]) -> None:
     body = {"prompt": "rain", "seconds": 1, "steps": 6, "n": 2, "wait": False}
-    job = http.post("/v1/audio/generations", json=body).json()["id"]
-    seen = []
-    with http.stream("GET", f"/v1/jobs/{job}/events") as events:
-        for line in events.iter_lines():
-            if line.startswith("data: ") and '"preview"' in line:
-                progress = json.loads(line[6:])
-                picture = http.get(progress["preview"])  # it is over by then, or it is a picture
-                seen.append((progress["previews"], picture.status_code, picture.content[:4]))
-    assert len(seen) >= 4 and {previews for previews, _, _ in seen} == {2}
-    assert {(code, head) for _, code, head in seen if code == 200} <= {(200, b"\x89PNG")}
+    seen, pictures = [], []
+    with holding(server[1].state.service.settings.data) as go:
+        job = http.post("/v1/audio/generations", json=body).json()["id"]
+        with http.stream("GET", f"/v1/jobs/{job}/events") as events:
+            for line in events.iter_lines():
+                if line.startswith("data: ") and '"preview"' in line:
+                    seen.append(json.loads(line[6:]))
+                    if len(seen) == 1:
+                        pictures = [http.get(f"/v1/jobs/{job}/preview", params={"number": n}) for n in range(2)]
+                        go()
+    assert {progress["previews"] for progress in seen} == {2} and {3, 4, 5, 6} <= {one["step"] for one in seen}
+    assert all(picture.content.startswith(b"\x89PNG") for picture in pictures)
 
 
 def test_a_loop_of_bars(http: Any, tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_a_stream_over_http_is_what_the_library_streams(http: Any, musician: Any
     body = {"prompt": "slow jazz", "seconds": 4, "seed": 5, "steps": 1, "output_format": format}
     with http.stream("POST", "/v1/audio/stream", json=body) as answer:
         assert answer.status_code == 200 and answer.headers["x-rate"] == "8000"
-        busy = httpx.post(f"{str(http.base_url).rstrip('/')}/v1/audio/stream", json=body)
+        busy = httpx.post(f"{str(http.base_url).rstrip('/')}/v1/audio/stream", json=body, timeout=MOST)
         assert busy.status_code == 429 and busy.headers["retry-after"]
         content = answer.read()
     heard = sound(content, tmp_path)
@@ -188,18 +191,18 @@ def test_a_stream_follows_its_prompt(http: Any) -> None:
         chunks = answer.iter_raw()
         next(chunks)
         place = f"{str(http.base_url).rstrip('/')}/v1/audio/stream/{answer.headers['x-stream-id']}"
-        changed = httpx.post(place, json={"prompt": "house drums", "guidance_scale": 3}).json()
+        changed = httpx.post(place, json={"prompt": "house drums", "guidance_scale": 3}, timeout=MOST).json()
         assert changed["prompt"] == "house drums"
         for _ in zip(chunks, range(400), strict=False):
-            heard = httpx.get(place).json()["heard"]
+            heard = httpx.get(place, timeout=MOST).json()["heard"]
             if len(heard) > 1:
                 break
         assert heard[-1]["prompts"] == [["house drums", 1.0]] and heard[-1]["guidance"] == 3 and heard[-1]["second"] > 0
-        assert httpx.post(place, json={"prompt": ""}).status_code == 400
-        assert httpx.delete(place).json()["deleted"]
+        assert httpx.post(place, json={"prompt": ""}, timeout=MOST).status_code == 400
+        assert httpx.delete(place, timeout=MOST).json()["deleted"]
         for _ in chunks:
             pass
-    eventually(lambda: httpx.get(place).status_code == 404)
+    eventually(lambda: httpx.get(place, timeout=MOST).status_code == 404)
 
 
 def test_a_stream_over_a_websocket_follows_its_prompt(server: tuple[str, Any]) -> None:

@@ -18,7 +18,7 @@ import tiny
 import tiny_clips
 import tiny_image
 import tiny_musicgen
-from serving import asked, served, settings, until
+from serving import MOST, asked, served, settings, until
 
 from mediagen.capabilities import capabilities, card_of
 from mediagen.families._loading import multiplies_bfloat16
@@ -69,7 +69,10 @@ def test_the_server_makes_what_the_library_makes(sd: Path, tmp_path: Path) -> No
     plan = tiny.scheduler("UniPCMultistepScheduler", **tiny.FLOWING)
     wan = tiny.wan(tmp_path / "wan", plan, experts=2)
     asked = {"prompt": "a red cat", "seed": 5, "steps": 3, "guidance_scale": 4.0, "size": "16x16", "num_frames": 5}
-    with served(settings(tmp_path / "data", {"wan": wan, "sd": sd})) as (place, app), httpx.Client(timeout=120) as http:
+    with (
+        served(settings(tmp_path / "data", {"wan": wan, "sd": sd})) as (place, app),
+        httpx.Client(timeout=MOST) as http,
+    ):
         cards = {card["id"]: card for card in http.get(f"{place}/v1/models").json()["data"]}
         assert cards["wan"]["boundary"] == 0.875 and "boundary" not in cards["sd"]
         pipe, all_made = Models({"wan": wan}).open("wan"), set()
