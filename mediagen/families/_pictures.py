@@ -21,6 +21,8 @@ from ._quiet import quiet
 ENCODER = "image_encoder"
 PART = "ip_image_proj"  # what diffusers calls such a U-Net
 PLAIN, FULL, PLUS = "proj.weight", "proj.3.weight", "latents"  # weights that tell the projections apart
+SEEN = {PLAIN: "proj.weight", FULL: "proj.0.weight", PLUS: "proj_in.weight"}  # [.., channels of what the encoder saw]
+TOLD = {PLAIN: "norm.weight", FULL: "proj.3.weight", PLUS: "norm_out.weight"}  # [channels of what the U-Net is told]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +61,8 @@ class Shown:
     made: dict[tuple[str, ...], tuple[Any, Any]] = field(default_factory=dict)
 
     def read(self, path: str | Path, encoder: str | Path | None = None) -> PictureAdapter:
-        """A .safetensors file, and the folder of its image encoder: `image_encoder` beside it, if none is named."""
+        """A .safetensors file, and the folder of its image encoder: `image_encoder` beside it, if none is named.
+        ValueError for what is none, or was made for another U-Net or encoder."""
         file = Path(path)
         folder = file.parent / ENCODER if encoder is None else Path(encoder)
         if not file.is_file() or file.suffix != ".safetensors":
@@ -68,8 +71,9 @@ class Shown:
             raise ValueError(f"the IP-Adapter {path} needs its image encoder: there is no folder {folder}")
         tensors = _load(file)
         hash = fingerprint([file, *sorted(folder.glob("*.safetensors"))])
-        plain = PLAIN in tensors["image_proj"]
-        return PictureAdapter(path=str(path), hash=hash, tensors=tensors, encoder=_encoder(folder), plain=plain)
+        plain, made = PLAIN in tensors["image_proj"], _encoder(folder)
+        _check(tensors, self.pipe.unet, made.config, str(path))
+        return PictureAdapter(path=str(path), hash=hash, tensors=tensors, encoder=made, plain=plain)
 
     def put(self, adapters: Sequence[tuple[PictureAdapter, float]]) -> None:
         """These on the U-Net, with their weights, and no others; none: as it was."""
@@ -122,6 +126,32 @@ def _load(file: Path) -> dict[str, dict[str, Tensor]]:
     if not any(name in tensors["image_proj"] for name in (PLAIN, FULL, PLUS)):
         raise ValueError(f"{file} is an IP-Adapter of another kind (FaceID), whose encoder is not supported")
     return tensors
+
+
+def _check(tensors: Mapping[str, Mapping[str, Tensor]], unet: Any, encoder: Any, path: str) -> None:
+    """ValueError for shapes of another U-Net, attention by attention, or another image encoder, a configuration."""
+    names = [name.removesuffix(".processor") for name in unet.attn_processors if "motion_modules" not in name]
+    attends = [unet.get_submodule(name) for name in names if not name.endswith("attn1")]
+    wanted = [(one.inner_kv_dim, one.cross_attention_dim) for one in attends]
+    for kind in ("to_k_ip.weight", "to_v_ip.weight"):
+        rows = {name: tuple(each.shape) for name, each in tensors["ip_adapter"].items() if name.endswith(kind)}
+        found = [rows[name] for name in sorted(rows, key=lambda name: int(name.partition(".")[0]))]
+        if len(found) != len(wanted):
+            said = f"it is for {len(found)} attentions, the model's U-Net has {len(wanted)}"
+            raise ValueError(f"the IP-Adapter {path} was made for another model: {said}")
+        for number, (its, own) in enumerate(zip(found, wanted, strict=True)):
+            if its != own:
+                said = f"its attention {number} is {list(its)}, that of the model's U-Net {list(own)}"
+                raise ValueError(f"the IP-Adapter {path} was made for another model: {said}")
+    rows = tensors["image_proj"]
+    kind = next(name for name in (PLAIN, FULL, PLUS) if name in rows)
+    if (told := len(rows[TOLD[kind]])) != unet.config.cross_attention_dim:
+        said = f"it tells {told} channels, the model's U-Net is told {unet.config.cross_attention_dim}"
+        raise ValueError(f"the IP-Adapter {path} was made for another model: {said}")
+    sees = encoder.projection_dim if kind == PLAIN else encoder.hidden_size
+    if (seen := rows[SEEN[kind]].shape[1]) != sees:
+        said = f"it takes {seen} channels, the encoder gives {sees}"
+        raise ValueError(f"the IP-Adapter {path} was made for another image encoder: {said}")
 
 
 def _encoder(folder: Path) -> Any:

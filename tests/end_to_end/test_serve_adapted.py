@@ -20,7 +20,7 @@ import controlled
 import test_image_prompts
 import tiny
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import mediagen
 from mediagen.conditioners import hints
@@ -203,6 +203,23 @@ def test_the_same_as_the_library_and_nothing_of_it_afterwards(
     assert one.sha256 == fresh != plain == made(studio, job("after")).sha256
     assert f'"path": "./{kind}/' in one.metadata and str(folders[kind].parent) not in one.metadata
     assert mediagen.replay(studio._media.folder / "one-0.png").equal
+
+
+def test_an_image_prompt_of_another_model_is_refused_before_it_waits(
+    sd: Path, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folders["image_prompt"] / "looks", tmp_path / "prompts" / "wide")
+    file = tmp_path / "prompts" / "wide" / "ip.safetensors"
+    rows = {name: each.repeat_interleave(2, -1) if "_ip." in name else each for name, each in load_file(file).items()}
+    save_file(rows, file)
+    media = Media(tmp_path / "media")
+    monkeypatch.chdir(media.folder)
+    controlled.picture(1).save(media.folder / "given-shown.png")
+    adapters.link(media.folder, {"image_prompt": tmp_path / "prompts"})
+    studio = Studio({"sd": sd}, media, Limits(), ("image_prompt",))
+    said = r"the IP-Adapter \./image_prompt/wide/ip\.safetensors was made for another model: its attention 0 is .*"
+    with pytest.raises(Refused, match=f"^{said}$"):
+        studio.plan(job("1", ("image_prompt.0",), image_prompt=[{"name": "wide"}]))
 
 
 def test_a_job_that_is_left_leaves_nothing(studio: Studio) -> None:

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import mediagen
 
@@ -102,6 +102,31 @@ def test_as_diffusers(made: Any) -> None:
     for change in ((plain, picture(1), 0.8), (plain, picture(3), 0.7)):
         assert far(ours(pipe, image_prompt=change), other) > 1e-4
     assert torch.equal(ours(pipe), before) and torch.equal(ours(pipe, image_prompt=one), mine)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [rows.pop(f"ip_adapter.1.to_{one}_ip.weight") for one in "kv"],
+         r"model: it is for \d+ attentions, the model's U-Net has \d+"),
+        (lambda rows: rows.update({"ip_adapter.3.to_v_ip.weight": torch.zeros(8, 9)}),
+         r"model: its attention 1 is \[8, 9\], that of the model's U-Net \[\d+, \d+\]"),
+        (lambda rows: rows.update({"image_proj.norm.weight": torch.ones(9)}),
+         r"model: it tells 9 channels, the model's U-Net is told \d+"),
+        (lambda rows: rows.update({"image_proj.proj.weight": torch.zeros(4, 7)}),
+         rf"image encoder: it takes 7 channels, the encoder gives {WIDTH}"),
+    ],
+)  # fmt: skip
+def test_what_was_made_for_another_model_is_refused_before_it_is_made(
+    made: Any, tmp_path: Path, change: Any, said: str
+) -> None:
+    pipe, plain, _ = made
+    rows = load_file(plain)
+    change(rows)
+    save_file(rows, tmp_path / "ip.safetensors")
+    asked = {"adapter": tmp_path / "ip.safetensors", "image": picture(1), "encoder": plain.parent / "image_encoder"}
+    with pytest.raises(ValueError, match=r"ip\.safetensors was made for another " + said):
+        pipe.job(PROMPT, image_prompt=asked)
 
 
 def test_a_replay_a_batch_and_what_is_refused(made: Any, tmp_path: Path) -> None:
