@@ -7,6 +7,7 @@ coordinates (alpha, sigma), in which nothing ever scales the network's input.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -62,6 +63,7 @@ KINDS = {
     "EDMEulerScheduler": Kind(rule="euler", scaled=True, only=_CIRCLE),
     "EDMDPMSolverMultistepScheduler": Kind(rule="dpmpp_2m", scaled=True, only=_MULTISTEP | _CIRCLE),
     "FlowMatchEulerDiscreteScheduler": Kind(rule="euler"),
+    "FlowMatchHeunDiscreteScheduler": Kind(rule="heun"),
     "FlowMatchLCMScheduler": Kind(rule="lcm", only={"scale_factors": None, "invert_sigmas": False}),
 }
 
@@ -143,6 +145,9 @@ def schedule_of(scheduler: Any, options: Options | None = None) -> Callable[[int
     def schedule(steps: int, grid: tuple[int, ...]) -> Schedule:
         one = deepcopy(scheduler)
         given = {} if options is None else options(one, steps, grid)
+        if unknown := set(given) - set(inspect.signature(one.set_timesteps).parameters):
+            said = f"takes no {', '.join(sorted(unknown))}, which its family gives it"
+            raise ValueError(f"{type(one).__name__} {said}: put FlowMatchEulerDiscreteScheduler in its place")
         try:
             one.set_timesteps(**({} if "sigmas" in given else {"num_inference_steps": steps}), **given)
         except (ValueError, IndexError, ZeroDivisionError) as error:
@@ -202,6 +207,7 @@ def _times(scheduler: Any, road: Path, how: Kind) -> tuple[Any, ...]:
     next one begins."""
     if isinstance(road, Flow):
         levels = scheduler.sigmas.double()
+        levels = torch.unique_consecutive(levels) if how.rule == "heun" else levels
         return tuple((1 - levels if scheduler.config.get("invert_sigmas") else levels).tolist())
     if _reshaped(scheduler) or circles(scheduler):
         return tuple(road.time(torch.unique_consecutive(scheduler.sigmas.double())).tolist())

@@ -175,6 +175,28 @@ def test_as_published_with_other_schedulers(name: str, checkpoints: Callable[[st
     check(checkpoints(name))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [tiny.sd3, tiny.wan])
+def test_heun_on_the_straight_path(build: Callable[..., Path], tmp_path: Path) -> None:
+    """Of so many evaluations as its timesteps. Its last level is near 0, by which both sides divide: what rounding does
+    of two steps is twice as much."""
+    folder = build(tmp_path, scheduler("FlowMatchHeunDiscreteScheduler", **tiny.FLOW))
+    pipe, calls = mediagen.load(folder), []
+    pipe.model.denoiser.net.network.register_forward_pre_hook(lambda *_: calls.append(1))
+    for steps in (5, 12):
+        calls.clear()
+        same(ours(pipe, steps, noise=noise(pipe)), theirs(folder, steps, latents=noise(pipe)))
+        assert len(calls) == 2 * steps - 1
+
+
+def test_what_a_scheduler_is_not_given(tmp_path: Path) -> None:
+    """Levels of the family's own, which Heun's takes none of."""
+    folder = tiny.ltx(tmp_path, scheduler("FlowMatchHeunDiscreteScheduler", **tiny.FLOW))
+    pipe = mediagen.load(folder)
+    with pytest.raises(ValueError, match="HeunDiscreteScheduler takes no sigmas, which its family gives it: put Flow"):
+        pipe.generate(PROMPT, size=SIDE, seconds=FRAMES / pipe.rate, steps=2)
+
+
 def test_a_negative_prompt_and_rescaled_guidance(checkpoints: Callable[[str], Path]) -> None:
     folder, words = checkpoints("sdxl"), "the blue dog"
     pipe = mediagen.load(folder)
