@@ -21,7 +21,7 @@ from ..core.denoiser import Denoiser
 from . import _schedule as schedules
 from ._adapting import adapts_of
 from ._bounds import bound_of
-from ._placing import runs_on
+from ._placing import cast, runs_on
 from ._quiet import quiet
 from .model import Model
 
@@ -89,7 +89,7 @@ class Net(nn.Module):
     def _made_ready(self, cond: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
         if cond.get("skip_layers") and not self.skips:
             raise ValueError(f"{type(self.network).__name__} cannot skip layers: leave out skip_layers")
-        return self.ready({name: _cast(value, dtype, self.place) for name, value in cond.items()})
+        return self.ready({name: cast(value, dtype, self.place) for name, value in cond.items()})
 
 
 class PublishedVAE:
@@ -297,9 +297,3 @@ def missing(pipe: Any, names: Sequence[str]) -> None:
     lacking = [name for name in names if getattr(pipe, name, None) is None]
     if lacking:
         raise ValueError(f"the checkpoint lacks its {', '.join(lacking)}")
-
-
-def _cast(value: Any, dtype: torch.dtype, place: torch.device) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return value.to(place, dtype) if value.is_floating_point() else value.to(place)

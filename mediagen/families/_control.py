@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..nn.conv import fold, unfold
 from ..request import Control
 from ._control_files import Kind, Residuals, read
+from ._placing import cast
 from ._quiet import quiet
 
 UNION = "control_add_embedding.linear_1.weight"  # a key of networks that were trained for several kinds of pictures
@@ -66,7 +67,7 @@ class ControlNet:
         if first.dtype != dtype or first.device != place:
             with quiet():
                 self.network.to(place, dtype)
-        there = {name: _cast(value, place, dtype) for name, value in cond.items()}
+        there = {name: cast(value, dtype, place) for name, value in cond.items()}
         own = self._own(x.to(place), t.to(place), there, entry.to(place, dtype), asked)
         return {name: summed(cond.get(name), residuals) for name, residuals in own.items()}
 
@@ -95,12 +96,6 @@ def _spread(value: Tensor, rows: Tensor) -> Tensor:
     whole = value.new_zeros(len(every), *value.shape[1:])
     whole[every] = value
     return whole
-
-
-def _cast(value: Any, place: torch.device, dtype: torch.dtype) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return value.to(place, dtype) if value.is_floating_point() else value.to(place)
 
 
 def summed(before: Sequence[Tensor] | None, more: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ._loading import Loading
 
@@ -20,7 +20,6 @@ def place(pipe: Any, loading: Loading) -> None:
     if loading.offload is None:
         pipe.to(loading.place)
         return
-    _needs_accelerate()
     for module in modules(pipe):
         module.offloaded_from = loading.place  # which `runs_on` reads
     if loading.offload == "model":
@@ -62,8 +61,8 @@ def runs_on(module: nn.Module) -> torch.device:
     return next(module.parameters()).device if hooked is None else torch.device(hooked)
 
 
-def _needs_accelerate() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("accelerate") is None:
-        raise ValueError("offload needs accelerate: pip install 'mediagen[published]'")
+def cast(value: Any, dtype: torch.dtype, place: torch.device) -> Any:
+    """A tensor on that device, numbers that are not whole in that dtype; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(place, dtype) if value.is_floating_point() else value.to(place)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..autoencoders import tiling
 from ..autoencoders.base import LatentSpec
 from ..autoencoders.reach import Interval
+from ..core.rng import Drawn
 from . import _adapters as adapters
 from ._tiled import Stage, over_tiles
 
@@ -143,17 +144,11 @@ def lowered(here: Interval, stride: int) -> Interval:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Turned:
-    """The noise of a generator as it is drawn for latents [B, positions, C]: the same for each purpose."""
-
-    generator: torch.Generator
+class Turned(Drawn):
+    """The noise of a generator as it is drawn for latents [B, positions, C]."""
 
     def __call__(self, step: int, like: Tensor) -> Tensor:
-        place = {"device": self.generator.device, "dtype": like.dtype}
-        return torch.randn(like.mT.shape, generator=self.generator, **place).mT.to(like.device)
-
-    def of(self, purpose: str) -> Turned:
-        return self
+        return super().__call__(step, like.mT).mT
 
 
 class MelVAE:
@@ -227,21 +222,13 @@ def lined(z: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pictured:
-    """The noise of a generator as it is drawn for latents [B, C, positions, rows]: the same for each purpose."""
+class Pictured(Drawn):
+    """The noise of a generator as it is drawn for latents [B, C, positions, rows]."""
 
-    generator: torch.Generator
     rows: int
 
     def __call__(self, step: int, like: Tensor) -> Tensor:
-        count, channels, length = like.shape
-        shape = (count, channels // self.rows, length, self.rows)
-        place = {"device": self.generator.device, "dtype": like.dtype}
-        drawn = torch.randn(shape, generator=self.generator, **place).to(like.device)
-        return lined(drawn)
-
-    def of(self, purpose: str) -> Pictured:
-        return self
+        return lined(super().__call__(step, pictured(like, self.rows)))
 
 
 def slaney(rate: int, size: int, mels: int) -> Tensor:

@@ -24,9 +24,6 @@ def model(pipe: Any, about: adapters.About) -> Model:
     vae, side = clips.FrameVAE(pipe.vae), pipe.unet.config.sample_size
     net = adapters.Net(pipe.unet, call)
 
-    def encode(texts: list[str]) -> dict[str, Tensor]:
-        return {"text": pipe.encode_prompt(texts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
-
     return clips.clip(
         pipe,
         about,
@@ -34,7 +31,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         size=(side * vae.spec.stride[1], side * vae.spec.stride[2]),
         frames=FRAMES,
         rate=RATE,
-        text=adapters.Texts(encode=encode, spans=[sd.token_span(pipe.tokenizer)]),
+        text=sd.texts(pipe),
         denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
         adapts={"control": controls.reader(pipe.unet, net, controls.of_frames(pipe.vae))},

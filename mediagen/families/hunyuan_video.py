@@ -12,7 +12,7 @@ from ..autoencoders.base import LatentSpec
 from . import _adapters as adapters
 from . import _clips as clips
 from . import _schedule as schedules
-from .model import Model
+from .model import Model, nothing_told
 
 PIPELINES = ("HunyuanVideoPipeline",)
 OPTIONS: dict[str, Any] = {}
@@ -45,17 +45,13 @@ def model(pipe: Any, about: adapters.About) -> Model:
         text=adapters.Texts(encode=encode, spans=[bare_span(pipe.tokenizer, LONGEST)]),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
-        told=told if shape.guidance_embeds else nothing,
+        told=told if shape.guidance_embeds else nothing_told,
         distilled=bool(shape.guidance_embeds),
     )
 
 
 def told(request: Any, n: int) -> dict[str, Tensor]:
     return {"scale": torch.full((n,), request.walk.guidance)}
-
-
-def nothing(request: Any, n: int) -> dict[str, Tensor]:
-    return {}
 
 
 def ready(cond: dict[str, Any]) -> dict[str, Any]:

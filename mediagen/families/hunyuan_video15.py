@@ -18,12 +18,11 @@ from ..modalities.image import Image
 from . import _adapters as adapters
 from . import _clips as clips
 from . import _schedule as schedules
-from . import hunyuan_video as first
+from . import hunyuan_video as earlier
 from .model import Model
 
 PIPELINES = ("HunyuanVideo15Pipeline", "HunyuanVideo15ImageToVideoPipeline")
 OPTIONS: dict[str, Any] = {}
-RATE = 24.0  # frames a second, which no file says
 SHAPE = (9, 16)  # of the frames, down and across
 TEXTS = ("text", "text_mask", "quoted", "quoted_mask")
 PLAIN = {"use_original_formulation": False, "guidance_rescale": 0.0, "start": 0.0, "stop": 1.0}  # guidance of its own
@@ -33,7 +32,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     names = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler", "guider")
     animates = type(pipe).__name__ == PIPELINES[1]
     adapters.missing(pipe, (*names, "image_encoder", "feature_extractor") if animates else names)
-    vae, shape = first.hunyuan_vae(pipe.vae), pipe.transformer.config
+    vae, shape = earlier.hunyuan_vae(pipe.vae), pipe.transformer.config
     if shape.in_channels != 2 * vae.spec.channels + 1:
         raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
     if shape.use_meanflow:
@@ -50,10 +49,10 @@ def model(pipe: Any, about: adapters.About) -> Model:
         vae,
         size=pipe.video_processor.calculate_default_height_width(*SHAPE, pipe.target_size),
         frames=inspect.signature(type(pipe).__call__).parameters["num_frames"].default,
-        rate=RATE,
+        rate=earlier.RATE,
         patch=shape.patch_size,
         guidance=guidance_of(pipe.guider),
-        text=adapters.Texts(encode=encode, spans=[first.bare_span(pipe.tokenizer, pipe.tokenizer_max_length)]),
+        text=adapters.Texts(encode=encode, spans=[earlier.bare_span(pipe.tokenizer, pipe.tokenizer_max_length)]),
         denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
         shown=partial(shown, pipe, vae) if animates else None,

@@ -16,7 +16,7 @@ from . import _adapters as adapters
 from . import _clips as clips
 from . import _schedule as schedules
 from . import hunyuan_video as text_to_video
-from .model import Model
+from .model import Model, nothing_told
 
 PIPELINES = ("HunyuanVideoImageToVideoPipeline",)
 OPTIONS: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         against=None if shape.guidance_embeds else reading(black(), SPARED["latent_concat"]),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, call, ready=text_to_video.ready), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, schedules.even_levels(patch=shape.patch_size)),
-        told=text_to_video.told if shape.guidance_embeds else text_to_video.nothing,
+        told=text_to_video.told if shape.guidance_embeds else nothing_told,
         distilled=bool(shape.guidance_embeds),
         shown=(lambda job, noise: {"shown": clips.beside(vae, job)}) if beside else None,
         opens=lambda job, noise: clips.Tinted(noise=noise, over=vae.encode(clips.first_picture(job)), amount=TRACE),

@@ -27,9 +27,6 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     fits(pipe, shown)
     net = adapters.Net(pipe.unet, call, ready=ready)
 
-    def encode(texts: list[str]) -> dict[str, Tensor]:
-        return {"text": pipe.encode_prompt(texts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
-
     def told(request: Any, n: int) -> dict[str, Tensor]:
         return {"scale": scale_code(pipe, request.walk.guidance, n)} if width else {}
 
@@ -37,13 +34,22 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
         pipe,
         about,
         sample=pipe.unet.config.sample_size,
-        text=adapters.Texts(encode=encode, spans=[token_span(pipe.tokenizer)]),
+        text=texts(pipe),
         denoiser=adapters.denoiser(net, pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler),
         told=told,
         distilled=width is not None,
         adapts={"control": controls.reader(pipe.unet, net, controls.of_unet(pipe.vae))},
     )
+
+
+def texts(pipe: Any) -> adapters.Texts:
+    """A CLIP that reads prompts alone."""
+
+    def encode(prompts: list[str]) -> dict[str, Tensor]:
+        return {"text": pipe.encode_prompt(prompts, adapters.runs_on(pipe.text_encoder), 1, False)[0]}
+
+    return adapters.Texts(encode=encode, spans=[token_span(pipe.tokenizer)])
 
 
 def ready(cond: dict[str, Any]) -> dict[str, Any]:
