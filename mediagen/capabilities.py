@@ -48,6 +48,30 @@ def capabilities(folder: Path) -> dict[str, str]:
     return answers
 
 
+def takes(place: Path) -> tuple[str, ...]:
+    """What may be put on a model, by the names of its options: "lora", "control", "words", "image_prompt"; and
+    "refiner", if it may be half of an ensemble. Known without its weights; a file or a refiner may fit it or not."""
+    if published(place):
+        return _taken(_outlined(place))
+    card = read_card(place)
+    seen, told = card["modality"] != "audio", card.get("scalars")
+    return ("lora", *(["control"] if seen else []), *(["refiner"] if card["modality"] == "image" and not told else []))
+
+
+def _taken(model: Model) -> tuple[str, ...]:
+    """As `takes`, of a published checkpoint."""
+    adapts, seen = model.adapts, model.modality != "audio"
+    halves = model.enlarges is None and not (model.shown or model.scalars)
+    able = {
+        "lora": bool(adapts.parts) or model.denoiser is not None,
+        "control": seen and adapts.control is not None,
+        "words": seen and adapts.learn is not None,
+        "image_prompt": seen and adapts.pictures is not None,
+        "refiner": model.modality == "image" and model.denoiser is not None and halves,
+    }
+    return tuple(name for name, does in able.items() if does)
+
+
 def published(place: Path) -> bool:
     """Whether it is a published checkpoint, a folder or a file, which has no card."""
     return place.is_file() or (place.is_dir() and not (place / "card.yaml").is_file())

@@ -150,6 +150,7 @@ def _made(name: str, kind: Any, folder: Path) -> tuple[Any, Part | None]:
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
         module = kind(config)
     module.tie_weights()  # which are counted once
-    reads = name.startswith(("text_encoder", "language_model"))
-    seen = Reader(config, kind.__name__.endswith("WithProjection")) if reads else module
-    return seen, part_of(name, module, folder)
+    if not name.startswith(("text_encoder", "language_model")):
+        return module, part_of(name, module, folder)
+    named = type(kind.__name__, (Reader,), {})  # by whose name it is known what it reads
+    return named(config, kind.__name__.endswith("WithProjection")), part_of(name, module, folder)

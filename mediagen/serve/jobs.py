@@ -46,7 +46,8 @@ def _model(offer: Offer) -> dict[str, Any]:
     created = int(offer.made)
     told = ("size", "seconds", "rate", "boundary", "summary", "licence")
     about = {key: offer.card[key] for key in told if key in offer.card}
-    facts = {"modality": offer.modality, "tasks": offer.tasks, "defaults": offer.card.get("defaults", {}), **about}
+    facts = {"modality": offer.modality, "tasks": offer.tasks, "takes": offer.takes}
+    facts |= {"defaults": offer.card.get("defaults", {}), **about}
     return {"id": offer.name, "object": "model", "created": created, "owned_by": "mediagen", **facts}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ..capabilities import capabilities, card_of
+from ..capabilities import capabilities, card_of, takes
 from .errors import Refused
 
 LOG = logging.getLogger("mediagen.serve")
@@ -25,6 +25,11 @@ class Offer:
     @property
     def tasks(self) -> list[str]:
         return [task for task, refusal in capabilities(self.folder).items() if not refusal]
+
+    @property
+    def takes(self) -> list[str]:
+        """The fields of requests that put something on it."""
+        return list(takes(self.folder))
 
     @property
     def made(self) -> float:

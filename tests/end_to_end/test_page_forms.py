@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paging import MARKS, finished, opened, sync_api, visit
+from paging import MARKS, finished, held, opened, refusal, sync_api, visit
 from PIL import Image as Pil
 from serving import served, settings, with_lora
 
@@ -63,25 +63,34 @@ def test_a_second_network_has_a_guidance_of_its_own(browser: Any, tiny_video: Pa
 
 
 def test_what_is_put_on_a_model_has_fields(browser: Any, tiny_model: Path, tmp_path: Path) -> None:
-    """Where the server offers something; what is asked for is looked at, and made with what fits the tiny model."""
-    folders = {"lora": with_lora(tmp_path / "lora"), "control": tmp_path / "control", "words": tmp_path / "words"}
+    """Those that it takes, where the server offers something; what is asked for is looked at, and made with what fits
+    the tiny model."""
+    pytest.importorskip("diffusers")
+    sys.path.append(str(Path(__file__).parents[1] / "families"))
+    import tiny
+
+    kinds = ("control", "words", "image_prompt")
+    folders = {"lora": with_lora(tmp_path / "lora"), **{kind: tmp_path / kind for kind in kinds}}
     (folders["control"] / "edges").mkdir(parents=True)
     (folders["control"] / "edges" / "config.json").write_text("{}")
+    (folders["image_prompt"] / "looks" / "image_encoder").mkdir(parents=True)
     folders["words"].mkdir()
-    (folders["words"] / "sks.safetensors").touch()
+    for file in (folders["words"] / "sks.safetensors", folders["image_prompt"] / "looks" / "ip.safetensors"):
+        file.touch()
     Pil.new("RGB", (64, 64), "orange").save(tmp_path / "room.png")
-    models = {"tiny": tiny_model, "other": tiny_model}
+    sd = tiny.sd(tmp_path / "sd", tiny.scheduler("DDIMScheduler", **tiny.DDIM))
+    models = {"tiny": tiny_model, "other": tiny_model, "sd": sd}
     with served(settings(tmp_path / "data", models, adapters=folders)) as (base, _), opened(browser, base) as page:
         place = visit(page, "picture")
         place.locator("summary", has_text="Styles and pictures").click()
-        assert place.locator("[data-field=image_prompt]").count() == 0
+        assert groups(place) == ["lora", "control", "refiner"]
         assert place.locator("[data-field=lora-weight]").is_hidden() and place.locator("[data-field=share]").is_hidden()
-        for kind, name in (("lora", "style"), ("control", "edges"), ("words", "sks"), ("refiner", "other")):
+        for kind, name in (("lora", "style"), ("control", "edges"), ("refiner", "other")):
             place.locator(f"[data-field={kind}-name] select").select_option(name)
         place.locator("[data-field=lora-weight] input").fill("0.5")
         place.locator("[data-field=control-hint] select").select_option("canny")
         place.locator("[data-field=share] input").fill("0.7")
-        place.locator(".prompt textarea").fill("a sks cat")
+        place.locator(".prompt textarea").fill("a cat")
         picture = place.locator("[data-field=control-image]")
         place.locator("[data-field=refiner-name] select").select_option("none")
         place.locator("button[type=submit]").click()
@@ -92,18 +101,36 @@ def test_what_is_put_on_a_model_has_fields(browser: Any, tiny_model: Path, tmp_p
             place.locator("button[type=submit]").click()
         body = sent.value.post_data_json
         assert body["control"].pop("image").startswith("file-")
-        assert body["control"] == {"name": "edges", "hint": "canny"} and body["words"] == {"sks": "sks"}
+        assert body["control"] == {"name": "edges", "hint": "canny"}
         assert body["lora"] == {"name": "style", "weight": 0.5} and not {"refiner", "share"} & set(body)
         expect(place.locator(".wrong:visible").first).to_contain_text("a control network of this model is a folder")
-        for kind in ("control", "words"):
-            place.locator(f"[data-field={kind}-name] select").select_option("none")
+        place.locator("[data-field=control-name] select").select_option("none")
         card = finished(page, place.locator("button[type=submit]").click)
         assert "style" in card.inner_text()
         place.locator("[data-field=lora-name] select").select_option("none")
         card.get_by_role("button", name="Reuse").click()
         assert place.locator("[data-field=lora-weight] input").input_value() == "0.5"
         assert place.locator("[data-field=lora-name] select").input_value() == "style"
-        visit(page, "gallery")
+
+        asks = held(page, "**/v1/images/generations")
+        place.locator("summary", has_text="More settings").click()
+        place.locator("[data-field=model] select").select_option("sd")
+        assert groups(place) == ["lora", "control", "image_prompt", "words", "refiner"]
+        place.locator("summary", has_text="Styles and pictures").click()
+        for kind, name in (("image_prompt", "looks"), ("words", "sks")):
+            place.locator(f"[data-field={kind}-name] select").select_option(name)
+        place.locator("[data-field=image_prompt-image] input").set_input_files(str(tmp_path / "room.png"))
+        place.locator(".prompt textarea").fill("a sks cat")
+        place.locator("button[type=submit]").click()
+        body = asks.wait().request.post_data_json
+        assert body["model"] == "sd" and body["words"] == {"sks": "sks"} and body["image_prompt"]["name"] == "looks"
+        asks.go(**refusal("enough"))
+        expect(place.get_by_text("enough")).to_be_visible()
+
+
+def groups(place: Any) -> list[str]:
+    """What may be put on the model of a form."""
+    return [one.get_attribute("data-field") for one in place.locator(".group").all()]
 
 
 def test_nothing_to_put_on_a_model_has_no_fields(page: Any) -> None:

@@ -241,6 +241,7 @@ def test_openais_own_variation(client: Any) -> None:
 def test_models(client: Any) -> None:
     [model] = client.models.list().data
     assert model.id == "tiny" and client.models.retrieve("tiny").modality == "image" and "inpaint" in model.tasks
+    assert model.takes == ["lora", "control", "refiner"]
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("../tiny")
 

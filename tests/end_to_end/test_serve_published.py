@@ -20,7 +20,8 @@ import tiny_image
 import tiny_musicgen
 from serving import MOST, asked, served, settings, until
 
-from mediagen.capabilities import capabilities, card_of
+import mediagen
+from mediagen.capabilities import capabilities, card_of, cards, takes
 from mediagen.families._loading import multiplies_bfloat16
 from mediagen.modalities import image, video
 from mediagen.serve.errors import Refused
@@ -111,6 +112,21 @@ def test_what_is_said_of_others(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ValueError, match="unknown model"):
         card_of(tmp_path / "nothing")
+
+
+def test_what_may_be_put_on_a_model_is_known_without_its_weights(sd: Path, tmp_path: Path) -> None:
+    """As the loaded model has it; nothing of it where codes are written."""
+    flow = tiny.scheduler("UniPCMultistepScheduler", **tiny.FLOWING)
+    refiner = tiny_image.sdxl_refiner(tmp_path / "two", tiny.scheduler("EulerDiscreteScheduler", **tiny.LEADING))
+    for place in (sd, refiner, tiny.wan(tmp_path / "wan", flow)):
+        adapts = mediagen.load(place).model.adapts
+        able = {"control": adapts.control, "words": adapts.learn, "image_prompt": adapts.pictures}
+        assert {name for name, one in able.items() if one is not None} == set(takes(place)) - {"lora", "refiner"}
+        assert "lora" in takes(place) and ("refiner" in takes(place)) is (place.name != "wan")
+    assert takes(tiny_musicgen.musicgen(tmp_path / "musicgen")) == ()
+    assert {name: takes(folder) for name, folder in cards().items()} == {
+        "mini-audio": ("lora",), "mini-image": ("lora", "control", "refiner"), "mini-video": ("lora", "control")
+    }  # fmt: skip
 
 
 def test_what_is_refused_is_refused_at_once(sd: Path, tmp_path: Path) -> None:

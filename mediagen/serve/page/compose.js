@@ -27,7 +27,7 @@ export function composer(modality, models, { model, adapters, made, other: swap 
     amount("guidance_scale", "Guidance", { placeholder: String(model.defaults.guidance ?? "auto"), min: 0 }),
     model.boundary && amount("guidance_scale_2", "Guidance, second network", { placeholder: "the same", min: 0 }),
   ].filter(Boolean);
-  const put = putting(modality, adapters, models, model);
+  const put = putting(adapters, models, model);
   const fields = [prompt, ...own.fields, ...put, ...own.more, ...walk];
   const make = h(
     "button",

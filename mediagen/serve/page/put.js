@@ -6,20 +6,24 @@ import { amount, frame, menu } from "./fields.js";
 const NONE = "none";
 const AS_IT_IS = "the picture as it is";
 
-/** The fields that a form of this modality has. offered: what `GET /v1/adapters` says; models: those of the modality. */
-export function putting(modality, offered, models, model) {
+/** The fields of what a model takes. offered: what `GET /v1/adapters` says; models: those of its modality. */
+export function putting(offered, models, model) {
   const names = (kind) => offered.filter((one) => one.object === kind).map((one) => one.id);
-  const fields = [named("lora", "Style (LoRA)", names("lora"))];
-  if (modality !== "audio") {
-    fields.push(
-      named("control", "Follow a picture (control network)", names("control"), { shown: true, hints: names("hint") }),
+  const others = models.filter((one) => one.id !== model.id && one.takes.includes("refiner")).map((one) => one.id);
+  const hints = names("hint");
+  const fields = {
+    lora: () => [named("lora", "Style (LoRA)", names("lora"))],
+    control: () => [named("control", "Follow a picture (control network)", names("control"), { shown: true, hints })],
+    image_prompt: () => [
       named("image_prompt", "Take after a picture (IP-Adapter)", names("image_prompt"), { shown: true }),
-      word(names("words")),
-    );
-  }
-  const others = models.map((other) => other.id).filter((other) => other !== model.id);
-  if (modality === "image") fields.push(...refined(others));
-  return fields.filter(Boolean);
+    ],
+    words: () => [word(names("words"))],
+    refiner: () => refined(others),
+  };
+  return Object.keys(fields)
+    .filter((kind) => model.takes.includes(kind))
+    .flatMap((kind) => fields[kind]())
+    .filter(Boolean);
 }
 
 /** One of what there is, how strongly it acts and, if it is shown one, a picture. */
