@@ -120,7 +120,7 @@ def _folder(folder: Path, name: str, loading: Loading, file: Path | None = None)
             how |= single.read(file, held, index, folder, loading.torch_dtype, bits)
         pipe = _class(kind).from_pretrained(folder, **options, **how)
         for part in (part for part in _needed(folder, index, family, name) if part not in (*held, *loading.parts)):
-            whole.check(part, getattr(pipe, part, None))
+            whole.check(part, getattr(pipe, part, None), _own(folder / part, loading, part))
             whole.check_words(part, getattr(pipe, part, None))
         return pipe
 

@@ -129,6 +129,20 @@ def test_names_of_other_releases_are_no_loss(sd: Path, tmp_path: Path) -> None:
         assert whole.lacking(made) == [] and torch.equal(made.encoder.embed_tokens.weight, encoder.shared.weight)
 
 
+def test_numbers_are_counted_where_no_names_are_told(tmp_path: Path) -> None:
+    """Of weights that were laid elsewhere (they have hooks), and by a transformers that marks nothing."""
+    encoder = tiny.t5(tiny.t5_tokenizer(), 0)
+    encoder.save_pretrained(tmp_path)
+    [file] = tmp_path.glob("*.safetensors")
+    made = type(encoder).from_pretrained(tmp_path)
+    made.encoder._hf_hook = object()
+    assert whole.lacking(made) is None
+    whole.check("text encoder", made, [file])
+    save_file({name: value for name, value in load_file(file).items() if "block.0" not in name}, file)
+    with pytest.raises(ValueError, match=r"weights of the text encoder are not whole: \d+ numbers of \d+;"):
+        whole.check("text encoder", made, [file])
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 32), (), (0, 32)])
 def test_what_is_no_learned_word(shape: tuple[int, ...], sd: Path, tmp_path: Path) -> None:
     save_file({"sks": torch.zeros(shape)}, tmp_path / "sks.safetensors")
