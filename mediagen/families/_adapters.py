@@ -292,6 +292,14 @@ def model(pipe: Any, about: About, **parts: Any) -> Model:
     return Model(defaults=usual, **plain, **parts)
 
 
+def fits(network: Any, takes: int, latents: int, beside: int = 0) -> None:
+    """ValueError for a network that takes other channels than those of the latents and of what it is shown beside them:
+    one that was made to be shown more, or less."""
+    if takes != latents + beside:
+        more = f" and {beside} that it is shown" if beside else ""
+        raise ValueError(f"its {type(network).__name__} takes {takes} channels, not {latents} of latents{more}")
+
+
 def missing(pipe: Any, names: Sequence[str]) -> None:
     """ValueError unless the checkpoint has these parts."""
     lacking = [name for name in names if getattr(pipe, name, None) is None]

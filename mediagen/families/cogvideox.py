@@ -55,8 +55,8 @@ def model(pipe: Any, about: adapters.About) -> Model:
     shape = pipe.transformer.config
     fold, animates = shape.patch_size_t or 1, type(pipe).__name__ == PIPELINES[1]
     vae = PairedVAE(pipe.vae, fold)
-    if shape.in_channels * fold != vae.spec.channels * (1 + animates):
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    channels = vae.spec.channels // fold
+    adapters.fits(pipe.transformer, shape.in_channels, channels, channels * animates)
     again = type(pipe.scheduler).__name__ == "CogVideoXDPMScheduler"
     return clips.clip(
         pipe,

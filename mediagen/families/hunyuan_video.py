@@ -25,8 +25,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
         pipe, ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
     )
     vae, shape = hunyuan_vae(pipe.vae), pipe.transformer.config
-    if shape.in_channels != vae.spec.channels:
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         place = adapters.runs_on(pipe.text_encoder)

@@ -33,8 +33,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     animates = type(pipe).__name__ == PIPELINES[1]
     adapters.missing(pipe, (*names, "image_encoder", "feature_extractor") if animates else names)
     vae, shape = earlier.hunyuan_vae(pipe.vae), pipe.transformer.config
-    if shape.in_channels != 2 * vae.spec.channels + 1:
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels, vae.spec.channels + 1)
     if shape.use_meanflow:
         raise ValueError("its transformer is told where each step ends (MeanFlow), which is not there yet")
 

@@ -31,8 +31,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     kind, beside = shape.image_condition_type, shape.image_condition_type == "latent_concat"
     if kind not in SPARED:
         raise ValueError(f"its transformer is shown a picture by {kind!r}; known: {', '.join(SPARED)}")
-    if shape.in_channels != (1 + beside) * vae.spec.channels + beside:
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels, beside * (vae.spec.channels + 1))
     asked = inspect.signature(type(pipe).__call__).parameters
     spans = [text_to_video.bare_span(pipe.tokenizer, text_to_video.LONGEST)]
 

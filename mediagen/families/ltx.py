@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from . import _adapters as adapters
+from . import _clips as clips
 from . import _schedule as schedules
 from .model import Model
 
@@ -36,28 +37,19 @@ def made(
     """longest: tokens of a prompt. places: state -> what the network is told of the places of its positions."""
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
     shape, vae = pipe.transformer.config, adapters.ltx_vae(pipe.vae)
-    if (shape.patch_size, shape.patch_size_t, shape.in_channels) != (1, 1, vae.spec.channels):
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels)
+    if (shape.patch_size, shape.patch_size_t) != (1, 1):
+        raise ValueError(f"its transformer takes patches of {shape.patch_size}, {shape.patch_size_t} in time, not of 1")
     asked = inspect.signature(type(pipe).__call__).parameters
-    rate = float(asked["frame_rate"].default)
-
-    def encode(texts: list[str]) -> dict[str, Tensor]:
-        options = {"do_classifier_free_guidance": False, "max_sequence_length": longest}
-        options["device"] = adapters.runs_on(pipe.text_encoder)
-        text, mask, *_ = pipe.encode_prompt(texts, **options)
-        return {"text": text, "text_mask": mask}
-
-    return adapters.model(
+    return clips.clip(
         pipe,
         about,
-        modality="video",
-        autoencoder=vae,
+        vae,
         size=(asked["height"].default, asked["width"].default),
-        multiple=vae.spec.stride[-1],
-        rate=rate,
-        seconds=asked["num_frames"].default / rate,
+        frames=asked["num_frames"].default,
+        rate=asked["frame_rate"].default,
         token=(1, 1, 1),
-        text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=longest)]),
+        text=clips.texts(pipe, longest, "text", "text_mask"),
         denoiser=adapters.denoiser(adapters.Net(pipe.transformer, partial(call, places)), pipe.scheduler),
         schedule=schedules.schedule_of(pipe.scheduler, levels),
     )

@@ -24,8 +24,7 @@ LINEAR = 0.025  # how far from noise the linear half of its steps goes
 def model(pipe: Any, about: adapters.About) -> Model:
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
     vae, shape = mochi_vae(pipe.vae), pipe.transformer.config
-    if shape.in_channels != vae.spec.channels:
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels)
     if not pipe.scheduler.config.get("invert_sigmas"):
         said = f"{type(pipe.scheduler).__name__} must have invert_sigmas=True"
         raise ValueError(f"the network of Mochi predicts the way to data: {said}")

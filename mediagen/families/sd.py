@@ -24,7 +24,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     """shown: channels that its U-Net is shown beside the latents."""
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "tokenizer", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
-    fits(pipe, shown)
+    adapters.fits(pipe.unet, pipe.unet.config.in_channels, pipe.vae.config.latent_channels, shown)
     net = adapters.Net(pipe.unet, call, ready=ready)
 
     def told(request: Any, n: int) -> dict[str, Tensor]:
@@ -77,10 +77,3 @@ def scale_code(pipe: Any, guidance: float, n: int) -> Tensor:
     """[n, D]: the guidance scale as a distilled U-Net is told it."""
     scale = torch.tensor(guidance - 1.0).repeat(n)
     return pipe.get_guidance_scale_embedding(scale, embedding_dim=pipe.unet.config.time_cond_proj_dim)
-
-
-def fits(pipe: Any, shown: int) -> None:
-    """ValueError for a U-Net that takes other channels than those of the latents and what it is shown (depth, say)."""
-    takes, made = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
-    if takes != made + shown:
-        raise ValueError(f"its U-Net takes {takes} channels, not {made} of latents and {shown} that it is shown")

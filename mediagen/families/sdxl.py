@@ -11,7 +11,7 @@ from . import _control as controls
 from . import _pictures as pictures
 from . import _schedule as schedules
 from .model import Model
-from .sd import call, fits, scale_code, token_span
+from .sd import call, scale_code, token_span
 
 PIPELINES = ("StableDiffusionXLPipeline",)
 OPTIONS = {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
@@ -21,7 +21,7 @@ def model(pipe: Any, about: adapters.About, shown: int = 0) -> Model:
     """shown: channels that its U-Net is shown beside the latents."""
     adapters.missing(pipe, ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
     width = pipe.unet.config.time_cond_proj_dim
-    fits(pipe, shown)
+    adapters.fits(pipe.unet, pipe.unet.config.in_channels, pipe.vae.config.latent_channels, shown)
     net = adapters.Net(pipe.unet, call, ready=ready)
     kinds = (controls.of_unet(pipe.vae, sizes), controls.of_union(pipe.vae, sizes))
 

@@ -23,7 +23,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     if not pipe.config.requires_aesthetics_score:
         return sdxl.model(pipe, about)
     adapters.missing(pipe, ("unet", "vae", "text_encoder_2", "tokenizer_2", "scheduler"))
-    sdxl.fits(pipe, 0)
+    adapters.fits(pipe.unet, pipe.unet.config.in_channels, pipe.vae.config.latent_channels)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         place = adapters.runs_on(pipe.text_encoder_2)

@@ -48,8 +48,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     parts = ("transformer", "vae", "text_encoder", "projection_model", "tokenizer", "scheduler")
     adapters.missing(pipe, parts)
     vae, shape, plan = oobleck(pipe.vae), pipe.transformer.config, pipe.scheduler
-    if shape.in_channels != vae.spec.channels:
-        raise ValueError(f"its transformer takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.in_channels, vae.spec.channels)
     samples = int(shape.sample_size) * vae.spec.stride[0]  # which the published configuration says as 1024.0
     rate = pipe.vae.config.sampling_rate
 

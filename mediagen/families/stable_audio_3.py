@@ -29,8 +29,7 @@ def model(pipe: Any, about: adapters.About) -> Model:
     parts = ("transformer", "vae", "text_encoder", "tokenizer", "duration_embedder", "scheduler")
     adapters.missing(pipe, parts)
     vae, shape = same(pipe.vae), pipe.transformer.config
-    if shape.io_channels != vae.spec.channels:
-        raise ValueError(f"its transformer takes {shape.io_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, shape.io_channels, vae.spec.channels)
     rate, stride, embed = pipe.vae.config.sampling_rate, vae.spec.stride[0], pipe.duration_embedder
 
     def encode(texts: list[str]) -> dict[str, Tensor]:

@@ -30,8 +30,7 @@ RATES = (2.0, 30.0)  # frames a second that it is told less one of
 def model(pipe: Any, about: adapters.About) -> Model:
     adapters.missing(pipe, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"))
     vae, shape = clips.FrameVAE(pipe.vae), pipe.unet.config
-    if shape.in_channels != 2 * vae.spec.channels:
-        raise ValueError(f"its U-Net takes {shape.in_channels} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.unet, shape.in_channels, vae.spec.channels, vae.spec.channels)
     asked = inspect.signature(type(pipe).__call__).parameters
     low, high = RATES
     return clips.clip(

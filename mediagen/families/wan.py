@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import _adapters as adapters
+from . import _clips as clips
 from . import _schedule as schedules
 from .model import Model
 
@@ -27,8 +28,7 @@ def model(pipe: Any, about: adapters.About, beside: int = 0, **more: Any) -> Mod
     """beside: channels that its transformer is shown beside the latents; more: what the `Model` needs then."""
     adapters.missing(pipe, ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"))
     vae, patch = adapters.clip_vae(pipe.vae), tuple(pipe.transformer.config.patch_size)
-    if (shown := pipe.transformer.config.in_channels) != vae.spec.channels + beside:
-        raise ValueError(f"its transformer takes {shown} channels, the latents have {vae.spec.channels}")
+    adapters.fits(pipe.transformer, pipe.transformer.config.in_channels, vae.spec.channels, beside)
 
     def encode(texts: list[str]) -> dict[str, Tensor]:
         """As text to video has it: that of pictures is the same, but fails where ftfy is not installed."""
@@ -39,15 +39,14 @@ def model(pipe: Any, about: adapters.About, beside: int = 0, **more: Any) -> Mod
 
     asked = inspect.signature(type(pipe).__call__).parameters
     per_token = bool(pipe.config.expand_timesteps)
-    return adapters.model(
+    return clips.clip(
         pipe,
         about,
-        modality="video",
-        autoencoder=vae,
+        vae,
         size=(asked["height"].default, asked["width"].default),
-        multiple=vae.spec.stride[-1] * patch[-1],
+        frames=asked["num_frames"].default,
         rate=RATES[per_token],
-        seconds=asked["num_frames"].default / RATES[per_token],
+        patch=patch[-1],
         token=patch if per_token else None,
         boundary=pipe.config.boundary_ratio - EDGE if pipe.config.boundary_ratio else None,
         text=adapters.Texts(encode=encode, spans=[adapters.Span(tokenizer=pipe.tokenizer, length=LONGEST)]),
