@@ -42,6 +42,16 @@ def header(file: Path) -> tuple[int, dict[str, Any]]:
         raise ValueError(f"{file} is no safetensors file, or is cut short: {first_line(error)}") from error
 
 
+def file_of(place: Path, what: str, names: Sequence[str] = ()) -> Path:
+    """The .safetensors file at a place, of a folder the only one, or the one that has one of these names; ValueError,
+    saying what it should be, where there is none."""
+    own = sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
+    files = [file for file in own if file.name in names] or own
+    if len(files) != 1 or files[0].suffix != ".safetensors":
+        raise ValueError(f"{what} is a .safetensors file, or a folder with one of them, and {place} is not")
+    return files[0]
+
+
 def pointer(file: Path) -> bool:
     """Whether it is what `git clone` without Git LFS leaves in the place of a large file."""
     if not file.is_file():

@@ -103,12 +103,11 @@ def read(options: Mapping[str, Any]) -> Loading:
     return Loading(**options)
 
 
-def for_own(loading: Loading) -> None:
-    """ValueError for what a model of this project does not take."""
+def only(loading: Loading, names: Sequence[str], said: str) -> None:
+    """ValueError for what a model takes nothing of but these; said: whose it is, and what the model is."""
     given = [one.name for one in fields(Loading) if getattr(loading, one.name) not in (None, False, {})]
-    if wrong := [name for name in given if name not in ("dtype", "device")]:
-        said = "is for published checkpoints: a model of mediagen's own takes a dtype and a device"
-        raise ValueError(f"{wrong[0]} {said}")
+    if wrong := [name for name in given if name not in names]:
+        raise ValueError(f"{wrong[0]} {said} takes {', '.join(names)}")
 
 
 def device_of(name: Any) -> torch.device:

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..nn import lora
-from ._files import fingerprint
+from ._files import file_of, fingerprint
 from ._hub import place_of
 
 Renamed = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
@@ -58,7 +58,7 @@ def read(path: str | Path, parts: Mapping[str, nn.Module], renamed: Renamed | No
     parts: the denoiser and the text encoders, by the names that diffusers has for them. renamed: keys -> keys, of other
     releases' names. ValueError for a file that is no LoRA, fits nothing, or fits by its names but not by its shapes.
     """
-    file = file_of(place_of(path, "a LoRA"))
+    file = file_of(place_of(path, "a LoRA"), "a LoRA", FILES)
     hash = fingerprint([file])
     tensors, told = _load(file)
     _refuse_others(tensors, path)
@@ -69,20 +69,6 @@ def read(path: str | Path, parts: Mapping[str, nn.Module], renamed: Renamed | No
         first = next(iter(tensors), "nothing")
         raise ValueError(f"no key of the LoRA {path} fits a layer of the model: it has {len(tensors)}, {first} ...")
     return _built(path, hash, found, places, Scales.read(file, told))
-
-
-def file_of(path: str | Path) -> Path:
-    """The .safetensors file at a path, of a folder the only one, or the one that has a known name; ValueError where
-    there is none."""
-    place = Path(path)
-    if not place.is_dir():
-        files = [place]
-    else:
-        own = sorted(place.glob("*.safetensors"))
-        files = [file for file in own if file.name in FILES] or own
-    if len(files) != 1 or files[0].suffix != ".safetensors":
-        raise ValueError(f"a LoRA is a .safetensors file, or a folder with one of them, and {path} is not")
-    return files[0]
 
 
 def _load(file: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:

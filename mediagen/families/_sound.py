@@ -20,7 +20,7 @@ from ..autoencoders.base import LatentSpec
 from ..autoencoders.reach import Interval
 from ..core.rng import Drawn
 from . import _adapters as adapters
-from ._tiled import Stage, over_tiles
+from ._tiles import Stage, over_tiles
 
 DILATIONS = (1, 3, 9)  # of the residual units of each block, which are 7 wide
 CHUNK = 128  # latents that are coded at once

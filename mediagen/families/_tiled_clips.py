@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ._tiled import Enough, spans
+from ._tiles import Enough, spans
 
 CLIPS = ("AutoencoderKLWan", "AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video", "AutoencoderKLHunyuanVideo15")
 MIDDLE = 5  # latents that the convolutions of a decoder look away up to the end of its middle

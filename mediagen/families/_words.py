@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._files import fingerprint
+from ._files import file_of, fingerprint
 from ._hub import place_of
 
 NAMES = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}  # what files of two call the vectors of each
@@ -36,7 +36,7 @@ class Learned:
 def learn(pipe: Any, path: str | Path) -> Learned:
     """A file of vectors -> the tokens that they became. ValueError for a file that holds none, or those of another
     model."""
-    file = file_of(place_of(path, "a learned word"))
+    file = file_of(place_of(path, "a learned word"), "a learned word")
     hash, parts = fingerprint([file]), readers(pipe)
     tensors, both = _load(file), list(parts.values())
     rows = _rows(tensors, list(parts), file)
@@ -56,13 +56,6 @@ def readers(pipe: Any) -> dict[str, tuple[Any, Any]]:
     found = {name: (tokenizers[name], part) for name, part in parts.items() if part is not None}
     plain = all(one is not None and type(two).__name__ in CLIP for one, two in found.values())
     return found if plain else {}
-
-
-def file_of(place: Path) -> Path:
-    files = sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
-    if len(files) != 1 or files[0].suffix != ".safetensors":
-        raise ValueError(f"learned words are a .safetensors file, or a folder with one, and {place} is not")
-    return files[0]
 
 
 def _load(file: Path) -> dict[str, Tensor]:

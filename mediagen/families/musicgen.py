@@ -23,7 +23,7 @@ from . import _adapters as adapters
 from . import _hub as hub
 from . import _whole as whole
 from ._files import fingerprint
-from ._loading import PLAIN, Loading
+from ._loading import PLAIN, Loading, only
 from ._outline import Part, part_of
 from ._quiet import quiet
 from .model import Model
@@ -52,7 +52,7 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     needs_diffusers()
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-    _check(loading)
+    only(loading, LOADS, "is for checkpoints of diffusers: a MusicGen")
     name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
     folder = Path(source) if Path(source).is_dir() else _fetched(name)
     files = sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
@@ -194,14 +194,6 @@ def begins(decoder: Any, codebooks: int, cond: Cond, null: Cond | None) -> Calla
         return logits[0], None if null is None else logits[1]
 
     return speaker
-
-
-def _check(loading: Loading) -> None:
-    from dataclasses import fields
-
-    given = [one.name for one in fields(Loading) if getattr(loading, one.name) not in (None, False, {})]
-    if wrong := [name for name in given if name not in LOADS]:
-        raise ValueError(f"{wrong[0]} is for checkpoints of diffusers: a MusicGen takes {', '.join(LOADS)}")
 
 
 def _kind(file: Path | None) -> Any:

@@ -22,12 +22,14 @@ from ..training.weights import load_autoencoder
 from . import _constant as constant
 from . import _elsewhere
 from ._cards import SHIPPED, cards, read_card
-from ._loading import PLAIN, Loading, for_own
+from ._loading import PLAIN, Loading, only
 from ._outline import Part, part_of
 from ._own_control import reader
 from .model import Adapts, Model
 
 __all__ = ["cards", "claims", "load", "read_card"]
+
+LOADS = ("dtype", "device")  # of `Loading`, what it takes
 
 
 def claims(source: str | Path) -> bool:
@@ -37,7 +39,7 @@ def claims(source: str | Path) -> bool:
 
 def load(source: str | Path, loading: Loading = PLAIN) -> Model:
     """A folder with card.yaml -> the model, ready to run. ValueError for a broken card or broken weights."""
-    for_own(loading)
+    only(loading, LOADS, "is for published checkpoints: a model of mediagen's own")
     folder = Path(source)
     card = read_card(folder)
     text_folder = folder / card["text"] if card["text"] else SHIPPED / "minilm"

@@ -273,7 +273,9 @@ def test_offload_needs_a_device(sd: Path) -> None:
 
 def test_a_model_of_our_own() -> None:
     assert mediagen.load("mini-image", dtype="bfloat16").model.denoiser.dtype == torch.bfloat16
-    with pytest.raises(ValueError, match="cache is for published checkpoints: a model of mediagen's own takes a dtype"):
+    with pytest.raises(
+        ValueError, match="cache is for published checkpoints: a model of mediagen's own takes dtype, device"
+    ):
         mediagen.load("mini-image", cache="first_block")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import mediagen
 from mediagen.counting import count
-from mediagen.families import _tiled
+from mediagen.families import _tiled, _tiles
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -53,7 +53,7 @@ def test_diffusers_own_tiles_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float((vae.decode(z).sample - whole).std()) > 0.1 * float(whole.std())
     vae.disable_tiling()
     _tiled.tiled(vae, 8)
-    monkeypatch.setattr(_tiled.Moments, "add", lambda self, part: vars(self).update(count=1.0, **zeros(part)))
+    monkeypatch.setattr(_tiles.Moments, "add", lambda self, part: vars(self).update(count=1.0, **zeros(part)))
     assert float((vae.decode(z).sample - whole).std()) > 0.1 * float(whole.std())
 
 

@@ -152,7 +152,7 @@ def test_a_replay_and_what_is_refused(models: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the model needs clip_l and clip_g"):
         models("sdxl").job("style", words=file)
     (tmp_path / "style.pt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"learned words are a .safetensors file, or a folder with one, and"):
+    with pytest.raises(ValueError, match=r"a learned word is a .safetensors file, or a folder with one of them, and"):
         pipe.job("style", words=tmp_path / "style.pt")
     with pytest.raises(ValueError, match="the model mini-image takes no learned words"):
         mediagen.load("mini-image").job("style", words=file)
