@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .families import _files
 from .families._cards import cards, read_card
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ def _taken(model: Model) -> tuple[str, ...]:
 def published(place: Path) -> bool:
     """Whether it is a published checkpoint, a folder or a file, which has no card."""
     return place.is_file() or (place.is_dir() and not (place / "card.yaml").is_file())
+
+
+def check_variant(name: str, place: Path, variant: str) -> None:
+    """ValueError unless the model of this name is a published checkpoint that has weight files of this variant."""
+    if not published(place):
+        raise ValueError(f"variant is for published checkpoints, and {name} is a model of mediagen's own: leave it out")
+    files = [place] if place.is_file() else list(place.glob("*/*.safetensors"))
+    _files.check_variant(name, variant, files, files)
 
 
 def card_of(place: Path) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 import webbrowser
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,26 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def _folder(what: str) -> Any:
     """An option that names one."""
     return typer.Option(help=f"Folder of {what}.", file_okay=False, exists=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Which models, and which files of them."""
+
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="A model beside the shipped ones: NAME=FOLDER. Repeat.")
+    ] = None
+    shipped: Annotated[bool, typer.Option(help="Whether the shipped models are served.")] = True
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Which weight files of published checkpoints, such as fp16; of one: NAME=fp16. Repeat."),
+    ] = None
+
+    def models(self) -> dict[str, Path]:
+        """Name -> folder."""
+        from ..serve.models import shipped
+
+        return (dict(shipped()) if self.shipped else {}) | dict(map(read_model, self.model or ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +67,7 @@ def serve(  # noqa: PLR0913 (one argument an option)
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.", min=0, max=65535)] = 8000,
     data: Annotated[Path, typer.Option(help="Folder of the jobs and their media.")] = Path("mediagen-data"),
-    model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="A model beside the shipped ones: NAME=FOLDER. Repeat.")
-    ] = None,
-    shipped: Annotated[bool, typer.Option(help="Whether the shipped models are served.")] = True,
+    served: Served,
     offered: Offered,
     device: Annotated[
         list[str] | None,
@@ -70,12 +88,11 @@ def serve(  # noqa: PLR0913 (one argument an option)
         import uvicorn
 
         from ..serve.app import create
-        from ..serve.models import shipped as all_shipped
         from ..serve.service import Settings
     except ImportError as error:
         raise ValueError(f"the server needs `pip install 'mediagen[serve]'`: {error}") from error
     make_folder(data)
-    models = (dict(all_shipped()) if shipped else {}) | dict(map(read_model, model or ()))
+    models = served.models()
     key = os.environ.get("MEDIAGEN_API_KEY") or None
     if key is None and host not in LOOPBACK:
         tell("mediagen: anyone who reaches this address may use it; set MEDIAGEN_API_KEY to ask for a key", aside=True)
@@ -90,6 +107,7 @@ def serve(  # noqa: PLR0913 (one argument an option)
         limits=read_limits(limit or ()),
         grace=grace,
         devices=tuple(device or ("cpu",)),
+        variants=read_variants(served.variant or (), models),
     )
     _log()
     app = create(settings)
@@ -129,6 +147,21 @@ def read_model(text: str) -> tuple[str, Path]:
     if not (name and equals and folder):
         raise ValueError(f"--model is {text!r}; it must be NAME=FOLDER")
     return name, Path(folder)
+
+
+def read_variants(texts: Iterable[str], models: Mapping[str, Path]) -> dict[str, str]:
+    """ "fp16" -> {each published checkpoint: "fp16"}; "mine=fp16" -> {"mine": "fp16"}."""
+    from ..capabilities import published
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, own = text.partition("=")
+        names = [name] if equals else [one for one, folder in models.items() if published(folder)]
+        if not (name and (own or not equals) and names):
+            said = "one of published checkpoints, such as fp16, or of one, NAME=fp16"
+            raise ValueError(f"--variant is {text!r}; it must be {said}")
+        found |= dict.fromkeys(names, own if equals else name)
+    return found
 
 
 def read_limits(texts: Any) -> Any:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
-from ..capabilities import capabilities, card_of, takes
+from ..capabilities import capabilities, card_of, check_variant, takes
 from .errors import Refused
 
 LOG = logging.getLogger("mediagen.serve")
@@ -39,11 +40,16 @@ class Offer:
 
 
 class Offers:
-    """offered: name -> folder, the first of a modality is the one that is used where none is named."""
+    """offered: name -> folder, the first of a modality is the one that is used where none is named. variants: of some
+    published checkpoints, which of their weight files are read. ValueError for what is not there."""
 
-    def __init__(self, offered: Mapping[str, Path]) -> None:
+    def __init__(self, offered: Mapping[str, Path], variants: Mapping[str, str] = MappingProxyType({})) -> None:
         if not offered:
             raise ValueError("there is no model to serve: name a folder that holds one")
+        for name, variant in variants.items():
+            if name not in offered:
+                raise ValueError(f"variant {variant!r} is of the model {name!r}, and served are: {', '.join(offered)}")
+            check_variant(name, Path(offered[name]), variant)
         self._offers = {name: _offer(name, Path(folder)) for name, folder in offered.items()}
 
     @property
@@ -68,10 +74,13 @@ class Offers:
 
 
 class Models:
-    """Each loaded when it is first asked for, and kept. folders: name -> folder; device: where they compute."""
+    """Each loaded when it is first asked for, and kept. folders: name -> folder; device: where they compute; variants:
+    as of `Offers`."""
 
-    def __init__(self, folders: Mapping[str, Path], device: str = "cpu") -> None:
-        self._folders, self._device, self._lock = folders, device, Lock()
+    def __init__(
+        self, folders: Mapping[str, Path], device: str = "cpu", variants: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._folders, self._device, self._variants, self._lock = folders, device, variants, Lock()
         self._loaded: dict[tuple[str, bool], Any] = {}
         self._both: tuple[tuple[Any, ...], Any] = ((), None)
 
@@ -82,7 +91,8 @@ class Models:
             if (name, adapted) not in self._loaded:
                 if name not in self._folders:
                     raise Refused(message=f"the model {name!r} is not served any more", code="model_not_found")
-                self._loaded[name, adapted] = _load(name, self._folders[name], self._device)
+                variant = self._variants.get(name)
+                self._loaded[name, adapted] = _load(name, self._folders[name], self._device, variant)
             return self._loaded[name, adapted]
 
     def both(self, base: str, refiner: str, share: float | None) -> Any:
@@ -102,13 +112,14 @@ def _offer(name: str, folder: Path) -> Offer:
     return Offer(name=name, folder=folder, modality=card["modality"], card=card)
 
 
-def _load(name: str, folder: Path, device: str) -> Any:
+def _load(name: str, folder: Path, device: str, variant: str | None) -> Any:
     """As the commands load it. What is wrong with a folder is for who runs the server, in its log."""
     from .. import _commanded, load
 
-    place = {} if device.partition(":")[0] == "cpu" else {"device": device}  # the CPU is where they lie unasked
+    how = {} if device.partition(":")[0] == "cpu" else {"device": device}  # the CPU is where they lie unasked
+    how |= {} if variant is None else {"variant": variant}
     try:
-        return load(folder, **_commanded(str(folder)), **place)
+        return load(folder, **_commanded(str(folder)), **how)
     except Exception as error:
         LOG.exception("the model %s cannot be loaded", name)
         said = f"the model {name} cannot be loaded; the server's log says why"

@@ -37,7 +37,7 @@ class Settings:
     key: what clients must name, None for nothing. hosts: the names that it may be called by (against DNS rebinding),
     none for any. grace: seconds in which a running job may end when the server does. ahead: seconds of a live stream
     that are made before they are heard. devices: where models compute, as PyTorch names them, a process for each; one
-    device may be named several times."""
+    device may be named several times. variants: as of `models.Offers`."""
 
     data: Path
     models: Mapping[str, Path]
@@ -49,6 +49,7 @@ class Settings:
     grace: float = 10.0
     ahead: float = 8.0
     devices: Sequence[str] = ("cpu",)
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Service:
     def __init__(self, settings: Settings, studio: type[Studio] = Studio) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         self.settings, self.limits = settings, settings.limits
-        self.models = Offers(settings.models)
+        self.models = Offers(settings.models, settings.variants)
         for kind, folder in settings.adapters.items():
             adapters.offered(kind, folder)  # OSError for a folder that cannot be read
         self._lock = _only(settings.data / "lock")
@@ -89,7 +90,8 @@ class Service:
         sharing = sum(_is_cpu(device) for device in devices)
         made, kinds = [], tuple(settings.adapters)
         for number, device in enumerate(devices):
-            about = (models, self.media, self.limits, kinds, device, sharing if _is_cpu(device) else 1)
+            own = sharing if _is_cpu(device) else 1
+            about = (models, self.media, self.limits, kinds, device, own, dict(settings.variants))
             made.append((device, Process(f"mediagen-studio-{number}", studio, *about)))
         if devices == ["cpu"]:  # which is there
             return made

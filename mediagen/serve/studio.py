@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from . import adapters
@@ -48,11 +49,12 @@ class Studio:
         kinds: Sequence[str] = (),
         device: str = "cpu",
         sharing: int = 1,
+        variants: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """kinds: of adapters whose folders are linked in the media folder. This process works there, so that requests
         carry names alone. device: where it computes, as PyTorch names it; sharing: how many processes share the cores
-        of the CPU."""
-        self._models, self._media, self._limits = Models(models, device), media, limits
+        of the CPU; variants: as of `models.Offers`."""
+        self._models, self._media, self._limits = Models(models, device, variants), media, limits
         self._names = {str(folder): name for name, folder in models.items()}
         self._device = device
         if sharing > 1:

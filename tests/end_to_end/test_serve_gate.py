@@ -343,7 +343,9 @@ def test_the_command_serves_logs_and_ends_politely(tiny_model: Path, tmp_path: P
     store.close()
 
 
-def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+def test_the_command_refuses_in_one_line(
+    tiny_model: Path, command: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     from mediagen.cli.serve import read_limits, read_model
 
     assert read_limits(["queue=3", "time=1.5"]).time == 1.5
@@ -352,6 +354,9 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
             read_limits([wrong])
     with pytest.raises(ValueError, match="NAME=FOLDER"):
         read_model("x")
+    for variant, said in (("fp16", "it must be one of published checkpoints"), ("tiny=fp16", "mediagen's own")):
+        assert command("serve", "--no-shipped", "--model", f"tiny={tiny_model}", "--variant", variant) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

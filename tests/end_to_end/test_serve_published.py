@@ -1,6 +1,7 @@
 """A published checkpoint beside the shipped models: what is said of it, and a job of it."""
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from serving import MOST, asked, served, settings, until
 
 import mediagen
 from mediagen.capabilities import capabilities, card_of, cards, takes
+from mediagen.cli.serve import read_variants
 from mediagen.families._loading import multiplies_bfloat16
 from mediagen.modalities import image, video
 from mediagen.serve.errors import Refused
@@ -92,9 +94,37 @@ def test_the_server_makes_what_the_library_makes(sd: Path, tmp_path: Path) -> No
         assert answer.status_code == 400 and "has one network: give the boundary" in said and "\n" not in said
 
 
+@pytest.fixture(scope="module")
+def half(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with the weights of its U-Net under the name of a variant alone."""
+    folder = Path(shutil.copytree(sd, tmp_path_factory.mktemp("half") / "half"))
+    [file] = (folder / "unet").glob("*.safetensors")
+    file.rename(file.with_suffix(".fp16.safetensors"))
+    return folder
+
+
+def test_files_of_a_variant_are_read_where_it_is_said(sd: Path, half: Path, tiny_model: Path) -> None:
+    models = {"tiny": tiny_model, "half": half}
+    assert read_variants(["fp16"], models) == read_variants(["half=fp16"], models) == {"half": "fp16"}
+    assert read_variants(["fp16", "half=fp8"], models) == {"half": "fp8"} and read_variants([], models) == {}
+    assert Models(models, variants={"half": "fp16"}).open("half").model.modality == "image"
+    with pytest.raises(Refused, match="the server's log says why"):
+        Models(models).open("half")
+    for wrong, said in (
+        ({"half": "fp32"}, "the checkpoint half has no weights of the variant 'fp32'; those it has are 'fp16'"),
+        ({"tiny": "fp16"}, "variant is for published checkpoints, and tiny is a model of mediagen's own"),
+        ({"other": "fp16"}, "variant 'fp16' is of the model 'other', and served are: tiny, half"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Offers(models, wrong)
+    for text, there in (("fp16", {"tiny": tiny_model}), ("", models), ("half=", models), ("=fp16", models)):
+        with pytest.raises(ValueError, match=f"--variant is '{text}'; it must be"):
+            read_variants([text], there)
+
+
 @pytest.mark.slow
-def test_a_checkpoint_is_served(sd: Path, tmp_path: Path) -> None:
-    service = Service(settings(tmp_path / "data", {"sd": sd}))
+def test_a_checkpoint_is_served(half: Path, tmp_path: Path) -> None:
+    service = Service(settings(tmp_path / "data", {"half": half}, variants={"half": "fp16"}))
     service.start()
     try:
         record = until(service, asyncio.run(service.submit(asked(steps=2, seed=3))).id)
