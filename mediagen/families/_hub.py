@@ -20,6 +20,15 @@ REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")  # owner/name@re
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def named(source: str | Path, revision: str | None) -> str:
+    """owner/name@revision, or the source itself. ValueError for a revision of a file or a folder."""
+    if revision is None:
+        return str(source)
+    if Path(source).exists():
+        raise ValueError(f"{source} is a file or folder, which has no revisions: leave out revision")
+    return f"{source}@{revision}"
+
+
 def where(name: str) -> tuple[str, dict[str, Any]]:
     """owner/name@revision -> (owner/name, what huggingface_hub's functions are told beside it). Where the network is
     off, or does not answer, only the cache is asked: those functions would ask again and again for most of a minute."""

@@ -30,6 +30,7 @@ from .model import Model
 from .published import needs_diffusers
 
 CONFIG, PLAN = "config.json", "generation_config.json"
+PLANS = ("*.json", "*.model")  # what is fetched of a repository beside weights
 KINDS = ("musicgen",)
 LOADS = ("dtype", "device", "revision")  # of `Loading`, what it takes
 
@@ -53,12 +54,12 @@ def load(source: str | Path, loading: Loading = PLAIN) -> CodeModel:
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
     only(loading, LOADS, "is for checkpoints of diffusers: a MusicGen")
-    name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
-    folder = Path(source) if Path(source).is_dir() else _fetched(name)
+    name = hub.named(source, loading.revision)
+    folder = hub.place_of(name, "a MusicGen", (*PLANS, "*.safetensors"))
     files = sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
     if not files:
         raise ValueError(f"the checkpoint {name} has no .safetensors weights, and no others are read")
-    about = adapters.About(name=str(source), hash=fingerprint(files) + loading.label)
+    about = adapters.About(name=name, hash=fingerprint(files) + loading.label)
     options = {"local_files_only": True, "use_safetensors": True, "dtype": loading.torch_dtype}
     try:
         with quiet():
@@ -79,8 +80,8 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[CodeModel,
     from accelerate import init_empty_weights
     from transformers import AutoTokenizer, GenerationConfig, MusicgenConfig, MusicgenForConditionalGeneration
 
-    name = str(source) if revision is None else f"{source}@{revision}"
-    folder = Path(source) if Path(source).is_dir() else _fetched(name, weights=False)
+    name = hub.named(source, revision)
+    folder = hub.place_of(name, "a MusicGen", PLANS)
     try:
         with quiet(), init_empty_weights(include_buffers=False):
             network = MusicgenForConditionalGeneration(MusicgenConfig.from_pretrained(folder, local_files_only=True))
@@ -215,14 +216,3 @@ def _asked(name: str) -> Path | None:
         return Path(hf_hub_download(repository, CONFIG, **where))
     except Exception:  # what is wrong with a repository, the family that reads it says
         return None
-
-
-def _fetched(name: str, weights: bool = True) -> Path:
-    from huggingface_hub import snapshot_download
-
-    repository, where = hub.where(name)
-    wanted = ["*.json", "*.model", *(["*.safetensors"] if weights else [])]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=wanted, **where))
-    except Exception as error:
-        raise ValueError(f"the repository {name} cannot be fetched: {first_line(error)}") from error

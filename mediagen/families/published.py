@@ -62,12 +62,9 @@ def load(source: str | Path, loading: Loading = PLAIN) -> Model:
 def opened(source: str | Path, loading: Loading = PLAIN) -> tuple[Model, Any]:
     """(the model, diffusers' own pipeline of the same parts), for those who compare the two."""
     needs_diffusers()
-    path = Path(source)
-    if path.exists() and loading.revision is not None:
-        raise ValueError(f"{path} is a file or folder, which has no revisions: leave out revision")
+    path, name = Path(source), hub.named(source, loading.revision)
     if path.is_file():
-        return _folder(_beside(path, loading), str(source), loading, path)
-    name = str(source) if loading.revision is None else f"{source}@{loading.revision}"
+        return _folder(_beside(path, loading), name, loading, path)
     return _folder(path if path.is_dir() else _fetched(name, loading=loading), name, loading)
 
 
@@ -84,8 +81,7 @@ def outline(source: str | Path, revision: str | None = None) -> tuple[Model, lis
     from ._adapters import About
 
     needs_diffusers()
-    name = str(source) if revision is None else f"{source}@{revision}"
-    path = Path(source)
+    path, name = Path(source), hub.named(source, revision)
     folder = _beside(path) if path.is_file() else path if path.is_dir() else _fetched(name, weights=False)
     index = _index(folder / INDEX)
     kind, family = _family(index, name)

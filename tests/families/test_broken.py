@@ -111,6 +111,8 @@ def test_musicgen_under_other_names(tmp_path: Path) -> None:
     named("", lambda name: name.replace("encoder_attn", "cross"))(tiny_musicgen.musicgen(tmp_path))
     with pytest.raises(ValueError, match=LACKS.format("decoder", r"model\.decoder\.layers\.0\.encoder_attn\.")):
         mediagen.load(tmp_path)
+    with pytest.raises(ValueError, match="is a file or folder, which has no revisions: leave out revision"):
+        mediagen.load(tmp_path, revision="main")
 
 
 def test_names_of_other_releases_are_no_loss(sd: Path, tmp_path: Path) -> None:
