@@ -1,14 +1,16 @@
 """What the page makes of answers that come late, in another order or never: each is held back by the test."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from paging import MARKS, asked, begun, filled, finished, held, loaded, make, refusal, sync_api, visit
+from paging import MARKS, asked, begun, filled, finished, held, loaded, make, opened, refusal, sync_api, visit
 from PIL import Image as Pil
-from serving import MANY, holding
+from serving import MANY, holding, served, settings
 
 pytestmark = MARKS
 expect = sync_api.expect
@@ -96,6 +98,7 @@ def test_a_room_that_was_left_is_not_gone_back_to(page: Any) -> None:
 
 def test_what_is_refused_of_a_form_that_is_gone_is_said(page: Any) -> None:
     changed(page, "**/v1/models", lambda body: body["data"].append({**body["data"][0], "id": "other"}))
+    page.set_viewport_size({"width": 360, "height": 740})
     page.reload()
     asks = held(page, "**/v1/images/generations")
     place = visit(page, "picture")
@@ -105,8 +108,11 @@ def test_what_is_refused_of_a_form_that_is_gone_is_said(page: Any) -> None:
     place.locator("summary", has_text="More settings").click()
     place.locator("[data-field=model] select").select_option("other")
     expect(place.locator("[data-field=model] select")).to_have_value("other")
+    place.locator("button[type=submit]").scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 100
     asks.go(**refusal("too many wait"))
     expect(page.locator("#notice")).to_contain_text("too many wait")
+    expect(page.locator("#notice")).to_be_in_viewport(ratio=1)
 
 
 def test_a_picture_that_is_on_its_way_is_waited_for(page: Any, pictures: list[str]) -> None:
@@ -190,6 +196,21 @@ def test_edits_of_music_are_sent_one_after_the_other(page: Any) -> None:
         changes.go(1)
     assert told.value.json()["prompt"] == "fast techno"
     place.get_by_role("button", name="Stop").click()
+
+
+def test_music_that_breaks_off_says_so(browser: Any, tiny_audio: Path, tmp_path: Path) -> None:
+    """What makes it is killed; then it can be begun anew."""
+    with served(settings(tmp_path, {"tiny-audio": tiny_audio})) as (base, app), opened(browser, base) as page:
+        place = visit(page, "live")
+        place.locator(".prompt textarea").fill("slow jazz")
+        play = place.get_by_role("button", name="Play", exact=True)
+        play.click()
+        expect(place.locator(".state")).to_contain_text("ahead")
+        os.kill(app.state.service.workers[0].studio.pid, signal.SIGKILL)
+        expect(place.locator(".foot .wrong")).to_contain_text("The music broke off")
+        play.click()
+        expect(place.locator(".state")).to_contain_text("ahead")
+        expect(place.locator(".foot .wrong")).to_be_hidden()
 
 
 def test_a_wave_that_is_on_its_way_is_not_played(page: Any) -> None:

@@ -5,6 +5,7 @@ import { calm } from "./dom.js";
 
 const CUSHION = 1.5; // seconds that are there before it begins, or goes on after a gap
 const KEPT = 600; // seconds that can be saved
+const BROKEN = "The music broke off: the server is gone, or does not go on. Press play to begin anew.";
 const LOOK = 500; // milliseconds after which it is looked how far it is ahead
 
 /** Open a stream and hear it. volume(): 0..1; told({ahead, gap, factor}): where it is; ended(error): it is over; end: the
@@ -31,7 +32,7 @@ export async function listen(asked, { volume, told, ended, end }) {
   }, LOOK);
   pump(response.body.getReader(), 2 * channels, speaker.give)
     .then(() => setTimeout(over, 1000 * speaker.ahead(), null))
-    .catch((error) => over(error.name === "AbortError" ? null : error));
+    .catch((error) => over(error.name === "AbortError" ? null : new Error(BROKEN)));
 
   stream.change = (now) => post(`/v1/audio/stream/${id}`, now);
   stream.volume = () => speaker.volume(volume());
