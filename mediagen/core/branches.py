@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from mediagen.core import predict
-from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, clean, fit
+from mediagen.core.denoiser import Bound, Cond, Denoise, Denoiser, fit
+from mediagen.core.times import Pinned, stacked
 
 
 def key(branch: Denoise) -> Any:
@@ -32,14 +33,14 @@ class Stack:
         if self.denoiser is None:
             return [branch(x, t) for branch in self.branches]
         n = len(self.branches)
-        return self.denoiser.forward(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
+        return self.denoiser.forward(torch.cat([x] * n), stacked([t] * n, len(x)), self.cond).chunk(n)
 
     def output(self, x: Tensor, t: Any) -> Sequence[Tensor]:
         """What the network says to each branch, which are bound denoisers."""
         if self.denoiser is None:
             return [bound(branch).output(x, t) for branch in self.branches]
         n = len(self.branches)
-        return self.denoiser.output(torch.cat([x] * n), _times(t, n), self.cond).chunk(n)
+        return self.denoiser.output(torch.cat([x] * n), stacked([t] * n, len(x)), self.cond).chunk(n)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +57,7 @@ class Outputs:
         its x0."""
         first = group.branches[0]
         if isinstance(first, Bound) and first.denoiser is self.denoiser and not isinstance(self.level[1], Tensor):
-            return group.output(self.x, self.t)
+            return [self._free(y) for y in group.output(self.x, self.t)]
         return [self.said(x0) for x0 in group(self.x, self.t)]
 
     def said(self, x0: Tensor) -> Tensor:
@@ -69,10 +70,14 @@ class Outputs:
 
     def x0(self, y: Tensor) -> Tensor:
         """The x0 that an output stands for."""
-        return clean(y, self.x, self.level, self.denoiser.row)
+        return self.denoiser.clean(y, self.x, self.t, self.level)
 
     def _said(self, x0: Tensor, x: Tensor) -> Tensor:
-        return predict.to_output(x0, x, *self.level, self.denoiser.row).to(x.dtype)
+        return self._free(predict.to_output(x0, x, *self.level, self.denoiser.row).to(x.dtype))
+
+    def _free(self, y: Tensor) -> Tensor:
+        """An output without what it says of clean places, where there is nothing to say."""
+        return self.t.put(0.0, y) if isinstance(self.t, Pinned) else y
 
 
 def stack(branches: Sequence[Denoise], batch: int, together: bool) -> list[Stack]:
@@ -96,11 +101,6 @@ def _form(cond: Cond) -> frozenset[Any]:
     kinds.
     """
     return frozenset((k, (v.shape[1:], v.dtype) if _rows(v) else _key(v)) for k, v in cond.items())
-
-
-def _times(t: Any, n: int) -> Any:
-    """The times of n branches in one batch."""
-    return torch.cat([t] * n) if _rows(t) else t
 
 
 def _rows(value: Any) -> bool:

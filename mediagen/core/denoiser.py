@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from mediagen.core import predict
 from mediagen.core.path import Path, spread
 from mediagen.core.step import mix
+from mediagen.core.times import Pinned, Time
 
 Cond = Mapping[str, Any]
-Time = Any  # float | Tensor
 Denoise = Callable[[Tensor, Any], Tensor]
 Hint = Callable[[Tensor, Any, Tensor, Cond], Cond]
 
 
 class Denoiser(nn.Module):
-    """`denoiser(x, t, cond) -> x0`; t is a float, [B], or per token [B, 1, *grid].
+    """`denoiser(x, t, cond) -> x0`; t is a float, [B], per token [B, 1, *grid], or `Pinned`.
 
     prediction: a name of `predict.rows()` or a row. scale: (alpha, sigma) -> what x is multiplied by before the
     network (EDM's c_in). clock: (t, alpha, sigma) -> the time the network is told, for nets that want 1000 t or
@@ -69,9 +69,10 @@ class Denoiser(nn.Module):
         return other
 
     def coefficients(self, x: Tensor, t: Time) -> tuple[Any, Any]:
-        """(alpha, sigma) at t, computed in float64, shaped to broadcast over x in x's dtype; floats for a float t."""
+        """(alpha, sigma) at t, computed in float64, shaped to broadcast over x in x's dtype; floats for a float t,
+        and for the time of what is not clean."""
         if not isinstance(t, Tensor):
-            return self.path(t)
+            return self.path(t.t if isinstance(t, Pinned) else t)
         wide = t.float() if t.device.type == "mps" else t.double()
         alpha, sigma = self.path(wide)
         return spread(alpha, x), spread(sigma, x)
@@ -81,9 +82,8 @@ class Denoiser(nn.Module):
         return self._output(x, t, cond or {}, self.coefficients(x, t))
 
     def _output(self, x: Tensor, t: Time, cond: Cond, level: tuple[Any, Any]) -> Tensor:
-        told = t if self.clock is None else self.clock(t, *level)
-        told = _per_sample(told, x)
-        scaled = _cast(x if self.scale is None else x * narrow(self.scale(*level), x), self.dtype)
+        told = self._told(t, level, x)
+        scaled = _cast(x if self.scale is None else x * narrow(self._scale(t, level), x), self.dtype)
         for hint in self.hints:
             cond = {**cond, **hint(scaled, t, told, cond)}
         net: Any = self._modules["net"]  # self.net, for which nn.Module would look as long as a small kernel takes
@@ -91,8 +91,28 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, t: Time, cond: Cond | None = None) -> Tensor:
         level = self.coefficients(x, t)
-        y = self._output(x, t, cond or {}, level)
-        return clean(y, x, level, self.row)
+        return self.clean(self._output(x, t, cond or {}, level), x, t, level)
+
+    def clean(self, y: Tensor, x: Tensor, t: Time, level: tuple[Any, Any]) -> Tensor:
+        """The x0 of an output y at (x, t), whose coefficients are `level`."""
+        x0 = clean(y, x, level, self.row)
+        return t.put(x, x0) if isinstance(t, Pinned) else x0
+
+    def _told(self, t: Time, level: tuple[Any, Any], x: Tensor) -> Tensor:
+        """The time that the network is told, float32 [B] or [B, 1, *grid]."""
+        if isinstance(t, Pinned):
+            return t.each(t.t if self.clock is None else self.clock(t.t, *level), self._still, len(x))
+        return _per_sample(t if self.clock is None else self.clock(t, *level), x)
+
+    @cached_property
+    def _still(self) -> float:
+        """What the network is told of t = 0."""
+        zero = torch.zeros((), dtype=torch.float64)
+        return 0.0 if self.clock is None else float(self.clock(zero, *self.path(zero)))
+
+    def _scale(self, t: Time, level: tuple[Any, Any]) -> Any:
+        scale: Any = self.scale
+        return t.put(scale(*self.path(0.0)), scale(*level)) if isinstance(t, Pinned) else scale(*level)
 
     def bind(self, cond: Cond | None = None) -> Bound:
         """The condition bound: a Denoise (x, t) -> x0, all that a solver sees."""
@@ -149,18 +169,6 @@ def clean(y: Tensor, x: Tensor, level: tuple[Any, Any], row: predict.Row) -> Ten
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x in this dtype; asked first, since even a `.to` that does nothing takes a microsecond."""
     return x if x.dtype == dtype else x.to(dtype)
-
-
-def latest(t: Time) -> Any:
-    """The time of what is still being made: of times per token [B, 1, *grid] the largest, for what is known lies at an
-    earlier one; any other time as it is.
-    """
-    return float(t.max()) if per_token(t) else t
-
-
-def per_token(t: Time) -> bool:
-    """Whether t is a time for each token [B, 1, *grid]."""
-    return isinstance(t, Tensor) and t.ndim > 1
 
 
 def narrow(value: Any, x: Tensor) -> Any:

@@ -1,20 +1,22 @@
 """Edits: a Denoise made of a Denoise. They nest in any order and know nothing of the solver, the guidance or the media.
 
 Axes are those of the whole tensor x [B, C, *grid]: 2 is the first grid axis, -1 the last. t is a number, or a time for
-each token [B, 1, *grid], which is cut, rolled and extended as x is.
+each token (`times`), which is cut, rolled and extended as x is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mediagen.core.denoiser import Cond, Denoise, Denoiser, latest, per_token
-from mediagen.core.path import Path, noise, spread
+from mediagen.core.denoiser import Cond, Denoise, Denoiser
+from mediagen.core.path import Path, noise
+from mediagen.core.times import latest, moved, pin, stacked
 
 Residuals = Callable[[Tensor, Tensor, Cond], Cond]
 
@@ -54,13 +56,12 @@ def pinned(denoise: Denoise, known: Tensor, keep: Tensor, token: Sequence[int] =
     _check_keep(keep)
     keep = keep.to(known.dtype).expand(-1, -1, *known.shape[2:])
     whole = _whole(keep == 1, token)
-    clean = torch.zeros((), dtype=torch.float64, device=keep.device)
 
-    def pin(x: Tensor, t: Any) -> Tensor:
-        each = torch.where(whole, clean, spread(t, x)).expand(len(x), *whole.shape[1:]) if told else t
+    def held(x: Tensor, t: Any) -> Tensor:
+        each = pin(t, whole, x) if told else t
         return torch.lerp(denoise(torch.where(whole, known, x), each), known, keep)
 
-    return pin if bool(whole.any()) else inpaint(denoise, known, keep)
+    return held if bool(whole.any()) else inpaint(denoise, known, keep)
 
 
 def _check_keep(keep: Tensor) -> None:
@@ -134,7 +135,7 @@ def windowed(
             return (denoise(0) if per_window else denoise)(x, t)  # pyright: ignore[reportCallIssue, reportArgumentType]
         begins = starts(x.shape[axis], size, overlap)
         parts = [x.narrow(axis, start, size) for start in begins]
-        times = [_cut(t, axis, start, size) for start in begins]
+        times = [moved(t, lambda each, start=start: each.narrow(axis, start, size)) for start in begins]
         ones: Any = [denoise(i) if per_window else denoise for i in range(len(parts))]  # pyright: ignore[reportCallIssue]
         done = (
             _at_once(ones[0], parts, times)
@@ -147,13 +148,7 @@ def windowed(
 
 
 def _at_once(denoise: Denoise, parts: Sequence[Tensor], times: Sequence[Any]) -> Sequence[Tensor]:
-    t = torch.cat(list(times)) if isinstance(times[0], Tensor) and times[0].ndim else times[0]
-    return denoise(torch.cat(list(parts)), t).chunk(len(parts))
-
-
-def _cut(t: Any, axis: int, start: int, length: int) -> Any:
-    """The times of a window."""
-    return t.narrow(axis, start, length) if per_token(t) else t
+    return denoise(torch.cat(list(parts)), stacked(times, len(parts[0]))).chunk(len(parts))
 
 
 def _overlapped(x: Tensor, parts: Sequence[Tensor], begins: Sequence[int], ramp: Tensor, axis: int) -> Tensor:
@@ -197,8 +192,8 @@ class Looped:
         self.calls[0] += 1
         # the golden ratio visits all places evenly, whatever the length and the number of steps
         shifts = [int(count * self.stride * x.shape[axis]) % x.shape[axis] for axis in self.axes]
-        rolled, times = (torch.roll(each, shifts, self.axes) if per_token(each) else each for each in (x, t))
-        return torch.roll(self.denoise(rolled, times), [-s for s in shifts], self.axes)
+        rolled = partial(torch.roll, shifts=shifts, dims=self.axes)
+        return torch.roll(self.denoise(rolled(x), moved(t, rolled)), [-s for s in shifts], self.axes)
 
 
 def looped(denoise: Denoise, *, axes: int | Sequence[int] = -1, stride: float = 0.6180339887498949) -> Denoise:
@@ -227,7 +222,7 @@ def wrapped(denoise: Denoise, *, margin: int | tuple[int, int], axes: int | Sequ
         return x
 
     def wrap(x: Tensor, t: Any) -> Tensor:
-        out = denoise(around(x), around(t) if per_token(t) else t)
+        out = denoise(around(x), moved(t, around))
         for axis in listed:
             out = out.narrow(axis, before, x.shape[axis])
         return out
@@ -244,10 +239,11 @@ def preceded(denoise: Denoise, known: Tensor, *, axis: int) -> Denoise:
     length = known.shape[axis]
 
     def precede(x: Tensor, t: Any) -> Tensor:
-        times = torch.as_tensor(spread(t, x), dtype=torch.float64, device=x.device).expand(len(x), 1, *x.shape[2:])
-        clean = times.new_zeros(len(x), 1, *known.shape[2:])
-        out = denoise(torch.cat([known, x], axis), torch.cat([clean, times], axis))
-        return out.narrow(axis, length, x.shape[axis])
+        wide = torch.cat([known, x], axis)
+        front = torch.zeros(1, 1, *wide.shape[2:], dtype=torch.bool, device=x.device)
+        front.narrow(axis, 0, length).fill_(True)
+        behind = moved(t, lambda each: torch.cat([each.new_zeros(*each.shape[:2], *known.shape[2:]), each], axis))
+        return denoise(wide, pin(behind, front, wide)).narrow(axis, length, x.shape[axis])
 
     return precede
 

@@ -26,8 +26,9 @@ from torch import Tensor
 from mediagen.core import named
 from mediagen.core.bends import Bend, Fitted, Post, Projected, Rescale, ZeroInit
 from mediagen.core.branches import Outputs, Stack, bound, key, stack
-from mediagen.core.denoiser import Bound, Denoise, latest, narrow
+from mediagen.core.denoiser import Bound, Denoise, narrow
 from mediagen.core.path import Path, log_ratio, spread
+from mediagen.core.times import latest
 
 Scale = float | Tensor | Callable[[Any], Any]
 

@@ -16,7 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..conditioners.base import Cond
-from ..core.denoiser import Denoiser, Hint, latest
+from ..core.denoiser import Denoiser, Hint
+from ..core.times import latest
 from ..families.model import Model
 from ..request import Refined
 from .base import Pipeline
