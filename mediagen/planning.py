@@ -187,21 +187,26 @@ def _column(pipeline: Any, job: Any) -> tuple[int, Count, Tensor]:
 
 
 def example(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a", **options: Any) -> Any:
-    """A job of this size and length, from a grey picture where the model must be shown one. options: what else is asked
-    of it."""
+    """A job of what `exemplary` says. options: what else is asked of it."""
+    words, asked = exemplary(pipeline, given, prompt)
+    return pipeline.job(words, **asked, **options)
+
+
+def exemplary(pipeline: Pipeline, given: Mapping[str, Any], prompt: str) -> tuple[str, dict[str, Any]]:
+    """(prompt, what a job is asked for) of a model at this size and length: an empty prompt where it reads none, a grey
+    picture where it must be shown one."""
     model = pipeline.model
     for option, lacks in (("size", "audio"), ("seconds", "image")):
         if option in given and model.modality == lacks:
             raise ValueError(f"{model.name} makes {lacks}, which has no {option}: leave it out")
-    if model.enlarges is not None:
-        side = given.get("size") or model.size[::-1]
-        sides = (side, side) if isinstance(side, int) else side
-        if any(one % model.enlarges.factor for one in sides):
-            times = model.enlarges.factor
-            raise ValueError(f"{model.name} makes a picture {times} times larger: size must be a multiple of {times}")
-        return pipeline.job(prompt, start=grey(*(one // model.enlarges.factor for one in sides)), **options)
-    shown = {name: grey(16, 16) for name in model.ends}
-    return pipeline.job(_words(model, prompt), **given, **shown, **options)
+    if model.enlarges is None:
+        return _words(model, prompt), {**given, **{name: grey(16, 16) for name in model.ends}}
+    side = given.get("size") or model.size[::-1]
+    sides = (side, side) if isinstance(side, int) else side
+    times = model.enlarges.factor
+    if any(one % times for one in sides):
+        raise ValueError(f"{model.name} makes a picture {times} times larger: size must be a multiple of {times}")
+    return prompt, {"start": grey(*(one // times for one in sides))}
 
 
 def grey(width: int, height: int) -> Any:

@@ -48,7 +48,7 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     no such checkpoint, or what diffusers' pipeline does not make of it."""
     from mediagen.families import _loading, published
     from mediagen.pipelines.opening import of
-    from mediagen.planning import example
+    from mediagen.planning import exemplary
 
     if not published.claims(source):
         raise ValueError(f"{source} is no checkpoint in diffusers' layout: there is no {published.INDEX} in it")
@@ -58,7 +58,8 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
     given = {name: value for name, value in (("size", size), ("seconds", seconds)) if value is not None}
     begun = _begun(other, model, given)
     given |= begun
-    first = example(pipe, given, PROMPT, steps=4)
+    prompt, asked = exemplary(pipe, given, PROMPT)
+    first = pipe.job(prompt, **asked, steps=4)
     parted = getattr(model.spec, "parted", lambda z: (z,))
 
     @torch.no_grad()
@@ -66,7 +67,7 @@ def pair(source: str | Path, *, size: Any = None, seconds: float | None = None, 
         noise: Any = torch.Generator().manual_seed(0)
         if "start" in given:  # a generator starts new media alone
             noise = torch.randn(1, model.spec.channels, *first.grid, generator=noise)
-        job = example(pipe, given, PROMPT, steps=steps, noise=noise)
+        job = pipe.job(prompt, **asked, steps=steps, noise=noise)
         return parted(solve.last(pipe.walk(job, pipe.asked(job), pipe.start(job))).x)  # only the last state is kept
 
     shown = f"{source}, {'x'.join(map(str, first.grid))} latents"

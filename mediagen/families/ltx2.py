@@ -91,7 +91,11 @@ class JointSpec(LatentSpec):
 
     def parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, F, h + rows, w] -> the clip [B, C, F, h, w], and its sound [B, L, C]."""
-        return z[:, :, :, : z.shape[3] - self.rows(z.shape[4])], self.tokens(z)[1]
+        return self.above(z), self.tokens(z)[1]
+
+    def above(self, z: Tensor) -> Tensor:
+        """[B, C, F, h + rows, w] -> the clip [B, C, F, h, w]."""
+        return z[:, :, :, : z.shape[3] - self.rows(z.shape[4])]
 
     def joined(self, clip: Tensor, sound: Tensor) -> Tensor:
         """The inverse of `parted`, as `latents`."""
@@ -124,7 +128,7 @@ class JointVAE(adapters.PublishedVAE):
 
     def pictured(self, z: Tensor) -> Tensor:
         """The latents of the clip alone, which a preview shows."""
-        return self.joint.parted(z)[0]
+        return self.joint.above(z)
 
     def heard(self, z: Tensor) -> list[Audio]:
         """The sound of each clip: latents -> a spectrogram -> samples."""
@@ -243,7 +247,7 @@ def called(spec: JointSpec, rate: float) -> adapters.Call:
     def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         grid = x.shape[2:]
         clip, sound = spec.tokens(x)
-        latest, each = (t, t) if t.ndim == 1 else (t.flatten(1).amax(1), spec.tokens(t)[0].flatten(1))
+        latest, each = (t, t) if t.ndim == 1 else (t.flatten(1).amax(1), spec.above(t).flatten(1))
         times = {"timestep": each, "audio_timestep": latest, "sigma": latest}
         y, heard = network(clip, sound, **cond, **times, **coords(network, len(x), grid, x.device))
         return spec.latents(y, heard, grid)

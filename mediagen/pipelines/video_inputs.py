@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Inputs:
         given = {name: getattr(self, name) for name in SOURCES if getattr(self, name) is not None}
         return {name: Source(path=media.path, sha256=media.sha256) for name, media in given.items()}
 
-    @property
+    @cached_property
     def pictures(self) -> Tensor | None:
         """The first and the last picture [3, 1 or 2, H, W] in [-1, 1], scaled and cut to the size."""
         given = [picture for picture in (self.first, self.last) if picture is not None]
