@@ -4,7 +4,7 @@ number where some tokens are clean (`Pinned`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,10 +22,15 @@ class Pinned:
 
     t: float
     clean: Tensor
+    made: dict[tuple[float, float], Tensor] = field(default_factory=dict, init=False)
 
     def each(self, value: float, still: float, n: int) -> Tensor:
-        """float32 [n, 1, *grid]: `value` at t, `still` at 0."""
-        return torch.where(self.clean, still, value).expand(n, *self.clean.shape[1:])
+        """float32 [n, 1, *grid]: `value` at t, `still` at 0. Made once, for all calls of a step."""
+        both = (value, still)
+        if both not in self.made:
+            self.made[both] = torch.where(self.clean, still, value)
+        made = self.made[both]
+        return made if len(made) == n else made.expand(n, *made.shape[1:])
 
     def put(self, clean: Any, x: Tensor) -> Tensor:
         """x, but `clean` where nothing is left to do: a tensor like x, or a number."""

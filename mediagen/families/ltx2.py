@@ -157,6 +157,24 @@ class DrawnTwice(Drawn):
         return self
 
 
+@dataclass(kw_only=True, eq=False)
+class Lately:
+    """What is made of a tensor, kept for the next call: the network is called three times a step, twice with the same
+    ones. A tensor that was changed in its place is another one."""
+
+    make: Callable[[Tensor], Any]
+    kept: tuple[Tensor | None, int, Any] = (None, 0, None)
+
+    def __call__(self, x: Tensor) -> Any:
+        if x.is_inference() or x.requires_grad:  # which count no changes, and whose graph is used up
+            return self.make(x)
+        last, version, made = self.kept
+        if last is not x or version != x._version:
+            made = self.make(x)
+            self.kept = (x, x._version, made)
+        return made
+
+
 def model(pipe: Any, about: adapters.About) -> Model:
     names = ("transformer", "vae", "audio_vae", "vocoder", "connectors", "text_encoder", "tokenizer", "scheduler")
     adapters.missing(pipe, names)
@@ -244,12 +262,15 @@ def called(spec: JointSpec, rate: float) -> adapters.Call:
         heard = network.audio_rope.prepare_audio_coords(n, spec.sounds(frames), place)
         return {"video_coords": seen, "audio_coords": heard}
 
-    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
-        grid = x.shape[2:]
-        clip, sound = spec.tokens(x)
+    def timed(t: Tensor) -> dict[str, Tensor]:
         latest, each = (t, t) if t.ndim == 1 else (t.flatten(1).amax(1), spec.above(t).flatten(1))
-        times = {"timestep": each, "audio_timestep": latest, "sigma": latest}
-        y, heard = network(clip, sound, **cond, **times, **coords(network, len(x), grid, x.device))
+        return {"timestep": each, "audio_timestep": latest, "sigma": latest}
+
+    tokens, times = Lately(make=spec.tokens), Lately(make=timed)
+
+    def call(network: Any, x: Tensor, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        grid, [clip, sound] = x.shape[2:], tokens(x)
+        y, heard = network(clip, sound, **cond, **times(t), **coords(network, len(x), grid, x.device))
         return spec.latents(y, heard, grid)
 
     return call
