@@ -109,16 +109,25 @@ class PublishedVAE:
         self.vae, self.spec, self.timed = vae.requires_grad_(False).eval(), spec, timed
         self.reach = self.encoder_reach = reach
         self.mean, self.std = (torch.tensor(v, dtype=torch.float32).view(1, -1, *(1,) * spec.dims) for v in (mean, std))
+        self._kept: tuple[Any, Any] = (None, None)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in. diffusers looks through all layers for it, which is done again where weights changed."""
+        stored = next(self.vae.parameters()).dtype
+        if stored != self._kept[0]:
+            self._kept = (stored, self.vae.dtype)
+        return self._kept[1]
 
     def encode(self, x: Tensor) -> Tensor:
         """Media [B, C, *size] in [-1, 1] -> whitened latents [B, C, *grid]; ValueError for a size off the stride."""
         self.spec.grid(x.shape[2:])
-        coded = self.vae.encode(x.to(runs_on(self.vae), self.vae.dtype)).latent_dist.mode()
+        coded = self.vae.encode(x.to(runs_on(self.vae), self.dtype)).latent_dist.mode()
         return (coded.to(x) - self.mean.to(x.device)) / self.std.to(x.device)
 
     def decode(self, z: Tensor) -> Tensor:
         """Whitened latents [B, C, *grid] -> media [B, C, *size], about [-1, 1]."""
-        raw = (z * self.std.to(z.device) + self.mean.to(z.device)).to(runs_on(self.vae), self.vae.dtype)
+        raw = (z * self.std.to(z.device) + self.mean.to(z.device)).to(runs_on(self.vae), self.dtype)
         told = (raw.new_zeros(len(raw)),) if self.timed else ()
         return self.vae.decode(raw, *told, return_dict=False)[0].to(z)
 

@@ -117,14 +117,14 @@ class FrameVAE(adapters.PublishedVAE):
         """Clips [B, 3, F, H, W] in [-1, 1] -> whitened latents [B, C, F, h, w]; ValueError for a size off the
         stride."""
         self.spec.grid(x.shape[2:])
-        given = rearrange(x, "b c f h w -> (b f) c h w").to(adapters.runs_on(self.vae), self.vae.dtype)
+        given = rearrange(x, "b c f h w -> (b f) c h w").to(adapters.runs_on(self.vae), self.dtype)
         coded = self.vae.encode(given).latent_dist.mode().to(x)
         return rearrange(coded, "(b f) c h w -> b c f h w", b=len(x)) / self.std.to(x.device)
 
     def decode(self, z: Tensor) -> Tensor:
         """Whitened latents [B, C, F, h, w] -> clips [B, 3, F, H, W], about [-1, 1]."""
         raw = rearrange(z * self.std.to(z.device), "b c f h w -> (b f) c h w").to(
-            adapters.runs_on(self.vae), self.vae.dtype
+            adapters.runs_on(self.vae), self.dtype
         )
         told = {"num_frames": z.shape[2]} if self.beside else {}
         made = self.vae.decode(raw, **told, return_dict=False)[0].to(z)

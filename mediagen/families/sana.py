@@ -24,7 +24,7 @@ class DeepVAE(adapters.PublishedVAE):
 
     def encode(self, x: Tensor) -> Tensor:
         self.spec.grid(x.shape[2:])
-        coded = self.vae.encode(x.to(adapters.runs_on(self.vae), self.vae.dtype)).latent
+        coded = self.vae.encode(x.to(adapters.runs_on(self.vae), self.dtype)).latent
         return (coded.to(x) - self.mean.to(x.device)) / self.std.to(x.device)
 
 
