@@ -16,17 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..autoencoders import tiling
+
 Layers = Sequence[Callable[[Tensor], Tensor]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """Along one axis: `start` to `stop` is computed, `first` to `last` of it is kept."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
+class Span(tiling.Span):
+    """One along an axis of layers' maps."""
 
     def inside(self, count: int) -> slice:
         """What is kept of `count` positions that were made of it."""
