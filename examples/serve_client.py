@@ -72,8 +72,9 @@ def talk(address: str) -> None:
         print("batch:", batch["status"], [json.loads(answer)["custom_id"] for answer in answers])
 
 
-if len(sys.argv) > 1:
-    talk(sys.argv[1])
-else:
-    with server() as own:
-        talk(own)
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        talk(sys.argv[1])
+    else:
+        with server() as own:
+            talk(own)
