@@ -348,7 +348,8 @@ def test_the_command_refuses_in_one_line(
 ) -> None:
     from mediagen.cli.serve import read_limits, read_model
 
-    monkeypatch.setattr("mediagen.cli.serve._log", lambda: None)  # this process' own lines go on as they were
+    room = sys.modules[read_limits.__module__]  # its name in the room above is the command's
+    monkeypatch.setattr(room, "_log", lambda: None)  # this process' own lines go on as they were
     assert read_limits(["queue=3", "time=1.5"]).time == 1.5
     for wrong in ("nothing=1", "queue=many", "queue=0", "queue"):
         with pytest.raises(ValueError, match="limit"):
