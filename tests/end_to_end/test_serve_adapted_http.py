@@ -148,7 +148,7 @@ def test_a_refiner(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert made(refiner="refiner", share=0.5, lora="style") == library(half, lora=[lora])
         assert made() == alone
         for wrong, param, message in (
-            ({"refiner": "other"}, "refiner", "the latents of base are"),
+            ({"refiner": "other"}, "refiner", "they share no walk"),
             ({"refiner": "refiner", "share": 2}, "share", "less than 1"),
         ):
             got = told(http.post("/images/generations", json=asked | wrong))
