@@ -131,7 +131,8 @@ def plan(
     model, parts, denoiser = family.outline(source, revision)
     pipeline = of(model)
     given = {"size": size, "seconds": seconds}
-    job = example(pipeline, {option: value for option, value in given.items() if value is not None})
+    prompt, asked = exemplary(pipeline, {option: value for option, value in given.items() if value is not None})
+    job = pipeline.job(prompt, **asked)
     _weightless(model, DTYPES[dtype])
     job, *more = pipeline.walks(job)
     try:
@@ -186,13 +187,7 @@ def _column(pipeline: Any, job: Any) -> tuple[int, Count, Tensor]:
     return 1 if null is None else 2, found, columns[..., :1].expand(-1, -1, length)
 
 
-def example(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a", **options: Any) -> Any:
-    """A job of what `exemplary` says. options: what else is asked of it."""
-    words, asked = exemplary(pipeline, given, prompt)
-    return pipeline.job(words, **asked, **options)
-
-
-def exemplary(pipeline: Pipeline, given: Mapping[str, Any], prompt: str) -> tuple[str, dict[str, Any]]:
+def exemplary(pipeline: Pipeline, given: Mapping[str, Any], prompt: str = "a") -> tuple[str, dict[str, Any]]:
     """(prompt, what a job is asked for) of a model at this size and length: an empty prompt where it reads none, a grey
     picture where it must be shown one."""
     model = pipeline.model
